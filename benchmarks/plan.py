@@ -1,0 +1,66 @@
+"""What is measured, of whom, and how often. Standard library only: `run.py` reads it before anything is installed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BASELINE = "off"
+FLOOR = "noop"
+OURS = "ours"
+PEERS = ("mlflow", "openinference", "openllmetry", "langfuse", "langsmith")
+EVERYONE = (BASELINE, FLOOR, OURS, *PEERS)
+SQLITE = (OURS, "mlflow")
+
+ROUNDS = 5
+QUICK_ROUNDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One table of the report."""
+
+    name: str
+    """Its name on the command line and in the results."""
+    title: str
+    """The sentence above its table."""
+    contestants: tuple[str, ...]
+    """Who takes part, in the order of the table."""
+    runs: int
+    """Measured runs of the program in each process."""
+    quick_runs: int
+    """The same with `--quick`."""
+    warmup: int
+    """Runs before the clock starts; 0 where the first run is what is measured."""
+    once: bool = False
+    """Measured in the first round only: the figure does not vary, or takes long."""
+    on_request: bool = False
+    """Measured only when asked for by name or by its flag."""
+    seconds: int = 900
+    """How long one process may take before it counts as failed."""
+
+
+CASES = (
+    Case("chain", "prompt | chat model | parser, `invoke`", EVERYONE, 300, 100, 30),
+    Case("paced", "the same with a pause of 50 ms before each run, not timed", EVERYONE, 60, 30, 5),
+    Case("stream", "a chat model that streams 2,000 tokens, `chain.stream`", EVERYONE, 8, 3, 1),
+    Case("async", "the chain, `ainvoke`, 50 at a time by `asyncio.gather`", EVERYONE, 1000, 300, 50),
+    Case("threads", "the chain in 8 threads beside one CPU-bound thread", EVERYONE, 160, 80, 16),
+    Case("agent", "`create_agent`, two tool calls", EVERYONE, 40, 15, 5),
+    Case("startup", "switching tracing on, and the first `invoke`, with a new store", EVERYONE, 1, 1, 0),
+    Case("delivery", "traces into a new SQLite file", (OURS, "ours-thread", "mlflow"), 300, 100, 0),
+    Case("span_size", "what is stored of one 2,000-token stream", SQLITE, 1, 1, 0, once=True),
+    Case(
+        "memory",
+        "resident memory of the application as it runs on",
+        (BASELINE, OURS),
+        100_000,
+        10_000,
+        100,
+        once=True,
+        on_request=True,
+        seconds=7200,
+    ),
+)
+
+NAMES = tuple(dict.fromkeys(name for case in CASES for name in case.contestants))
+"""Every contestant of any case."""

@@ -1,0 +1,56 @@
+"""How a run that did not return normally ended: one rule for every kind of run."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from typing import Final, NamedTuple
+
+from langchain_autotrace.span import Outcome, Status
+
+_CONTROL_FLOW: Final = "GraphBubbleUp"
+"""LangGraph's base of everything it raises to steer a graph: interrupts, ``Command`` to a parent graph. Told by name,
+so that langgraph need not be installed (``langgraph.errors``)."""
+
+_MAX_STACK: Final = 50_000
+
+
+class Ending(NamedTuple):
+    """A span's status with its reasons."""
+
+    status: Status
+    outcome: Outcome | None
+    message: str
+
+
+def ending(error: BaseException) -> Ending:
+    """The status that ``error`` gives the run it left."""
+    if isinstance(error, GeneratorExit):
+        return Ending(Status.OK, Outcome.ABANDONED, "")
+    if any(base.__name__ == _CONTROL_FLOW for base in type(error).__mro__):
+        return Ending(Status.OK, Outcome.INTERRUPTED, "")
+    outcome = Outcome.CANCELLED if isinstance(error, asyncio.CancelledError) else None
+    return Ending(Status.ERROR, outcome, error_text(error))
+
+
+def error_text(error: BaseException) -> str:
+    """``Type: message``, also when the exception's ``__str__`` raises."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a user's __str__ raises anything
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def exception_attributes(error: BaseException) -> dict[str, str]:
+    """OpenTelemetry's attributes of an ``exception`` event: type, message and stack trace."""
+    try:
+        stack = "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001 - formatting reads user objects
+        stack = ""
+    kind = type(error)
+    return {
+        "exception.type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
+        "exception.message": error_text(error).removeprefix(f"{kind.__name__}: "),
+        "exception.stacktrace": stack if len(stack) <= _MAX_STACK else f"…{stack[-_MAX_STACK:]}",
+    }

@@ -1,0 +1,126 @@
+"""Token usage and model names, under the many keys that providers give them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+
+_COUNTS: Final = {
+    "input_tokens": ("input_tokens", "prompt_tokens", "prompt_token_count", "inputTokens"),
+    "output_tokens": ("output_tokens", "completion_tokens", "candidates_token_count", "outputTokens"),
+    "total_tokens": ("total_tokens", "total_token_count", "totalTokens"),
+}
+"""MLflow's name of a count (``mlflow.tracing.constant.TokenUsageKey``): the names that providers use."""
+
+_DETAILS: Final = {
+    "cache_read_input_tokens": (
+        ("input_token_details", "cache_read"),
+        ("prompt_tokens_details", "cached_tokens"),
+        ("cache_read_input_tokens",),
+        ("cached_content_token_count",),
+    ),
+    "cache_creation_input_tokens": (("input_token_details", "cache_creation"), ("cache_creation_input_tokens",)),
+    "reasoning_tokens": (
+        ("output_token_details", "reasoning"),
+        ("completion_tokens_details", "reasoning_tokens"),
+        ("reasoning_tokens",),
+    ),
+}
+"""Our name of a part of the usage: the paths at which providers give it."""
+
+_MODEL_KEYS: Final = ("model_name", "model", "model_id", "modelId")
+
+
+class Usage(NamedTuple):
+    """What a model's answer says of its cost."""
+
+    counts: dict[str, int]
+    """MLflow's ``mlflow.chat.tokenUsage``: input_tokens, output_tokens, total_tokens, and the cached parts if given."""
+    reasoning: int
+    """Output tokens spent on reasoning, part of output_tokens."""
+    details: Mapping[str, Any]
+    """The usage as the provider's integration gave it."""
+    cached: bool
+    """Whether the answer came from LangChain's cache: then it cost nothing and ``counts`` is empty."""
+
+
+def usage(result: LLMResult) -> Usage:
+    """Tokens of one model call, each counted once.
+
+    ``usage_metadata`` of the message comes first (LangChain's own form, streamed answers included), then
+    ``llm_output["token_usage"]`` and ``["usage"]`` (older integrations, text models). With several candidates
+    (``n > 1``) every message repeats the usage of the whole call, so the first one counts.
+    """
+    details = next(_details(result), {})
+    if "total_cost" in details and details["total_cost"] == 0:  # langchain-core's mark of a cached answer
+        return Usage({}, 0, details, cached=True)
+    counts = {ours: count for ours, names in _COUNTS.items() if (count := _first(details, names)) is not None}
+    if not counts:
+        return Usage({}, 0, details, cached=False)
+    parts = {ours: count for ours, paths in _DETAILS.items() if (count := _at(details, paths))}
+    reasoning = parts.pop("reasoning_tokens", 0)
+    whole = {"input_tokens": 0, "output_tokens": 0} | counts
+    whole.setdefault("total_tokens", whole["input_tokens"] + whole["output_tokens"])
+    return Usage(whole | parts, reasoning, details, cached=False)
+
+
+def _details(result: LLMResult) -> Iterator[Mapping[str, Any]]:
+    for batch in result.generations:
+        for generation in batch:
+            if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
+                if generation.message.usage_metadata:
+                    yield generation.message.usage_metadata
+                yield from _nested(generation.message.response_metadata)
+            yield from _nested(generation.generation_info)
+    yield from _nested(result.llm_output)
+
+
+def _nested(metadata: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
+    for name in ("token_usage", "usage", "usage_metadata"):
+        found = (metadata or {}).get(name)
+        if isinstance(found, Mapping) and found:
+            yield found
+
+
+def _first(details: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
+    return next((int(details[name]) for name in names if isinstance(details.get(name), int)), None)
+
+
+def _at(details: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> int:
+    for path in paths:
+        found: Any = details
+        for name in path:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        if isinstance(found, int) and found:
+            return found
+    return 0
+
+
+def model_that_answered(result: LLMResult) -> str | None:
+    """The model named by the response, which may be a dated version of, or another than, the one asked for."""
+    places: list[Mapping[str, Any] | None] = [result.llm_output]
+    for batch in result.generations:
+        for generation in batch:
+            if isinstance(generation, ChatGeneration):
+                places.insert(0, generation.message.response_metadata)
+            places.append(generation.generation_info)
+    found = (place.get(key) for place in places if place for key in _MODEL_KEYS)
+    return next((name for name in found if isinstance(name, str) and name), None)
+
+
+def model_asked_for(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
+    """The model the program named."""
+    names = (metadata.get("ls_model_name"), *(params.get(key) for key in _MODEL_KEYS))
+    return next((str(name) for name in names if name), None)
+
+
+def provider(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
+    """The model's provider: LangChain's ``ls_provider``, else the model's ``_type`` without its "chat"."""
+    named = metadata.get("ls_provider")
+    if named:
+        return str(named)
+    kind = params.get("_type")
+    return kind.removesuffix("-chat").removeprefix("chat-") if isinstance(kind, str) else None

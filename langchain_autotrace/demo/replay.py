@@ -1,0 +1,80 @@
+"""Answer a program's calls of the OpenAI API from a recording, with vcrpy."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from langchain_autotrace.demo import demo_extra
+
+__all__ = ["CASSETTES", "PLACEHOLDER_KEY", "environment", "replayed"]
+
+CASSETTES = Path(__file__).parent / "cassettes"
+"""The folder of the demo's own recordings."""
+
+PLACEHOLDER_KEY = "placeholder-no-key-is-needed"
+"""What stands for a key: the client asks for one, and a recording reads none."""
+
+_HOST = "api.openai.com"
+# A base URL of the user's environment would send the programs to a host that no recording knows.
+_REPLAYING = {"OPENAI_API_KEY": PLACEHOLDER_KEY, "OPENAI_BASE_URL": None, "OPENAI_API_BASE": None}
+
+
+@contextmanager
+def replayed(name: str, folder: Path | None = None) -> Iterator[None]:
+    """Replay `<name>.yaml` to whatever calls the OpenAI API inside the block.
+
+    A request is answered when its method, its URI and its body (JSON compared as JSON) are those of an
+    interaction that was not played yet; any other request to the API fails, and none is sent. Requests to
+    other hosts, such as a tracking server's, pass by. In the block `OPENAI_API_KEY` is a placeholder and
+    no base URL is set; after it the environment is as it was.
+
+    Args:
+        name: the cassette's file name without `.yaml`.
+        folder: where the cassette lies; the demo's own recordings by default.
+
+    Raises:
+        DemoNotInstalled: vcrpy is missing.
+        FileNotFoundError: the folder has no such cassette; the message names those that it has.
+
+    """
+    cassette = _cassette(name, CASSETTES if folder is None else folder)
+    with demo_extra():
+        import vcr  # type: ignore[import-untyped]
+    recorder = vcr.VCR(record_mode="none", match_on=("method", "uri", "body"), before_record_request=_openai_only)
+    with environment(_REPLAYING), recorder.use_cassette(str(cassette)):
+        yield
+
+
+@contextmanager
+def environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Set environment variables, or unset those that are None, and put all of them back at the end."""
+    before = {name: os.environ.get(name) for name in values}
+    _set(values)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _cassette(name: str, folder: Path) -> Path:
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(cassette.stem for cassette in folder.glob("*.yaml"))) or "none"
+        message = f"no cassette {name!r} in {folder}; the cassettes there: {known}"
+        raise FileNotFoundError(message)
+    return path
+
+
+def _openai_only(request: Any) -> Any:  # noqa: ANN401 - vcrpy is not typed
+    # vcrpy sends a request on when this returns None.
+    return request if request.host == _HOST else None

@@ -1,0 +1,142 @@
+"""Starts the shipper of a folder, as a process of its own or as a thread of this one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+from filelock import Timeout
+
+from langchain_autotrace.errors import AutotraceError
+from langchain_autotrace.journal.folder import DestinationFolder
+from langchain_autotrace.settings import Settings
+from langchain_autotrace.ship.connect import URI_VARIABLE, open_sink
+from langchain_autotrace.ship.shipper import Shipper
+
+_logger: Final = logging.getLogger("langchain_autotrace")
+
+_MAX_LOG_BYTES: Final = 1_000_000
+
+
+class Launcher:
+    """Sees to it that a folder has a shipper, in the way the settings say."""
+
+    def __init__(self, folder: DestinationFolder, settings: Settings) -> None:
+        self._folder = folder
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    @property
+    def is_external(self) -> bool:
+        """Whether somebody else sees to the shipper."""
+        return self._settings.shipper == "external"
+
+    def ensure_soon(self) -> None:
+        """Start a shipper if there is none, without making the caller wait for it."""
+        if self.is_external:
+            return
+        try:
+            threading.Thread(target=self.ensure, name="langchain-autotrace-launch", daemon=True).start()
+        except RuntimeError:  # the interpreter is shutting down
+            self.ensure()
+
+    def ensure(self) -> None:
+        """Start a shipper if there is none; a failure is logged, the journal keeps everything."""
+        if self.is_external or not self._lock.acquire(blocking=False):
+            return
+        try:
+            if not self._is_served():
+                self._start()
+        except OSError as error:
+            _logger.warning("the shipper could not be started (%s); the journal keeps the traces.", error)
+        finally:
+            self._lock.release()
+
+    def after_fork(self) -> None:
+        """In a forked child: the parent's thread and processes are not ours."""
+        self._lock = threading.Lock()
+        self._processes = []
+        self._thread = None
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """End the thread, if there is one, and stop watching the process, which goes on alone."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5.0)
+            self._thread = None
+        self._stop = threading.Event()
+        for process in self._processes:
+            # It outlives this process on purpose: without this, Popen warns of it.
+            process.returncode = 0
+        self._processes = []
+
+    def _is_served(self) -> bool:
+        self._processes = [process for process in self._processes if process.poll() is None]
+        running = self._thread is not None and self._thread.is_alive()
+        return running or bool(self._processes) or self._folder.has_shipper()
+
+    def _start(self) -> None:
+        if self._settings.shipper == "thread":
+            self._thread = threading.Thread(target=self._serve, name="langchain-autotrace-ship", daemon=True)
+            self._thread.start()
+        else:
+            self._processes.append(_spawn(self._folder, self._settings.tracking_uri))
+
+    def _serve(self) -> None:
+        lock = self._folder.shipper_lock()
+        with contextlib.suppress(Timeout):
+            lock.acquire()
+        if not lock.is_locked:
+            return
+        try:
+            os.environ.setdefault(URI_VARIABLE, self._settings.tracking_uri)
+            Shipper(self._folder, open_sink(self._folder)).serve(
+                linger=float("inf"), patience=float("inf"), stop=self._stop.is_set
+            )
+        except (AutotraceError, OSError) as error:
+            _logger.warning("the shipper ended (%s); the journal keeps the traces.", error)
+        finally:
+            lock.release()
+
+
+def _spawn(folder: DestinationFolder, tracking_uri: str) -> subprocess.Popen[bytes]:
+    log = os.open(folder.log_file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    try:
+        if os.fstat(log).st_size > _MAX_LOG_BYTES:
+            os.ftruncate(log, 0)
+        return subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
+            [_interpreter(), "-m", "langchain_autotrace.ship", str(folder.path)],
+            cwd=folder.path,
+            env={**os.environ, URI_VARIABLE: tracking_uri, "PYTHONPATH": _python_path()},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+
+
+def _interpreter() -> str:
+    """This Python; servers that embed it (uWSGI) name themselves as the executable."""
+    if "python" in Path(sys.executable or "").name.lower():
+        return sys.executable
+    return str(Path(sys.prefix, "bin", "python3"))
+
+
+def _python_path() -> str:
+    """The child's PYTHONPATH: ours, and where this package is when it is not installed."""
+    ours = str(Path(__file__).parent.parent)
+    named = os.environ.get("PYTHONPATH", "")
+    absolute = [str(Path(part).absolute()) for part in named.split(os.pathsep) if part]
+    return os.pathsep.join([*absolute, *([] if Path(ours).name.endswith("-packages") else [ours])])

@@ -1,0 +1,110 @@
+"""Every setting, once: its name, its meaning, its default, and where else it may come from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from langchain_autotrace import destination
+from langchain_autotrace.errors import SettingsError
+
+PREFIX: Final = "LANGCHAIN_AUTOTRACE_"
+"""Each setting can be given as an environment variable: this, and its name in capitals."""
+
+Redact: TypeAlias = Callable[[Any], Any]
+"""A user's hook: takes one captured value in JSON form (dict, list, str, number, bool or None) and returns what is
+kept of it. It is called on the program's threads; an exception keeps nothing of the value."""
+
+Shipper: TypeAlias = Literal["process", "thread", "external"]
+
+
+def _tags(value: object) -> object:
+    """Read ``key=value,key=value``, the form of an environment variable."""
+    if not isinstance(value, str):
+        return {str(k): str(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+    if any(not mark for _, mark, _ in pairs):
+        msg = "should be key=value,key=value"
+        raise ValueError(msg)
+    return {key.strip(): text.strip() for key, _, text in pairs}
+
+
+class Settings(BaseModel):
+    """What one call of ``autolog()`` decided. Immutable; equal settings share one journal."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    tracking_uri: str
+    """MLflow's tracking URI, absolute."""
+    experiment: str | None = None
+    """Name of the experiment; created when it does not exist."""
+    experiment_id: str | None = None
+    """Id of the experiment, where MLflow's own settings give an id."""
+    extra_tags: Annotated[dict[str, str], BeforeValidator(_tags)] = Field(default_factory=dict)
+    """Tags put on every trace."""
+    sample_rate: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Share of traces kept, decided at each root; a trace is kept whole or not at all."""
+    redact: Redact | None = None
+    capture_content: bool = True
+    """False keeps names, times, types, models, token counts and statuses, and none of what was said."""
+    max_value_bytes: int = Field(default=1_000_000, ge=1_000)
+    """Bytes of JSON kept of one value (inputs, outputs, one attribute set); a larger one is cut and its size noted."""
+    shipper: Shipper = "process"
+    """Who delivers: a detached process, a thread of this one, or nothing (``langchain-autotrace ship`` elsewhere)."""
+    silent: bool = False
+    """True prints no line, neither warnings nor what is left at exit. Counters go on."""
+    exit_timeout: float = Field(default=5.0, ge=0.0)
+    """Seconds the process waits at its exit for the delivery of its traces."""
+
+
+def resolve(**given: object) -> Settings:
+    """Settings from arguments, then environment variables, then MLflow's own settings, then defaults.
+
+    Args:
+        **given: any field of :class:`Settings`; ``None`` means not given.
+
+    Raises:
+        SettingsError: a value cannot be used; says which, where it came from, and what would do.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    from_environment = {name: text for name in Settings.model_fields if name not in values and (text := env(name))}
+    values = from_environment | values
+    values["tracking_uri"] = destination.normalized(str(values.get("tracking_uri") or destination.default_uri()))
+    if "experiment" not in values and "experiment_id" not in values:
+        values["experiment"], values["experiment_id"] = destination.default_experiment()
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(error, from_environment)) from None
+
+
+def env(name: str) -> str | None:
+    """The environment variable of the setting ``name``; ``None`` when it is unset or empty."""
+    return os.environ.get(PREFIX + name.upper()) or None
+
+
+def flag(name: str, *, given: bool | None, default: bool) -> bool:
+    """A switch from its argument or its environment variable.
+
+    Raises:
+        SettingsError: the variable is neither true nor false.
+    """
+    if given is not None:
+        return given
+    text = (env(name) or str(default)).lower()
+    if text not in {"1", "true", "yes", "on", "0", "false", "no", "off"}:
+        msg = f"{PREFIX}{name.upper()}={text!r}: use true or false."
+        raise SettingsError(msg)
+    return text in {"1", "true", "yes", "on"}
+
+
+def _explain(error: ValidationError, from_environment: Mapping[str, str]) -> str:
+    lines = []
+    for problem in error.errors():
+        name = str(problem["loc"][0])
+        where = f"{PREFIX}{name.upper()}" if name in from_environment else name
+        lines.append(f"{where}={problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}.")
+    return " ".join(lines)

@@ -1,0 +1,46 @@
+"""Opens a folder's sink: finds the tracking URI again, password included, which the folder does not hold."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from langchain_autotrace import destination, settings
+from langchain_autotrace.errors import CredentialsNeeded
+from langchain_autotrace.journal.folder import DestinationFolder
+from langchain_autotrace.ship.sink import Sink
+
+URI_VARIABLE: Final = "LANGCHAIN_AUTOTRACE_SHIP_TO"
+"""Set by ``autolog()`` for the process it starts: the tracking URI as the program gave it."""
+
+
+def tracking_uri(folder: DestinationFolder) -> str:
+    """The folder's tracking URI, complete.
+
+    Raises:
+        CredentialsNeeded: it has a password, and no variable of the environment holds the same URI with it.
+        JournalError: the folder is no destination folder.
+    """
+    public = folder.public_uri()
+    named = (os.environ.get(URI_VARIABLE), settings.env("tracking_uri"), os.environ.get("MLFLOW_TRACKING_URI"))
+    for uri in filter(None, named):
+        if destination.without_password(destination.normalized(uri)) == public:
+            return destination.normalized(uri)
+    if "***" in public:
+        msg = f"{public} needs its password: set MLFLOW_TRACKING_URI to the whole URI."
+        raise CredentialsNeeded(msg)
+    return public
+
+
+def open_sink(folder: DestinationFolder) -> Sink:
+    """The sink of the folder's destination. Imports MLflow; connects with the first batch.
+
+    Raises:
+        CredentialsNeeded: see :func:`tracking_uri`.
+    """
+    uri = tracking_uri(folder)
+    # MLflow counts calls of its API and reports them; the program did not make these calls.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from langchain_autotrace.ship.mlflow_sink import MlflowSink  # noqa: PLC0415 - a second of imports
+
+    return MlflowSink(uri)

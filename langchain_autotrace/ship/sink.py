@@ -1,0 +1,35 @@
+"""Where finished traces go. A sink is one method; the one in memory is as real as MLflow's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from langchain_autotrace.ship.assemble import FinishedTrace, SpanRecords
+
+
+class Sink(Protocol):
+    """Stores traces. Writing the same span again replaces it: (trace id, span id) is its key."""
+
+    def write(self, batch: Sequence[FinishedTrace]) -> None:
+        """Store all spans of all traces, or raise.
+
+        Raises:
+            SinkUnavailable: nothing may have been stored; the same batch may go through later.
+            TraceRejected: one of the traces can never be stored; with a batch of one it is known which.
+        """
+
+
+class MemorySink:
+    """Keeps traces in a dict, for tests and for looking at what would be sent."""
+
+    def __init__(self) -> None:
+        self.spans: dict[str, dict[str, SpanRecords]] = {}
+        """Trace id to span id to what is known of the span."""
+        self.writes = 0
+
+    def write(self, batch: Sequence[FinishedTrace]) -> None:
+        """Store the batch."""
+        self.writes += 1
+        for trace in batch:
+            self.spans.setdefault(trace.trace_id, {}).update({span.start.span_id: span for span in trace.spans})

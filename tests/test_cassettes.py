@@ -1,0 +1,251 @@
+"""The recorded programs replay without a network, match the body, and hold neither secrets nor binary bodies."""
+
+import json
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_socket
+import yaml  # type: ignore[import-untyped]
+from langchain_core.callbacks import get_usage_metadata_callback
+from langchain_core.messages import AIMessage
+from langchain_openai import ChatOpenAI
+from vcr.errors import CannotOverwriteExistingCassetteException  # type: ignore[import-untyped]
+
+from langchain_autotrace.demo import DemoNotInstalled, demo_extra
+from langchain_autotrace.demo import programs as demo
+from langchain_autotrace.demo.replay import CASSETTES as DEMO_CASSETTES
+from langchain_autotrace.demo.replay import PLACEHOLDER_KEY, replayed
+from tests.cassettes_support import CASSETTES, replay
+from tests.programs import PROGRAMS, Person, outcome
+
+ALL = sorted([*CASSETTES.glob("*.yaml"), *DEMO_CASSETTES.glob("*.yaml")])
+MINI = "gpt-4o-mini-2024-07-18"
+REASONING = "o4-mini-2025-04-16"
+
+ANSWERS: dict[str, Any] = {
+    "chat": (
+        "The sky is blue because air scatters the short waves of sunlight, the blue ones, "
+        "far more than the long red ones."
+    ),
+    "chat_stream": "A rainbow is sunlight split into its colours by drops of water that bend and reflect it.",
+    "chat_astream": "Thunder is the sound of air that lightning heats so fast that it expands as a shock wave.",
+    "agent": "Order A-17 was delivered. Order B-42 was lost in transit, and I refunded its 59.00 EUR.",
+    "structured_json_schema": Person(name="Ada Lovelace", born=1815),
+    "structured_function_calling": Person(name="Alan Turing", born=1912),
+    "rag": "Lisbon lies on the Tagus and Vienna on the Danube.",
+    "rate_limited": "The moon is about 384,400 kilometres away on average.",
+    "unauthorized": (
+        "Error code: 401 - Incorrect API key provided. You can find your API key in the settings of your account."
+    ),
+    "responses": "There are 10 prime numbers below 30.",
+    "responses_stream": "No: 91 is 7 times 13.",
+    "batch": ["The capital of Portugal is Lisbon.", "The capital of Norway is Oslo."],
+}
+
+DEMO_ANSWERS = {
+    "joke_chain": (
+        "Why did the span break up with its parent?\n\n"
+        "It needed space, but every time it moved out, the collector brought it home."
+    ),
+    "rag_chain": (
+        "Each span is one step of the trace, and because every span but the first names its parent, "
+        "together they form a tree."
+    ),
+    "weather_agent": (
+        "Lisbon is 15 degrees warmer than Oslo right now: "
+        "24 degrees Celsius under a clear sky, against 9 degrees and light rain."
+    ),
+}
+
+
+@pytest.fixture
+def closed_network() -> Iterator[None]:
+    """Refuse every socket but those of the event loop with itself."""
+    pytest_socket.disable_socket(allow_unix_socket=True)
+    yield
+    pytest_socket.enable_socket()
+
+
+@pytest.mark.usefixtures("closed_network")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_with_the_network_closed(name: str) -> None:
+    """Every program of the tests runs to its recorded outcome without a network."""
+    with replay(name):
+        result = outcome(name)
+
+    assert _gist(result) == ANSWERS[name]
+
+
+@pytest.mark.usefixtures("closed_network")
+@pytest.mark.parametrize(("name", "program"), demo.PROGRAMS.items())
+def test_a_demo_with_the_network_closed(name: str, program: Callable[[], str]) -> None:
+    """Every program of the demo runs to its recorded answer without a network."""
+    with replayed(name):
+        assert program() == DEMO_ANSWERS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "tokens"),
+    [
+        ("chat", MINI, (24, 26, 16, 0)),
+        ("chat_stream", MINI, (23, 22, 0, 0)),
+        ("agent", MINI, (663, 97, 320, 0)),
+        ("responses", REASONING, (15, 84, 0, 64)),
+        ("responses_stream", REASONING, (13, 85, 0, 64)),
+    ],
+)
+def test_usage_of_a_recorded_answer(name: str, model: str, tokens: tuple[int, int, int, int]) -> None:
+    """LangChain reads the input, output, cached, and reasoning tokens of a recording, streamed ones too."""
+    with replay(name), get_usage_metadata_callback() as callback:
+        outcome(name)
+
+    asked, answered, cached, reasoned = tokens
+    assert callback.usage_metadata == {
+        model: {
+            "input_tokens": asked,
+            "output_tokens": answered,
+            "total_tokens": asked + answered,
+            "input_token_details": {"cache_read": cached},
+            "output_token_details": {"reasoning": reasoned},
+        }
+    }
+
+
+def test_a_request_whose_body_changed() -> None:
+    """Another question is refused for its body, rather than answered with the recorded answer."""
+    with replay("chat"):
+        model = ChatOpenAI(model="gpt-4o-mini", temperature=0, max_retries=0)
+        with pytest.raises(CannotOverwriteExistingCassetteException) as refused:
+            model.invoke([("system", "You answer in one sentence."), ("human", "Why is grass green?")])
+
+    assert refused.value.reason == "no_match"
+    assert [[name for name, _ in failed] for _, _, failed in refused.value.similar_requests] == [["body"]]
+
+
+def test_a_request_repeated() -> None:
+    """A recorded interaction answers once, as the server did."""
+    with replay("chat"):
+        outcome("chat")
+        with pytest.raises(CannotOverwriteExistingCassetteException) as refused:
+            outcome("chat")
+
+    assert refused.value.reason == "already_played"
+
+
+def test_environment_of_a_replay_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay puts a placeholder for the user's key and base URL, and puts both back after an error."""
+    monkeypatch.setenv("OPENAI_API_KEY", "of the user")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.delenv("OPENAI_API_BASE", raising=False)
+    before = dict(os.environ)
+
+    def fails() -> None:
+        assert os.environ["OPENAI_API_KEY"] == PLACEHOLDER_KEY
+        assert "OPENAI_BASE_URL" not in os.environ
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), replay("chat"):
+        fails()
+    assert dict(os.environ) == before
+
+
+@pytest.mark.usefixtures("socket_enabled")
+def test_a_request_to_another_host() -> None:
+    """A tracking server of the same process is reached for real."""
+    server = HTTPServer(("127.0.0.1", 0), _Tracking)
+    server.timeout = 10
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    try:
+        with replay("chat"):
+            connection = HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+            connection.request("GET", "/")
+            assert connection.getresponse().read() == b"tracked"
+            connection.close()
+    finally:
+        thread.join()
+        server.server_close()
+
+
+def test_a_cassette_that_is_missing() -> None:
+    """The error names the folder's cassettes."""
+    with (
+        pytest.raises(FileNotFoundError, match=r"no cassette 'joke' in .*: joke_chain, rag_chain, weather_agent"),
+        replayed("joke"),
+    ):
+        pass
+
+
+def test_the_extra_that_is_missing() -> None:
+    """A missing package of the extra is told with the command that installs it, any other as itself."""
+    with pytest.raises(DemoNotInstalled, match=re.escape("pip install 'langchain-autotrace[demo]'")), demo_extra():
+        raise ModuleNotFoundError(name="langchain_openai.chat_models")
+    with pytest.raises(ModuleNotFoundError), demo_extra():
+        raise ModuleNotFoundError(name="of_the_user")
+
+
+def test_cassettes_and_programs() -> None:
+    """Every cassette has its program, and every program its cassette."""
+    assert {path.stem for path in CASSETTES.glob("*.yaml")} == set(PROGRAMS)
+    assert {path.stem for path in DEMO_CASSETTES.glob("*.yaml")} == set(demo.PROGRAMS)
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_secrets_of_a_cassette(path: Path) -> None:
+    """A cassette keeps no header that names a user, no key, and no trace of the server it was recorded from."""
+    for interaction in _interactions(path):
+        assert set(interaction["request"]["headers"]) == {"content-type"}
+        assert all(
+            re.fullmatch("content-type|retry-after|x-ratelimit-.*", name) for name in interaction["response"]["headers"]
+        )
+        assert interaction["request"]["uri"].startswith("https://api.openai.com/v1/")
+    assert re.findall(r"\bsk-|authorization|cookie|127\.0\.0\.1|localhost", path.read_text(), re.IGNORECASE) == []
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_bodies_of_a_cassette(path: Path) -> None:
+    """Every body is text in the file: JSON, or server-sent events of JSON."""
+    assert "!!" not in path.read_text()
+    for interaction in _interactions(path):
+        assert json.loads(interaction["request"]["body"])
+        assert _documents(interaction["response"])
+
+
+class _Tracking(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"tracked")
+
+    def log_message(self, *_: object) -> None:
+        """Keep the test's output to the test."""
+
+
+def _gist(result: Any) -> Any:  # noqa: ANN401 - the programs return what LangChain gives them
+    if isinstance(result, Exception):
+        return str(result)
+    if isinstance(result, dict):
+        return _gist(result.get("answer") or result["messages"][-1])
+    return result.text if isinstance(result, AIMessage) else result
+
+
+def _interactions(path: Path) -> list[dict[str, Any]]:
+    interactions: list[dict[str, Any]] = yaml.safe_load(path.read_text())["interactions"]
+    assert interactions
+    return interactions
+
+
+def _documents(response: dict[str, Any]) -> list[Any]:
+    body = response["body"]["string"]
+    if response["headers"]["content-type"] == ["application/json"]:
+        return [json.loads(body)]
+    assert response["headers"]["content-type"] == ["text/event-stream"]
+    lines = [line.removeprefix("data: ") for line in body.splitlines() if line.startswith("data: ")]
+    return [json.loads(line) for line in lines if line != "[DONE]"]
