@@ -22,6 +22,9 @@ NONE = "-"
 LEAST_US = 10.0
 """Below this what `noop` adds is noise, and a multiple of it would be too."""
 
+UNREST = 1.3
+"""`off` varying by more than this factor between rounds is worth a warning."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -98,6 +101,16 @@ def added_range(name: str, per: float = 1.0, digits: int = 0) -> Cell:
     return cell
 
 
+def rounds_range(name: str, per: float = 1.0, digits: int = 0) -> Cell:
+    """Make a cell of the least and the greatest figure of a round."""
+
+    def cell(view: View, contestant: str) -> str:
+        values = view.each(contestant, name)
+        return f"{_number(min(values) / per, digits)} to {_number(max(values) / per, digits)}" if values else NONE
+
+    return cell
+
+
 def times_floor_added(name: str) -> Cell:
     """Make a cell of what the contestant adds in multiples of what `noop` adds, unless that is noise."""
 
@@ -152,7 +165,9 @@ COLUMNS: dict[str, dict[str, Cell]] = {
     },
     "threads": {
         "p50 ms": figure("p50_us", 1e3, 1),
+        "p50 ms, rounds": rounds_range("p50_us", 1e3, 1),
         "p99 ms": figure("p99_us", 1e3, 1),
+        "p99 ms, rounds": rounds_range("p99_us", 1e3, 1),
         "p50, times noop's": times_floor_total("p50_us"),
         **_ARRIVAL,
     },
@@ -226,10 +241,18 @@ def verdict(view: View) -> str:
     if ours is None or not peers:
         return ""
     fastest = min(peers, key=peers.__getitem__)
-    return (
-        f"\nThe fastest peer, {fastest}, adds {peers[fastest]:,.0f} µs a run; ours adds {ours:,.0f} µs: "
-        f"{peers[fastest] / ours:.1f} times as much.\n"
-    )
+    told = f"The fastest peer, {fastest}, adds {peers[fastest]:,.0f} µs a run; ours adds {ours:,.0f} µs"
+    times = f"{peers[fastest] / ours:.1f} times as much" if ours >= LEAST_US else "which is noise"
+    return f"\n{told}: {times}.\n"
+
+
+def unrest(view: View) -> str:
+    """Say so when the untraced program itself varied between rounds: the machine had other work."""
+    for name in ("median_us", "p50_us"):
+        values = view.each(BASELINE, name)
+        if values and max(values) > UNREST * min(values):
+            return f"\nA restless machine: `off` itself took {min(values):,.0f} to {max(values):,.0f} µs.\n"
+    return ""
 
 
 def section(case: Case, view: View) -> str:
@@ -238,7 +261,7 @@ def section(case: Case, view: View) -> str:
     taking_part = [name for name in case.contestants if name in view.figures or name in view.errors]
     rows = [row(view, name, columns) for name in taking_part]
     body = table(["", *columns, "note"], rows)
-    return f"### {case.name}: {case.title}\n\n{body}\n{verdict(view)}"
+    return f"### {case.name}: {case.title}\n\n{body}\n{verdict(view)}{unrest(view)}"
 
 
 def render(document: dict[str, Any]) -> str:

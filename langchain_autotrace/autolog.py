@@ -22,7 +22,7 @@ from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.handler import CallbackHandler, internal_errors
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.errors import JournalError
-from langchain_autotrace.journal import checkpoint
+from langchain_autotrace.journal import checkpoint, codec
 from langchain_autotrace.journal.folder import DestinationFolder, home
 from langchain_autotrace.journal.writer import Journal
 from langchain_autotrace.launch import Launcher
@@ -58,7 +58,7 @@ class _Pipeline:
         self.settings = settings
         self.journal = journal
         self.launcher = launcher
-        self.recorder = Recorder(settings, journal.append)
+        self.recorder = Recorder(settings, codec.encode, journal.write)
 
 
 class _State:
@@ -90,13 +90,13 @@ class AutotraceHandler(CallbackHandler):
     """
 
     def __init__(self, **settings: Any) -> None:
-        self._pipeline = _pipeline_for(settings_module.resolve(**settings)) if settings else None
+        if settings:
+            self.recorder = _pipeline_for(settings_module.resolve(**settings)).recorder
 
-    @property
-    def recorder(self) -> Recorder:
-        """Where the events go."""
-        pipeline = self._pipeline or _current_pipeline()
-        return pipeline.recorder
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - asked for the recorder of a handler without settings
+        if name != "recorder":
+            raise AttributeError(name)
+        return _current_recorder()
 
     def __eq__(self, other: object) -> bool:
         """Handlers that record to the same place are the same to LangChain, which adds each once."""
@@ -110,9 +110,8 @@ class _Holder:
     """What LangChain asks for a handler each time a root run is configured."""
 
     def get(self) -> BaseCallbackHandler | None:
-        """The handler; None when tracing is off or suppressed."""
-        handler = _state.handler
-        return None if handler is None or scope.is_suppressed() else handler
+        """The handler; None when tracing is off."""
+        return _state.handler
 
 
 def autolog(
@@ -177,7 +176,7 @@ def autolog(
     )
     with _state.lock:
         handler = AutotraceHandler()
-        handler._pipeline = pipeline  # noqa: SLF001 - our own class
+        handler.recorder = pipeline.recorder
         _state.handler = handler
         if not _state.installed:
             # There is no way to take a hook back; the holder answers None instead.
@@ -292,11 +291,9 @@ def _journal_for(settings: Settings) -> tuple[Journal, Launcher]:
     return _state.journals[key]
 
 
-def _current_pipeline() -> _Pipeline:
+def _current_recorder() -> Recorder:
     handler = _state.handler
-    if handler is not None and handler._pipeline is not None:  # noqa: SLF001 - our own class
-        return handler._pipeline  # noqa: SLF001
-    return _pipeline_for(settings_module.resolve())
+    return handler.recorder if handler is not None else _pipeline_for(settings_module.resolve()).recorder
 
 
 _install_once: Final = threading.Lock()

@@ -13,6 +13,7 @@ from typing import Final
 
 from filelock import Timeout
 
+from langchain_autotrace.destination import sqlite_path
 from langchain_autotrace.errors import AutotraceError
 from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.settings import Settings
@@ -116,7 +117,8 @@ def _spawn(folder: DestinationFolder, tracking_uri: str) -> subprocess.Popen[byt
             os.ftruncate(log, 0)
         return subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
             [_interpreter(), "-m", "langchain_autotrace.ship", str(folder.path)],
-            cwd=folder.path,
+            # MLflow gives a database that it makes an artifact folder below the working folder.
+            cwd=database.parent if (database := sqlite_path(tracking_uri)) else folder.path,
             env={**os.environ, URI_VARIABLE: tracking_uri, "PYTHONPATH": _python_path()},
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -22,7 +22,7 @@ from langchain_autotrace.span import Json
 
 Converter: TypeAlias = Callable[[Any], object]
 
-_OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
+OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
 _MAX_DEPTH: Final = 100
 _MAX_NODES: Final = 100_000
 _MAX_REPR: Final = 10_000
@@ -45,13 +45,13 @@ def encode(value: object, limit: int) -> Encoded:
     text where they are UTF-8; an object of an unknown class becomes its ``repr``.
     """
     try:
-        text = orjson.dumps(value, default=_convert, option=_OPTIONS)
+        text = orjson.dumps(value, default=convert, option=OPTIONS)
     except Exception:  # noqa: BLE001 - user objects raise anything; the walk guards each step
         text = _walked(value)
     return Encoded(text, None) if len(text) <= limit else Encoded(_cut(text, limit), len(text))
 
 
-def _convert(value: object) -> object:
+def convert(value: object) -> object:
     """What orjson asks of a type that it does not know."""
     kind = type(value)
     converter = _converters.get(kind)
@@ -202,9 +202,9 @@ class _Walk:
 def _native(value: object) -> object:
     """An object as orjson itself would write it (dates, UUIDs, enums, arrays), or as our hook converts it."""
     try:
-        return orjson.loads(orjson.dumps(value, option=_OPTIONS))
+        return orjson.loads(orjson.dumps(value, option=OPTIONS))
     except Exception:  # noqa: BLE001 - unknown to orjson: ours to convert
-        return _convert(value)
+        return convert(value)
 
 
 def _text(value: str) -> str:

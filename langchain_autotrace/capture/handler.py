@@ -15,9 +15,10 @@ from langchain_core.outputs import LLMResult
 
 from langchain_autotrace.capture import messages, usage
 from langchain_autotrace.capture.encode import document
-from langchain_autotrace.capture.recorder import Recorder, Run
-from langchain_autotrace.capture.status import Ending, ending, error_text
-from langchain_autotrace.span import Attr, Outcome, SpanType, Status
+from langchain_autotrace.capture.recorder import Recorder
+from langchain_autotrace.capture.runs import Run
+from langchain_autotrace.capture.status import RETURNED, Ending, ending, error_text
+from langchain_autotrace.span import Attr, SpanType, Status
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -32,6 +33,10 @@ _logger: Final = logging.getLogger("langchain_autotrace")
 
 _AGENT_INTEGRATION: Final = "langchain_create_agent"
 """What langchain's ``create_agent`` writes into ``metadata["ls_integration"]``."""
+# Looking up a member of an enumeration costs as much as a function call in Python 3.11.
+_CHAIN: Final = SpanType.CHAIN.value
+_AGENT: Final = SpanType.AGENT.value
+_PARSER: Final = SpanType.PARSER.value
 _PLAIN: Final = (str, int, float, bool)
 _NO_PARAMS: Final[Mapping[str, Any]] = {}
 
@@ -76,10 +81,8 @@ class CallbackHandler(BaseCallbackHandler):
 
     run_inline = True
 
-    @property
-    def recorder(self) -> Recorder:
-        """Where the events go."""
-        raise NotImplementedError
+    recorder: Recorder
+    """Where the events go."""
 
     @_guarded
     def on_chain_start(
@@ -106,27 +109,18 @@ class CallbackHandler(BaseCallbackHandler):
             inputs=inputs,
             deferred=defers_inputs,
             metadata=metadata,
-            content=_labels(tags, metadata),
+            attributes=_labels(tags, metadata),
         )
 
     @_guarded
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A chain returned; a graph that was interrupted returns too, and says so in its output."""
-        interrupted = isinstance(outputs, dict) and "__interrupt__" in outputs
-        self.recorder.end(
-            run_id,
-            outputs,
-            inputs=kwargs.get("inputs"),
-            deferred="inputs" in kwargs,
-            ending=Ending(Status.OK, Outcome.INTERRUPTED if interrupted else None, ""),
-        )
+        """A chain returned."""
+        self.recorder.end(run_id, outputs, inputs=kwargs.get("inputs"), deferred="inputs" in kwargs)
 
     @_guarded
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """A chain raised, was interrupted, cancelled or abandoned."""
-        self.recorder.fail(
-            run_id, error, ending(error), inputs=kwargs.get("inputs"), deferred="inputs" in kwargs
-        )
+        self.recorder.fail(run_id, error, ending(error), inputs=kwargs.get("inputs"), deferred="inputs" in kwargs)
 
     @_guarded
     def on_chat_model_start(
@@ -191,37 +185,31 @@ class CallbackHandler(BaseCallbackHandler):
     ) -> None:
         params = invocation_params if isinstance(invocation_params, Mapping) else _NO_PARAMS
         known = metadata or _NO_PARAMS
+        attributes = _labels(tags, metadata)
+        attributes[Attr.MESSAGE_FORMAT] = messages.MESSAGE_FORMAT
         asked = usage.model_asked_for(known, params)
-        own: dict[str, object] = {Attr.MESSAGE_FORMAT: messages.MESSAGE_FORMAT}
         if asked:
-            own[Attr.MODEL] = own[Attr.REQUEST_MODEL] = asked
+            attributes[Attr.MODEL] = attributes[Attr.REQUEST_MODEL] = asked
         provider = usage.provider(known, params)
         if provider:
-            own[Attr.PROVIDER] = provider
-        content = _labels(tags, metadata)
+            attributes[Attr.PROVIDER] = provider
         if params:
-            content.update(self._params(params))
+            self._add_params(params, attributes)
         self.recorder.start(
-            run_id,
-            parent_run_id,
-            name=name,
-            kind=kind,
-            inputs=inputs,
-            metadata=metadata,
-            attributes=own,
-            content=content,
+            run_id, parent_run_id, name=name, kind=kind, inputs=inputs, attributes=attributes, metadata=metadata
         )
 
-    def _params(self, params: Mapping[str, Any]) -> dict[str, object]:
+    def _add_params(self, params: Mapping[str, Any], attributes: dict[str, object]) -> None:
         """Model parameters, and the tools in the form of MLflow's pages. Tools and schemas are content."""
         if not self.recorder.settings.capture_content:
-            return {Attr.INVOCATION_PARAMS: {key: v for key, v in params.items() if isinstance(v, _PLAIN)}}
-        kept = {key: value for key, value in params.items() if key not in {"tools", "functions"}}
-        offered = messages.tools(params.get("tools") or params.get("functions"))
-        found: dict[str, object] = {Attr.INVOCATION_PARAMS: kept}
-        if offered:
-            found[Attr.CHAT_TOOLS] = offered
-        return found
+            attributes[Attr.INVOCATION_PARAMS] = {key: v for key, v in params.items() if isinstance(v, _PLAIN)}
+            return
+        offered = params.get("tools") or params.get("functions")
+        if not offered:
+            attributes[Attr.INVOCATION_PARAMS] = params
+            return
+        attributes[Attr.INVOCATION_PARAMS] = {k: v for k, v in params.items() if k not in {"tools", "functions"}}
+        attributes[Attr.CHAT_TOOLS] = messages.tools(offered)
 
     @_guarded
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -249,13 +237,13 @@ class CallbackHandler(BaseCallbackHandler):
         if run is None:
             return
         response = kwargs.get("response")
-        partial = isinstance(response, LLMResult) and any(response.generations)
+        partial = response if isinstance(response, LLMResult) and any(response.generations) else None
         self.recorder.fail(
             run_id,
             error,
             ending(error),
-            messages.answer(response) if partial else None,
-            attributes=_answer_attributes(run, response if partial else None),
+            None if partial is None else messages.answer(partial),
+            attributes=_answer_attributes(run, partial),
         )
 
     @_guarded
@@ -274,9 +262,9 @@ class CallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """A tool is called. Its inputs are a dict; LangChain gives only their text for tools that take one string."""
-        content = _labels(tags, metadata)
+        attributes = _labels(tags, metadata)
         if tool_call_id:
-            content[Attr.TOOL_CALL_ID] = tool_call_id
+            attributes[Attr.TOOL_CALL_ID] = tool_call_id
         self.recorder.start(
             run_id,
             parent_run_id,
@@ -284,7 +272,7 @@ class CallbackHandler(BaseCallbackHandler):
             kind=SpanType.TOOL,
             inputs={"input": input_str} if inputs is None else inputs,
             metadata=metadata,
-            content=content,
+            attributes=attributes,
         )
 
     @_guarded
@@ -292,7 +280,9 @@ class CallbackHandler(BaseCallbackHandler):
         """A tool returned; a ``ToolMessage`` may say that it failed and the failure was handled."""
         failed = isinstance(output, ToolMessage) and output.status == "error"
         self.recorder.end(
-            run_id, output, ending=Ending(Status.ERROR, None, _tool_error(output)) if failed else Ending(Status.OK, None, "")
+            run_id,
+            output,
+            ending=Ending(Status.ERROR, None, _tool_error(output)) if failed else RETURNED,
         )
 
     @_guarded
@@ -316,7 +306,7 @@ class CallbackHandler(BaseCallbackHandler):
             kind=SpanType.RETRIEVER,
             inputs=query,
             metadata=metadata,
-            content=_labels(tags, metadata),
+            attributes=_labels(tags, metadata),
         )
 
     @_guarded
@@ -370,14 +360,12 @@ def _name(name: str | None, serialized: Mapping[str, Any] | None, metadata: _Met
     return str(known.get("name") or last or (metadata or _NO_PARAMS).get("langgraph_node") or default)
 
 
-def _chain_type(run_type: str | None, name: str, metadata: _Metadata) -> SpanType:
+def _chain_type(run_type: str | None, name: str, metadata: _Metadata) -> str:
     if run_type == "parser":
-        return SpanType.PARSER
-    if name == "AgentExecutor":
-        return SpanType.AGENT
+        return _PARSER
     if metadata and metadata.get("ls_integration") == _AGENT_INTEGRATION:
-        return SpanType.AGENT if name == metadata.get("lc_agent_name", "LangGraph") else SpanType.CHAIN
-    return SpanType.CHAIN
+        return _AGENT if name == metadata.get("lc_agent_name", "LangGraph") else _CHAIN
+    return _AGENT if name == "AgentExecutor" else _CHAIN
 
 
 def _labels(tags: Sequence[str] | None, metadata: _Metadata) -> dict[str, object]:

@@ -1,32 +1,29 @@
-"""Runs that are open, and the records they become.
+"""Runs that start, have events and end, and the records they become.
 
-The recorder knows nothing of LangChain's callbacks: it is told that a run has started, had an event, or has ended,
-and calls ``emit`` with a record whose values are already JSON, scrubbed and cut.
+The recorder knows nothing of LangChain's callbacks and nothing of files: it is told what happens, and hands lines to
+``write``.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import random
-import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, cast
 from uuid import UUID
 
-import orjson
-
-from langchain_autotrace.capture import redact, scope
+from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.encode import encode
-from langchain_autotrace.capture.status import Ending, error_text, exception_attributes
+from langchain_autotrace.capture.runs import Ids, Run, Trace
+from langchain_autotrace.capture.seal import Encode, Sealer, Write
+from langchain_autotrace.capture.status import RETURNED, Ending, exception_attributes
 from langchain_autotrace.settings import Settings
 from langchain_autotrace.span import (
     TRACE_ID_PREFIX,
     Attr,
     Json,
     Outcome,
-    Record,
     SpanEnd,
     SpanEvent,
     SpanStart,
@@ -34,64 +31,15 @@ from langchain_autotrace.span import (
     TraceContext,
 )
 
-Emit: TypeAlias = Callable[[Record], bool]
-"""Takes a record; returns whether it was kept."""
-
-_logger: Final = logging.getLogger("langchain_autotrace")
-
 _MAX_OPEN: Final = 50_000
 """Open runs remembered. LangChain loses the end of some (a generator that is never collected)."""
 _MAX_ID_LENGTH: Final = 250
 """MLflow's limit for the value of trace metadata (``MAX_CHARS_IN_TRACE_INFO_METADATA``)."""
-_MAX_NAME: Final = 1_000
 _SESSION_KEYS: Final = ("session_id", "thread_id", "conversation_id")
-_NOTHING: Final = b"{}"
-
-
-class Ids:
-    """Random ids. Not from the ``random`` module's own generator, which programs seed."""
-
-    def __init__(self) -> None:
-        self._random = random.Random(os.urandom(32))  # noqa: S311 - ids, not secrets
-
-    def trace(self) -> str:
-        """32 hexadecimal digits."""
-        return f"{self._random.getrandbits(128) or 1:032x}"
-
-    def span(self) -> str:
-        """16 hexadecimal digits."""
-        return f"{self._random.getrandbits(64) or 1:016x}"
-
-
-class Run:
-    """An open run."""
-
-    __slots__ = ("chunks", "copies", "cut", "first_chunk_ns", "parent", "said", "span_id", "started_ns", "trace", "turn")
-
-    def __init__(self, trace: Trace, span_id: str, parent: Run | None, started_ns: int) -> None:
-        self.trace = trace
-        self.span_id = span_id
-        self.parent = parent
-        self.started_ns = started_ns
-        self.chunks = 0
-        self.first_chunk_ns = 0
-        self.said: list[str] | None = None
-        """Text streamed so far by this model, or by the model below this chain that streams."""
-        self.cut: dict[str, int] | None = None
-        self.copies = 1
-        """How many handlers in the run's list are ours: each event then comes that many times."""
-        self.turn = 0
-
-
-class Trace:
-    """What the runs of one trace share."""
-
-    __slots__ = ("session", "trace_id", "user")
-
-    def __init__(self, trace_id: str) -> None:
-        self.trace_id = trace_id
-        self.session: str | None = None
-        self.user: str | None = None
+_NULL: Final = b"null"
+# Looking up a member of an enumeration costs as much as a function call in Python 3.11.
+_ERROR: Final = Status.ERROR
+_ABANDONED: Final = Outcome.ABANDONED
 
 
 class Recorder:
@@ -100,27 +48,37 @@ class Recorder:
     Attributes:
         finished: traces whose root has ended.
         evicted: runs forgotten because too many were open.
-        redact_failures: values lost to an exception of the user's hook.
     """
 
     def __init__(
-        self, settings: Settings, emit: Emit, *, clock: Callable[[], int] = time.time_ns, ids: Ids | None = None
+        self,
+        settings: Settings,
+        encode_record: Encode,
+        write: Write,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        ids: Ids | None = None,
     ) -> None:
         self.settings = settings
         self.finished = 0
         self.evicted = 0
-        self.redact_failures = 0
-        self._emit = emit
+        self._sealer = Sealer(settings, encode_record, write)
+        self._send = self._sealer.send
         self._clock = clock
         self._ids = ids or Ids()
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
+        self._content = settings.capture_content
         self._runs: dict[UUID, Run | None] = {}
-        self._redact_lock = threading.Lock()
 
     @property
     def open_runs(self) -> int:
         """Runs started and not ended, those left out included."""
         return len(self._runs)
+
+    @property
+    def redact_failures(self) -> int:
+        """Values lost to an exception of the user's hook."""
+        return self._sealer.redact_failures
 
     def get(self, run_id: UUID) -> Run | None:
         """The open run, or None when it is unknown or left out."""
@@ -129,7 +87,7 @@ class Recorder:
     def after_fork(self) -> None:
         """In a forked child: the parent's runs are the parent's, and its ids must not come again."""
         self._runs = {}
-        self.finished = self.evicted = self.redact_failures = 0
+        self.finished = self.evicted = 0
         self._ids = type(self._ids)()
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
 
@@ -141,10 +99,9 @@ class Recorder:
         name: str,
         kind: str,
         inputs: object,
-        deferred: bool = False,
+        attributes: dict[str, object],
         metadata: Mapping[str, Any] | None = None,
-        attributes: Mapping[str, object] | None = None,
-        content: Mapping[str, object] | None = None,
+        deferred: bool = False,
     ) -> None:
         """A run has started.
 
@@ -154,10 +111,9 @@ class Recorder:
             name: the span's name.
             kind: a value of ``SpanType``.
             inputs: any value.
-            deferred: the inputs come with the end.
+            attributes: the span's attributes, of any values; changed here.
             metadata: LangChain's metadata, from which session and user are read.
-            attributes: our own: names, counts, ids.
-            content: the user's: they pass the redact hook.
+            deferred: the inputs come with the end.
         """
         now = self._clock()
         runs = self._runs
@@ -165,32 +121,31 @@ class Recorder:
         if known is not None:
             known.copies += 1
             return
-        parent = runs.get(parent_run_id) if parent_run_id is not None else None
+        parent = None if parent_run_id is None else runs.get(parent_run_id)
         if scope.is_suppressed() or (parent is None and self._left_out(parent_run_id)):
             runs[run_id] = None
             return
         trace = parent.trace if parent is not None else Trace(self._ids.trace())
         run = runs[run_id] = Run(trace, self._ids.span(), parent, now)
-        own: dict[str, object] = {Attr.RUN_ID: run_id, **(attributes or {})}
-        whole = None
+        attributes[Attr.RUN_ID] = run_id
         if metadata:
-            self._note_owner(trace, metadata, own)
+            _note_owner(trace, metadata, attributes)
+        context = None
         if parent is None:
-            whole = self._context(trace, own)
+            context = self._context(trace, attributes)
             if parent_run_id is not None:
-                own[Attr.PARENT_RUN_ID] = parent_run_id
-        sealed = None if deferred else self._content(run, "inputs", inputs)
-        self._emit(
+                attributes[Attr.PARENT_RUN_ID] = parent_run_id
+        self._send(
             SpanStart(
-                trace_id=trace.trace_id,
-                span_id=run.span_id,
-                parent_id=None if parent is None else parent.span_id,
-                name=_clean_name(name),
-                type=kind,
-                time_ns=now,
-                inputs=sealed,
-                attributes=self._attributes(own, content, run.cut),
-                trace=whole,
+                trace.trace_id,
+                run.span_id,
+                None if parent is None else parent.span_id,
+                name,
+                kind,
+                now,
+                None if deferred or not self._content else _live(inputs),
+                attributes,  # type: ignore[arg-type]  # as they are: the sealer makes JSON of them
+                context,
             )
         )
         if len(runs) > _MAX_OPEN:
@@ -199,26 +154,15 @@ class Recorder:
     def token(self, run_id: UUID, text: str) -> None:
         """A model has streamed a chunk."""
         run = self._runs.get(run_id)
-        if run is None or (run.copies > 1 and not run_turn(run)):
-            return
-        run.chunks += 1
-        if run.said is None:
-            run.first_chunk_ns = self._clock()
-            run.said = said = []
-            above = run.parent
-            while above is not None:
-                above.said = said
-                above = above.parent
-        run.said.append(text)
+        if run is not None and run.counts_now():
+            run.stream(text, self._clock() if run.said is None else 0)
 
-    def event(self, run_id: UUID, name: str, content: Mapping[str, object]) -> None:
+    def event(self, run_id: UUID, name: str, content: dict[str, object]) -> None:
         """Something happened within a run."""
-        now = self._clock()
         run = self._runs.get(run_id)
-        if run is None or (run.copies > 1 and not run_turn(run)):
-            return
-        sealed = self._attributes({}, content) if self.settings.capture_content else _NOTHING
-        self._emit(SpanEvent(run.trace.trace_id, run.span_id, _clean_name(name), now, sealed))
+        if run is not None and run.counts_now():
+            kept = content if self._content else {}
+            self._send(SpanEvent(run.trace.trace_id, run.span_id, name, self._clock(), kept))  # type: ignore[arg-type]
 
     def end(
         self,
@@ -227,32 +171,31 @@ class Recorder:
         *,
         inputs: object = None,
         deferred: bool = False,
-        ending: Ending = Ending(Status.OK, None, ""),  # noqa: B008 - immutable
-        attributes: Mapping[str, object] | None = None,
-        content: Mapping[str, object] | None = None,
+        ending: Ending = RETURNED,
+        attributes: dict[str, object] | None = None,
     ) -> None:
         """A run has ended. ``inputs`` counts when ``deferred``; the other arguments are as for ``start``."""
         now = self._clock()
         run = self._runs.pop(run_id, None)
         if run is None:
             return
-        own: dict[str, object] = dict(attributes or {})
+        ending = run.close(ending, streamed=deferred)
+        attributes = {} if attributes is None else attributes
         if ending.outcome is not None:
-            own[Attr.OUTCOME] = ending.outcome
-        if ending.outcome is Outcome.ABANDONED and outputs is None and run.said:
-            outputs = "".join(run.said)
-        asked = self._content(run, "inputs", inputs) if deferred else None
-        answered = None if outputs is None and ending.status is Status.ERROR else self._content(run, "outputs", outputs)
-        self._emit(
+            attributes[Attr.OUTCOME] = ending.outcome
+            if ending.outcome is _ABANDONED:
+                outputs = run.partial(outputs)
+        failed = ending.status is _ERROR
+        self._send(
             SpanEnd(
-                trace_id=run.trace.trace_id,
-                span_id=run.span_id,
-                time_ns=max(now, run.started_ns),
-                status=ending.status,
-                message=self._message(ending.message),
-                inputs=asked,
-                outputs=answered,
-                attributes=self._attributes(own, content, run.cut),
+                run.trace.trace_id,
+                run.span_id,
+                max(now, run.started_ns),
+                ending.status,
+                ending.message if self._content else ending.message.partition(":")[0],
+                _live(inputs) if deferred and self._content else None,
+                None if not self._content or (outputs is None and failed) else _live(outputs),
+                attributes,  # type: ignore[arg-type]  # as they are: the sealer makes JSON of them
             )
         )
         if run.parent is None:
@@ -261,19 +204,13 @@ class Recorder:
 
     def fail(self, run_id: UUID, error: BaseException, ending: Ending, outputs: object = None, **more: Any) -> None:
         """A run has raised: its ``exception`` event, and its end. ``more`` is passed on to ``end``."""
-        if ending.status is Status.ERROR and self._runs.get(run_id) is not None:
-            self._exception(run_id, error)
-        self.end(run_id, outputs, ending=ending, **more)
-
-    def _exception(self, run_id: UUID, error: BaseException) -> None:
         run = self._runs.get(run_id)
-        if run is None:
-            return
-        found = exception_attributes(error)
-        if not self.settings.capture_content:
-            found = {"exception.type": found["exception.type"]}
-        sealed = self._attributes({}, found)
-        self._emit(SpanEvent(run.trace.trace_id, run.span_id, "exception", self._clock(), sealed))
+        if run is not None and ending.status is _ERROR:
+            found: dict[str, object] = dict(exception_attributes(error))
+            if not self._content:
+                found = {"exception.type": found["exception.type"]}
+            self._send(SpanEvent(run.trace.trace_id, run.span_id, "exception", self._clock(), found))  # type: ignore[arg-type]
+        self.end(run_id, outputs, ending=ending, **more)
 
     def _left_out(self, parent_run_id: UUID | None) -> bool:
         """Whether a run without a known parent is below one that was left out, or drew the wrong lot."""
@@ -282,85 +219,14 @@ class Recorder:
         rate = self.settings.sample_rate
         return rate < 1.0 and self._sample() >= rate
 
-    def _note_owner(self, trace: Trace, metadata: Mapping[str, Any], own: dict[str, object]) -> None:
-        """Session and user, on the first span of the trace that names them: LangGraph's come below the root."""
-        if trace.session is None:
-            named = next((metadata[key] for key in _SESSION_KEYS if metadata.get(key)), None)
-            if named is not None:
-                trace.session = own[Attr.SESSION] = self._owner(named)
-        if trace.user is None and metadata.get("user_id"):
-            trace.user = own[Attr.USER] = self._owner(metadata["user_id"])
-
-    def _owner(self, value: object) -> str:
-        return redact.scrub_text(_clean_name(str(value)))[:_MAX_ID_LENGTH]
-
-    def _context(self, trace: Trace, own: dict[str, object]) -> TraceContext:
+    def _context(self, trace: Trace, attributes: dict[str, object]) -> TraceContext:
         settings, around = self.settings, scope.current_scope()
         if trace.session is None and around.session_id:
-            trace.session = own[Attr.SESSION] = self._owner(around.session_id)
+            trace.session = attributes[Attr.SESSION] = _owner(around.session_id)
         if trace.user is None and around.user_id:
-            trace.user = own[Attr.USER] = self._owner(around.user_id)
+            trace.user = attributes[Attr.USER] = _owner(around.user_id)
         tags = {**settings.extra_tags, **around.tags} if around.tags else settings.extra_tags
-        return TraceContext(
-            settings.experiment,
-            settings.experiment_id,
-            self._labels(tags) if tags else {},
-            self._labels(around.metadata) if around.metadata else {},
-        )
-
-    def _labels(self, pairs: Mapping[str, str]) -> dict[str, str]:
-        sealed: dict[str, str] = orjson.loads(redact.scrub(encode(dict(pairs), self.settings.max_value_bytes).json))
-        return sealed
-
-    def _content(self, run: Run, what: str, value: object) -> Json | None:
-        """A value of the user's as it may be written down; None with content capture off."""
-        settings = self.settings
-        if not settings.capture_content:
-            return None
-        text, cut_from = encode(value, settings.max_value_bytes)
-        if cut_from is not None:
-            run.cut = {**(run.cut or {}), what: cut_from}
-        text = redact.scrub(text)
-        return text if settings.redact is None else self._redacted(settings.redact, text)
-
-    def _attributes(
-        self, own: dict[str, object], content: Mapping[str, object] | None, cut: Mapping[str, int] | None = None
-    ) -> Json:
-        """Our attributes and the user's as one JSON object; only the user's pass the hook."""
-        if cut is not None:
-            own[Attr.TRUNCATED] = cut
-        hook = self.settings.redact
-        if content and hook is not None:
-            theirs = orjson.loads(self._redacted(hook, redact.scrub(encode(content, self.settings.max_value_bytes).json)))
-            own = {**(theirs if isinstance(theirs, dict) else {}), **own}
-        elif content:
-            own = {**content, **own}
-        if not own:
-            return _NOTHING
-        text, cut_from = encode(own, self.settings.max_value_bytes)
-        if cut_from is not None:
-            note = {Attr.TRUNCATED: {**(cut or {}), "attributes": cut_from}}
-            text = orjson.dumps({**_object(text), **note})
-        return redact.scrub(text)
-
-    def _message(self, text: str) -> str:
-        if not text:
-            return ""
-        if not self.settings.capture_content:
-            return text.partition(":")[0]
-        clean = redact.scrub_text(_clean_name(text, self.settings.max_value_bytes // 4))
-        hook = self.settings.redact
-        return clean if hook is None else str(orjson.loads(self._redacted(hook, orjson.dumps(clean))))
-
-    def _redacted(self, hook: Callable[[Any], Any], text: Json) -> Json:
-        kept, error = redact.apply(hook, text)
-        if error is not None:
-            with self._redact_lock:
-                self.redact_failures += 1
-                first = self.redact_failures == 1
-            if first and not self.settings.silent:
-                _logger.warning("the redact hook raised %s: the value was dropped.", error_text(error))
-        return kept
+        return TraceContext(settings.experiment, settings.experiment_id, tags, dict(around.metadata))
 
     def _evict(self) -> None:
         try:
@@ -370,16 +236,23 @@ class Recorder:
         self.evicted += 1
 
 
-def run_turn(run: Run) -> bool:
-    """Whether this call of a repeated event is the one that counts."""
-    run.turn = (run.turn + 1) % run.copies
-    return run.turn == 0
+def _live(value: object) -> Json:
+    """A value that the sealer is going to serialize; None and bytes, which mean something in a record, now."""
+    if value is None:
+        return _NULL
+    return encode(value, len(value) * 6 + 2).json if type(value) is bytes else cast("Json", value)
 
 
-def _clean_name(text: str, most: int = _MAX_NAME) -> str:
-    return text[:most] if text.isascii() else text[:most].encode("utf-8", "backslashreplace").decode()
+def _note_owner(trace: Trace, metadata: Mapping[str, Any], attributes: dict[str, object]) -> None:
+    """Session and user, on the first span of the trace that names them: LangGraph's come below the root."""
+    if trace.session is None:
+        for key in _SESSION_KEYS:
+            if metadata.get(key):
+                trace.session = attributes[Attr.SESSION] = _owner(metadata[key])
+                break
+    if trace.user is None and metadata.get("user_id"):
+        trace.user = attributes[Attr.USER] = _owner(metadata["user_id"])
 
 
-def _object(text: Json) -> dict[str, Any]:
-    found = orjson.loads(text)
-    return found if isinstance(found, dict) else {"cut": found}
+def _owner(value: object) -> str:
+    return str(value)[:_MAX_ID_LENGTH]

@@ -71,21 +71,21 @@ _SIEVE: Final = (
     r"|(?-i:sk-|_live_|_test_|gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|A[KSR][IO]A[A-Z0-9]{4}|AIza|ya29\.|hf_|lsv2_"
     r"|gsk_|pplx-|tvly-|npm_|pypi-|dapi[0-9a-f]|eyJ)"
 )
-_might_hold_secret: Final[Callable[[str], bool]] = SchemaValidator(
+might_hold_secret: Final[Callable[[str], bool]] = SchemaValidator(
     core_schema.str_schema(pattern=_SIEVE, regex_engine="rust-regex")
 ).isinstance_python
 
 
 def scrub(text: Json) -> Json:
     """The JSON ``text`` without what looks like a secret, by key name or by shape."""
-    if not _might_hold_secret(text.decode()):
+    if not might_hold_secret(text.decode()):
         return text
     return orjson.dumps(_clean(orjson.loads(text)))
 
 
 def scrub_text(text: str) -> str:
     """A plain text (an error message, a name) without what looks like a secret."""
-    return _clean_text(text) if _might_hold_secret(text) else text
+    return _clean_text(text) if might_hold_secret(text) else text
 
 
 def apply(hook: Callable[[Any], Any], text: Json) -> tuple[Json, Exception | None]:

@@ -11,6 +11,8 @@ from langchain_autotrace.span import Outcome, Status
 _CONTROL_FLOW: Final = "GraphBubbleUp"
 """LangGraph's base of everything it raises to steer a graph: interrupts, ``Command`` to a parent graph. Told by name,
 so that langgraph need not be installed (``langgraph.errors``)."""
+_PAUSE: Final = "GraphInterrupt"
+"""Those of them that pause the whole graph, which then returns."""
 
 _MAX_STACK: Final = 50_000
 
@@ -21,14 +23,21 @@ class Ending(NamedTuple):
     status: Status
     outcome: Outcome | None
     message: str
+    paused: bool = False
+    """Whether a graph was interrupted here, and not only steered."""
+
+
+RETURNED: Final = Ending(Status.OK, None, "")
+"""How most runs end."""
 
 
 def ending(error: BaseException) -> Ending:
     """The status that ``error`` gives the run it left."""
     if isinstance(error, GeneratorExit):
         return Ending(Status.OK, Outcome.ABANDONED, "")
-    if any(base.__name__ == _CONTROL_FLOW for base in type(error).__mro__):
-        return Ending(Status.OK, Outcome.INTERRUPTED, "")
+    names = {base.__name__ for base in type(error).__mro__}
+    if _CONTROL_FLOW in names:
+        return Ending(Status.OK, Outcome.INTERRUPTED, "", paused=_PAUSE in names)
     outcome = Outcome.CANCELLED if isinstance(error, asyncio.CancelledError) else None
     return Ending(Status.ERROR, outcome, error_text(error))
 
@@ -50,7 +59,9 @@ def exception_attributes(error: BaseException) -> dict[str, str]:
         stack = ""
     kind = type(error)
     return {
-        "exception.type": kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}",
+        "exception.type": kind.__qualname__
+        if kind.__module__ == "builtins"
+        else f"{kind.__module__}.{kind.__qualname__}",
         "exception.message": error_text(error).removeprefix(f"{kind.__name__}: "),
         "exception.stacktrace": stack if len(stack) <= _MAX_STACK else f"…{stack[-_MAX_STACK:]}",
     }

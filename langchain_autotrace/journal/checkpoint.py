@@ -29,26 +29,44 @@ class Checkpoint(NamedTuple):
     """Traces set aside."""
     torn: int = 0
     """Records lost to a crash in the middle of writing them."""
+    orphans: int = 0
+    """Events and ends of spans whose start the journal does not have."""
     unfinished: tuple[Record, ...] = ()
 
 
 def load(folder: DestinationFolder, process: str) -> Checkpoint:
-    """The checkpoint of a process; a fresh one when there is none.
+    """The checkpoint of a process; a fresh one when there is none, or none that can be read.
+
+    A fresh one delivers again what is in the journal, which changes nothing in the store.
 
     Raises:
         JournalFormatError: it was written by another version.
     """
+    return _load(folder, process, whole=True)
+
+
+def glance(folder: DestinationFolder, process: str) -> Checkpoint:
+    """The checkpoint without its unfinished records: cheap enough to be asked a hundred times a second.
+
+    Raises:
+        JournalFormatError: it was written by another version.
+    """
+    return _load(folder, process, whole=False)
+
+
+def _load(folder: DestinationFolder, process: str, *, whole: bool) -> Checkpoint:
+    path = folder.checkpoint(process)
     try:
-        head, *lines = folder.checkpoint(process).read_bytes().splitlines()
-    except (FileNotFoundError, ValueError):
-        first = next(iter(folder.segments(process)), 1)
-        return Checkpoint(Position(first, 0))
-    form = orjson.loads(head)
-    if form.pop("version") != codec.FORMAT:
-        msg = f"{folder.checkpoint(process)} was written by another version; this one reads format {codec.FORMAT}."
-        raise JournalFormatError(msg)
-    position = Position(form.pop("segment"), form.pop("offset"))
-    return Checkpoint(position=position, unfinished=tuple(codec.decode(line) for line in lines), **form)
+        with path.open("rb") as file:
+            form = orjson.loads(file.readline())
+            lines = file.read().splitlines() if whole else []
+        version, position = form.pop("version"), Position(form.pop("segment"), form.pop("offset"))
+        if version == codec.FORMAT:
+            return Checkpoint(position=position, unfinished=tuple(map(codec.decode, lines)), **form)
+    except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, JournalFormatError):
+        return Checkpoint(Position(next(iter(folder.segments(process)), 1), 0))
+    msg = f"{path} was written in format {version!r}; this version reads format {codec.FORMAT}."
+    raise JournalFormatError(msg)
 
 
 def save(folder: DestinationFolder, process: str, checkpoint: Checkpoint) -> None:

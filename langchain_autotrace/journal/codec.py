@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -15,28 +16,19 @@ FORMAT: Final = 1
 _EMPTY: Final = b"{}"
 
 
-def encode(record: Record) -> bytes:
-    """The line of a record, newline included. It holds no NUL byte: JSON escapes control characters."""
-    return orjson.dumps(_form(record), option=orjson.OPT_APPEND_NEWLINE)
+def encode(record: Record, default: Callable[[Any], object] | None = None, option: int = 0) -> bytes:
+    """The line of a record, newline included. It holds no NUL byte: JSON escapes control characters.
 
+    Args:
+        record: any record.
+        default: what orjson asks for the JSON form of a value that it does not know. Capture hands over values as
+            they are, to have them turned into JSON in the same pass; a value that is ``bytes`` is JSON already.
+        option: orjson's options for such values.
 
-def _form(record: Record) -> dict[str, object]:  # the hot ones first
-    if isinstance(record, SpanStart):
-        return _start_form(record)
-    if isinstance(record, SpanEnd):
-        return _end_form(record)
-    if isinstance(record, SpanEvent):
-        return {
-            "kind": "event",
-            "trace": record.trace_id,
-            "span": record.span_id,
-            "name": record.name,
-            "time": record.time_ns,
-            "attributes": orjson.Fragment(record.attributes),
-        }
-    if isinstance(record, Flush):
-        return {"kind": "flush", "number": record.number}
-    return {"kind": "process", "version": FORMAT, **record._asdict()}
+    Raises:
+        TypeError: a value has no JSON form.
+    """
+    return orjson.dumps(_FORMS[type(record)](record), default, option | orjson.OPT_APPEND_NEWLINE)
 
 
 def _start_form(record: SpanStart) -> dict[str, object]:
@@ -48,10 +40,10 @@ def _start_form(record: SpanStart) -> dict[str, object]:
         "name": record.name,
         "type": record.type,
         "time": record.time_ns,
-        "attributes": orjson.Fragment(record.attributes),
+        "attributes": orjson.Fragment(attributes) if type(attributes := record.attributes) is bytes else attributes,
     }
     if record.inputs is not None:
-        form["inputs"] = orjson.Fragment(record.inputs)
+        form["inputs"] = orjson.Fragment(inputs) if type(inputs := record.inputs) is bytes else inputs
     if record.trace is not None:
         form["context"] = record.trace._asdict()
     return form
@@ -64,15 +56,43 @@ def _end_form(record: SpanEnd) -> dict[str, object]:
         "span": record.span_id,
         "time": record.time_ns,
         "status": record.status,
-        "attributes": orjson.Fragment(record.attributes),
+        "attributes": orjson.Fragment(attributes) if type(attributes := record.attributes) is bytes else attributes,
     }
     if record.message:
         form["message"] = record.message
     if record.inputs is not None:
-        form["inputs"] = orjson.Fragment(record.inputs)
+        form["inputs"] = orjson.Fragment(inputs) if type(inputs := record.inputs) is bytes else inputs
     if record.outputs is not None:
-        form["outputs"] = orjson.Fragment(record.outputs)
+        form["outputs"] = orjson.Fragment(outputs) if type(outputs := record.outputs) is bytes else outputs
     return form
+
+
+def _event_form(record: SpanEvent) -> dict[str, object]:
+    return {
+        "kind": "event",
+        "trace": record.trace_id,
+        "span": record.span_id,
+        "name": record.name,
+        "time": record.time_ns,
+        "attributes": orjson.Fragment(attributes) if type(attributes := record.attributes) is bytes else attributes,
+    }
+
+
+def _flush_form(record: Flush) -> dict[str, object]:
+    return {"kind": "flush", "number": record.number}
+
+
+def _process_form(record: ProcessInfo) -> dict[str, object]:
+    return {"kind": "process", "version": FORMAT, **record._asdict()}
+
+
+_FORMS: Final[dict[type, Callable[[Any], dict[str, object]]]] = {
+    SpanStart: _start_form,
+    SpanEvent: _event_form,
+    SpanEnd: _end_form,
+    Flush: _flush_form,
+    ProcessInfo: _process_form,
+}
 
 
 def decode(line: bytes) -> Record:
@@ -83,12 +103,25 @@ def decode(line: bytes) -> Record:
     """
     try:
         form = orjson.loads(line)
+        if not isinstance(form.get("time", 0), int):
+            raise TypeError("time is no number")  # noqa: TRY301 - one message for all
         return _DECODERS[form["kind"]](form)
     except JournalFormatError:
         raise
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         msg = f"not a journal record ({type(error).__name__}: {error}): {line[:80]!r}"
         raise JournalFormatError(msg) from None
+
+
+def is_of_other_version(line: bytes) -> bool:
+    """Whether the line is the first of a journal that another version wrote. This much never changes in the format:
+    a JSON object with ``kind`` "process" and its ``version``.
+    """
+    try:
+        form = orjson.loads(line)
+    except ValueError:
+        return False
+    return isinstance(form, dict) and form.get("kind") == "process" and form.get("version", FORMAT) != FORMAT
 
 
 def _json(form: dict[str, Any], name: str) -> Json | None:
@@ -140,7 +173,7 @@ def _end(form: dict[str, Any]) -> SpanEnd:
     )
 
 
-_DECODERS: Final = {
+_DECODERS: Final[dict[str, Callable[[dict[str, Any]], Record]]] = {
     "process": _process,
     "start": _start,
     "event": _event,

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -26,11 +27,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import platformdirs
-from filelock import FileLock, Timeout
+from filelock import FileLock, Timeout, lock_descriptor
 
 from langchain_autotrace.errors import JournalClosed, JournalError
 
 HOME_VARIABLE: Final = "LANGCHAIN_AUTOTRACE_HOME"
+
+_STALE_SECONDS: Final = 60.0
+_SEGMENT: Final = re.compile(r"(?P<process>.+)-(?P<number>\d{6,})\.jsonl")
 
 
 def home() -> Path:
@@ -92,11 +96,18 @@ class DestinationFolder:
 
     def segments(self, process: str) -> list[int]:
         """Numbers of a process's segments that are still here, in order."""
-        return sorted(int(path.stem.rpartition("-")[2]) for path in self.path.glob(f"{process}-*.jsonl"))
+        return sorted(int(found["number"]) for found in self._segment_names() if found["process"] == process)
 
     def processes(self) -> set[str]:
         """Names of all processes that have a journal here."""
-        return {path.stem.rpartition("-")[0] for path in self.path.glob("*.jsonl")}
+        return {found["process"] for found in self._segment_names()}
+
+    def _segment_names(self) -> Iterator[re.Match[str]]:
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
+            return
+        yield from filter(None, map(_SEGMENT.fullmatch, names))
 
     def checkpoint(self, process: str) -> Path:
         """The file in which the shipper keeps what it has delivered of a process."""
@@ -117,7 +128,17 @@ class DestinationFolder:
 
     def is_alive(self, process: str) -> bool:
         """Whether the process that writes this journal still lives."""
-        return is_held(self.alive_lock(process))
+        # Not with a FileLock, which takes 30 times as long: the shipper asks often, and for every process.
+        try:
+            descriptor = os.open(self.path / f"{process}.alive", os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            return not lock_descriptor(descriptor, blocking=False)
+        except OSError:  # a file system without such locks, where a FileLock has other means
+            return is_held(self.alive_lock(process))
+        finally:
+            os.close(descriptor)
 
     def forget(self, process: str) -> None:
         """Remove what a dead and wholly delivered process left."""
@@ -125,6 +146,16 @@ class DestinationFolder:
             self.segment(process, number).unlink(missing_ok=True)
         self.checkpoint(process).unlink(missing_ok=True)
         (self.path / f"{process}.alive").unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what processes and shippers left that were killed in the midst of it. Only for the shipper."""
+        known, now = self.processes(), time.time()
+        for path in list(self.path.iterdir()):
+            stale = path.suffix == ".part" or (path.suffix in {".alive", ".checkpoint"} and path.stem not in known)
+            with contextlib.suppress(OSError):
+                # What is young may be in the making.
+                if stale and now - path.stat().st_mtime > _STALE_SECONDS and not self.is_alive(path.stem):
+                    path.unlink()
 
     def read_status(self) -> dict[str, Any]:
         """What the shipper last wrote of itself; empty when there was none."""

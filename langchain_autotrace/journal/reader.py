@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -13,7 +12,6 @@ from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.span import ProcessInfo, Record
 
 _CHUNK: Final = 1 << 18
-_WHOLE: Final = 1 << 30
 
 
 class Position(NamedTuple):
@@ -40,7 +38,6 @@ class JournalReader:
         self.info: ProcessInfo | None = None
         self.torn = 0
         self._folder = folder
-        self._file: int | None = None
 
     def read(self, *, finished: bool) -> list[Record]:
         """The next records, some 256 kB of them; empty when there is nothing new.
@@ -52,50 +49,59 @@ class JournalReader:
         Raises:
             JournalFormatError: the journal was written in a format of another version.
         """
-        while self._open():
-            records = list(self._complete(self._take(finished=finished), finished=finished))
+        while True:
+            # Asked before reading: a writer opens a segment when it will write no more into the one before.
+            final = finished or self._segment_exists(self.position.segment + 1)
+            before = self.position
+            records = list(self._next(final=final))
             if records:
                 return records
-            if not self._advance(finished=finished):
+            if self.position == before and not self._advance(final=final):
                 return []
-        return []
 
     def close(self) -> None:
-        """Close the open file, if any."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        """Let go of what is held: nothing. No file stays open, of which a backlog of journals would need too many."""
 
-    def _open(self) -> bool:
-        if self._file is None:
-            with contextlib.suppress(FileNotFoundError):
-                self._file = os.open(self._folder.segment(self.process, self.position.segment), os.O_RDONLY)
-        return self._file is not None
+    def _segment_exists(self, number: int) -> bool:
+        return self._folder.segment(self.process, number).exists()
 
-    def _take(self, *, finished: bool) -> bytes:
-        """Bytes from the position on, at least a whole line; of a finished segment all that is left."""
-        if not finished and self._pread(1) in {b"", b"\x00"}:
+    def _next(self, *, final: bool) -> Iterator[Record]:
+        try:
+            file = os.open(self._folder.segment(self.process, self.position.segment), os.O_RDONLY)
+        except FileNotFoundError:
+            return
+        try:
+            if self.info is None and self.position.offset:
+                self.info = _header(file)
+            chunk = self._chunk(file, final=final)
+        finally:
+            os.close(file)
+        yield from self._records(chunk, final=final)
+
+    def _chunk(self, file: int, *, final: bool) -> bytes:
+        """Whole lines from the position on; of a final segment, all that is left when there is no line end."""
+        offset, size = self.position.offset, _CHUNK
+        if not final and os.pread(file, 1, offset) in {b"", b"\x00"}:
             return b""
-        size = _WHOLE if finished else _CHUNK
         while True:
-            chunk = self._pread(size)
-            if len(chunk) < size or b"\n" in chunk or b"\x00" in chunk:
+            chunk = os.pread(file, size, offset)
+            if not final:
+                # What is not written yet. A line that is just being copied may show its end before its middle.
+                written = chunk.partition(b"\x00")[0]
+                if len(written) < size:
+                    return written[: written.rfind(b"\n") + 1]
+            if end := chunk.rfind(b"\n") + 1:
+                return chunk[:end]
+            if len(chunk) < size:
                 return chunk
             size *= 4
 
-    def _pread(self, size: int) -> bytes:
-        if self._file is None:
-            return b""
-        os.lseek(self._file, self.position.offset, os.SEEK_SET)
-        return os.read(self._file, size)
-
-    def _complete(self, chunk: bytes, *, finished: bool) -> Iterator[Record]:
-        if not finished:
-            # Another thread may be filling a place before lines that are already whole.
-            chunk = chunk.partition(b"\x00")[0]
-        end = chunk.rfind(b"\n") + 1
-        self.position = self.position._replace(offset=self.position.offset + end)
-        for line in chunk[:end].split(b"\n")[:-1]:
+    def _records(self, chunk: bytes, *, final: bool) -> Iterator[Record]:
+        self.position = self.position._replace(offset=self.position.offset + len(chunk))
+        *lines, rest = chunk.split(b"\n")
+        if final and rest.strip(b"\x00"):
+            self.torn += 1
+        for line in lines:
             record = self._record(line)
             if isinstance(record, ProcessInfo):
                 self.info = record
@@ -107,22 +113,35 @@ class JournalReader:
         _, hole, rest = line.rpartition(b"\x00")
         self.torn += bool(hole)
         try:
-            return codec.decode(rest if hole else line)
+            return codec.decode(rest)
         except JournalFormatError:
-            if line.startswith(b'{"kind":"process"'):
+            if codec.is_of_other_version(rest):
                 raise
             self.torn += 1
             return None
 
-    def _advance(self, *, finished: bool) -> bool:
-        """Go to the next segment, when there is one and nothing is left in this."""
-        following = [number for number in self._folder.segments(self.process) if number > self.position.segment]
-        rest = self._pread(_CHUNK).strip(b"\x00") if finished or following else b""
-        if rest and finished:
-            self.torn += 1
-            self.position = self.position._replace(offset=self.position.offset + len(self._pread(_WHOLE)))
-        if not following or (rest and not finished):
+    def _advance(self, *, final: bool) -> bool:
+        """Go to the next segment, when there is one and this one is read or gone."""
+        if not final and not self._is_over():
             return False
-        self.close()
+        following = [number for number in self._folder.segments(self.process) if number > self.position.segment]
+        if not following:
+            return False
         self.position = Position(following[0], 0)
         return True
+
+    def _is_over(self) -> bool:
+        """Whether the segment is gone, or its writer has cut off the place that it did not need."""
+        try:
+            return self._folder.segment(self.process, self.position.segment).stat().st_size <= self.position.offset
+        except FileNotFoundError:
+            return True
+
+
+def _header(file: int) -> ProcessInfo | None:
+    """The first record of an open segment."""
+    try:
+        record = codec.decode(os.pread(file, _CHUNK, 0).partition(b"\n")[0])
+    except JournalFormatError:
+        return None
+    return record if isinstance(record, ProcessInfo) else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import secrets
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -24,6 +24,9 @@ _logger: Final = logging.getLogger("langchain_autotrace")
 _RETRY_SECONDS: Final = 30.0
 """How long capture stays off after the disk refused a segment, before it tries again."""
 
+_LOCK_SECONDS: Final = 1.0
+"""Longer than anybody holds a lock just to see whether it is free."""
+
 
 class Journal:
     """One process's journal for one destination. Thread-safe; opens its first file with the first record.
@@ -33,7 +36,13 @@ class Journal:
         dropped: records that the disk refused.
     """
 
-    def __init__(self, folder: DestinationFolder, describe: Callable[[], ProcessInfo]) -> None:
+    def __init__(
+        self,
+        folder: DestinationFolder,
+        describe: Callable[[], ProcessInfo],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """``describe`` is asked who this process is, once for each file and again after a fork."""
         self.folder = folder
         self.written = 0
@@ -41,15 +50,20 @@ class Journal:
         self.on_segment: Callable[[], None] = lambda: None
         """Called, outside the lock, after a new file was opened."""
         self._describe = describe
-        # Reentrant: the garbage collector may close an abandoned stream in the middle of an append, and the end
-        # of that run is appended then, in the same thread.
+        self._clock = clock
+        # Reentrant: the garbage collector may close an abandoned stream in the middle of a write, and the end
+        # of that run is written then, in the same thread.
         self._lock = threading.RLock()
+        self._writing = False
+        self._interposed: deque[bytes] = deque()
         self._process = ""
         self._segment: Segment | None = None
         self._number = 0
         self._flushes = 0
         self._alive: FileLock | None = None
-        self._closed_until = 0.0
+        self._closed_until = float("-inf")
+        self._is_off = False
+        self._trouble: JournalClosed | None = None
 
     @property
     def process(self) -> str:
@@ -57,17 +71,29 @@ class Journal:
         return self._process
 
     def append(self, record: Record) -> bool:
-        """Write a record; False, and counted, when the disk refuses it. Never raises for a full disk."""
-        line = codec.encode(record)
+        """Write a record; as :meth:`write`."""
+        return self.write(codec.encode(record))
+
+    def write(self, line: bytes) -> bool:
+        """Write a record's line; False, and counted, when the disk refuses it. Never raises for a full disk."""
         with self._lock:
-            segment = self._segment
-            if segment is not None and segment.append(line):
-                self.written += 1
+            if self._writing:
+                # In the middle of a write of this very thread. It waits its turn, so that a place in a file is
+                # filled before the next is taken, and a file is whole before the next is opened.
+                self._interposed.append(line)
                 return True
-            opened = self._append_to_new(line)
+            before = self._segment
+            kept = self._write(line)
+            while self._interposed:
+                self._write(self._interposed.popleft())
+            opened = self._segment is not before
+            trouble, self._trouble = self._trouble, None
         if opened:
             self.on_segment()
-        return opened
+        if trouble is not None:
+            # Outside the lock: a logging handler has locks of its own.
+            _logger.warning("%s: capture is off until there is room. The program goes on untraced.", trouble)
+        return kept
 
     def flush_mark(self) -> int:
         """Append a request for delivery and return its number; 0 when nothing was ever written or can be."""
@@ -75,24 +101,28 @@ class Journal:
             if self._segment is None:
                 return 0
             self._flushes += 1
-            return self._flushes if self.append(Flush(self._flushes)) else 0
+            number = self._flushes
+        return number if self.append(Flush(number)) else 0
 
     def close(self) -> None:
         """End the journal: give back reserved space and let the shipper see that this process is done."""
         with self._lock:
             if self._segment is not None:
-                with contextlib.suppress(OSError):  # the folder may be gone
-                    self._segment.close()
+                self._segment.close()
                 self._segment = None
             if self._alive is not None:
                 self._alive.release()
                 self._alive = None
+            if self._process and not self._number:  # there is no journal that the shipper would remove it with
+                self.folder.forget(self._process)
             self._process = ""
 
     def after_fork(self) -> None:
         """In a forked child: leave the parent's files alone; the next record opens the child's own."""
         # The lock may have been held by a thread that the child does not have.
         self._lock = threading.RLock()
+        self._writing = False
+        self._interposed.clear()
         if self._segment is not None:
             self._segment.abandon()
         self._segment = None
@@ -100,48 +130,52 @@ class Journal:
         self._process = ""
         self._number = self._flushes = self.written = self.dropped = 0
 
-    def _append_to_new(self, line: bytes) -> bool:
+    def _write(self, line: bytes) -> bool:
+        self._writing = True
         try:
-            self._open_next(len(line))
-        except JournalClosed as error:
-            self._refuse(error)
-            return False
-        segment = self._segment
-        if segment is None or not segment.append(line):  # pragma: no cover - the new segment was made to fit
-            return False
-        self.written += 1
-        return True
+            segment = self._segment
+            kept = (segment is not None and segment.append(line)) or self._write_to_new(line)
+        finally:
+            self._writing = False
+        if kept:
+            self.written += 1
+        else:
+            self.dropped += 1
+        return kept
 
-    def _open_next(self, need: int) -> None:
-        if time.monotonic() < self._closed_until:
-            raise JournalClosed
+    def _write_to_new(self, line: bytes) -> bool:
+        if self._clock() < self._closed_until:
+            return False
+        try:
+            segment = self._open_next(len(line))
+        except JournalClosed as error:
+            self._closed_until = self._clock() + _RETRY_SECONDS
+            self._trouble = None if self._is_off else error
+            self._is_off = True
+            return False
+        self._is_off = False
+        return segment.append(line)
+
+    def _open_next(self, need: int) -> Segment:
+        """Go on in a new segment, made to fit ``need`` bytes beside its header."""
         if not self._process:
             self._take_name()
         header = codec.encode(self._describe())
-        segment = Segment(
-            self.folder.segment(self._process, self._number + 1), max(SEGMENT_BYTES, need + len(header))
-        )
+        segment = Segment(self.folder.segment(self._process, self._number + 1), max(SEGMENT_BYTES, need + len(header)))
         segment.append(header)
         self._number += 1
         previous, self._segment = self._segment, segment
         if previous is not None:
             previous.close()
+        return segment
 
     def _take_name(self) -> None:
         """Lock this process's name before its first file appears, so that nobody takes it for a dead one."""
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{secrets.token_hex(3)}"
         alive = self.folder.alive_lock(name)
         try:
-            alive.acquire()
+            alive.acquire(timeout=_LOCK_SECONDS)
         except OSError as error:
             msg = f"the journal at {self.folder.path} takes no more records ({error.strerror})"
             raise JournalClosed(msg) from error
         self._process, self._alive, self._number = name, alive, 0
-
-    def _refuse(self, error: JournalClosed) -> None:
-        first = self.dropped == 0
-        self.dropped += 1
-        if str(error):
-            self._closed_until = time.monotonic() + _RETRY_SECONDS
-        if first:
-            _logger.warning("%s: capture is off until there is room. The program goes on untraced.", error)

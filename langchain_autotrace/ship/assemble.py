@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
 from langchain_autotrace.span import Attr, Outcome, ProcessInfo, Record, SpanEnd, SpanEvent, SpanStart, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from langchain_autotrace.span import Json
 
 _LATE_SECONDS: Final = 2.0
 """How long a trace whose root has ended waits for spans that have not: those of an abandoned stream end later."""
@@ -20,6 +24,11 @@ class SpanRecords(NamedTuple):
     events: list[SpanEvent]
     end: SpanEnd | None
     """None while the span is open."""
+
+    @property
+    def inputs(self) -> Json | None:
+        """The span's inputs: those of a stream's step are known at its end only."""
+        return self.end.inputs if self.end is not None and self.end.inputs is not None else self.start.inputs
 
 
 class FinishedTrace(NamedTuple):
@@ -47,19 +56,23 @@ def _records(span: SpanRecords) -> Iterator[Record]:
 class _Open:
     """A trace that is being joined."""
 
-    __slots__ = ("events", "open", "root", "root_ended_at", "spans")
+    __slots__ = ("abandoned", "due_from", "open", "root", "spans")
 
     def __init__(self) -> None:
         self.root: SpanStart | None = None
         self.spans: dict[str, SpanRecords] = {}
         self.open: set[str] = set()
-        self.root_ended_at: float | None = None
+        self.due_from: float | None = None
+        """When it began to wait for its stragglers: its root has ended, or one of the spans that came late."""
+        self.abandoned = False
+        """Whether its root was a stream that the consumer closed."""
 
 
 class Assembler:
     """Joins starts, events and ends, in the order of one process's journal."""
 
     def __init__(self) -> None:
+        """Nothing is known yet."""
         self.process: ProcessInfo | None = None
         self.orphans = 0
         """Events and ends whose start was never seen: cut by a crash, or evicted."""
@@ -70,7 +83,7 @@ class Assembler:
     @property
     def open_traces(self) -> int:
         """Traces whose root has not ended."""
-        return sum(trace.root_ended_at is None for trace in self._traces.values())
+        return sum(trace.root is not None and trace.due_from is None for trace in self._traces.values())
 
     def add(self, record: Record, now: float) -> None:
         """Take the next record; ``now`` is a monotonic clock's seconds."""
@@ -90,6 +103,7 @@ class Assembler:
             trace.root = record
         trace.spans[record.span_id] = SpanRecords(record, [], None)
         trace.open.add(record.span_id)
+        self._ready.pop(record.trace_id, None)
 
     def _event(self, record: SpanEvent) -> None:
         self._last_time_ns = max(self._last_time_ns, record.time_ns)
@@ -110,8 +124,11 @@ class Assembler:
         trace.spans[record.span_id] = span._replace(end=record)
         trace.open.discard(record.span_id)
         if span.start.parent_id is None:
-            trace.root_ended_at = now
-        if not trace.open and (trace.root_ended_at is not None or trace.root is None):
+            trace.due_from = now
+            trace.abandoned = _outcome(record) == Outcome.ABANDONED
+        elif trace.root is None and trace.due_from is None:
+            trace.due_from = now
+        if not trace.open and trace.due_from is not None:
             self._ready[record.trace_id] = None
 
     def take(self, now: float, *, everything: bool = False) -> list[FinishedTrace]:
@@ -122,7 +139,7 @@ class Assembler:
             everything: do not wait for stragglers; somebody waits for what has ended.
         """
         for trace_id, trace in self._traces.items():
-            if trace.root_ended_at is not None and (everything or now - trace.root_ended_at >= _LATE_SECONDS):
+            if trace.due_from is not None and (everything or now - trace.due_from >= _LATE_SECONDS):
                 self._ready[trace_id] = None
         taken = [self._take_one(trace_id) for trace_id in self._ready]
         self._ready = {}
@@ -130,20 +147,19 @@ class Assembler:
 
     def _take_one(self, trace_id: str) -> FinishedTrace:
         trace = self._traces.pop(trace_id)
-        finished = FinishedTrace(trace_id, self.process, trace.root, _settled(trace.spans))
+        spans = [_excused(span) for span in trace.spans.values()] if trace.abandoned else list(trace.spans.values())
         if trace.open:
             # What is still open goes along, so that its children have their parent, and comes again when it ends.
             rest = self._traces[trace_id] = _Open()
-            rest.spans = {span_id: trace.spans[span_id] for span_id in trace.open}
+            rest.spans = {span_id: trace.spans[span_id] for span_id in trace.spans if span_id in trace.open}
             rest.open = set(trace.open)
-        return finished
+            rest.abandoned = trace.abandoned
+        return FinishedTrace(trace_id, self.process, trace.root, spans)
 
     def finish(self) -> list[FinishedTrace]:
         """The process is dead: what is open was lost with it."""
         for trace in self._traces.values():
-            for span_id in sorted(trace.open):
-                span = trace.spans[span_id]
-                trace.spans[span_id] = span._replace(end=_lost(span.start, self._last_time_ns))
+            _lose(trace.spans, self._last_time_ns)
             trace.open.clear()
         self._ready = dict.fromkeys(self._traces)
         return self.take(0.0)
@@ -155,18 +171,42 @@ class Assembler:
                 yield from _records(span)
 
 
-def _lost(start: SpanStart, last_time_ns: int) -> SpanEnd:
+def _lose(spans: dict[str, SpanRecords], last_time_ns: int) -> None:
+    """End the open spans.
+
+    A step of a stream tells its inputs at its end: a lost one takes those of its first child that has some, which was
+    given the same.
+    """
+    given: dict[str | None, Json] = {}
+    for span_id, span in reversed(list(spans.items())):  # children come before their parents, the first one last
+        if span.end is None:
+            inputs = given.get(span_id) if span.start.inputs is None else None
+            span = spans[span_id] = span._replace(end=_lost(span.start, inputs, last_time_ns))  # noqa: PLW2901
+        if span.inputs is not None:
+            given[span.start.parent_id] = span.inputs
+
+
+def _lost(start: SpanStart, inputs: Json | None, last_time_ns: int) -> SpanEnd:
     return SpanEnd(
         trace_id=start.trace_id,
         span_id=start.span_id,
         time_ns=max(start.time_ns, last_time_ns),
         status=Status.ERROR,
         message="the process ended while this was running",
-        inputs=None,
+        inputs=inputs,
         outputs=None,
         attributes=orjson.dumps({Attr.OUTCOME: Outcome.LOST}),
     )
 
 
-def _settled(spans: dict[str, SpanRecords]) -> list[SpanRecords]:
-    return list(spans.values())
+def _excused(span: SpanRecords) -> SpanRecords:
+    """A span below a stream that was closed: the cancellation that closing it sent down is no error."""
+    end = span.end
+    if end is None or end.status != Status.ERROR or _outcome(end) != Outcome.CANCELLED:
+        return span
+    attributes = orjson.dumps({**orjson.loads(end.attributes), Attr.OUTCOME: Outcome.ABANDONED})
+    return span._replace(end=end._replace(status=Status.OK, message="", attributes=attributes))
+
+
+def _outcome(end: SpanEnd) -> object:
+    return orjson.loads(end.attributes).get(Attr.OUTCOME) if b"outcome" in end.attributes else None

@@ -155,7 +155,10 @@ def _metadata(trace: FinishedTrace, context: TraceContext) -> dict[str, str]:
     reasoning = sum(one.get(Attr.REASONING_TOKENS) or 0 for one in attributes)
     if reasoning:
         found[_REASONING] = str(reasoning)
-    return {key: value if "tokenUsage" in key else value[:_MAX_METADATA] for key, value in (found | context.metadata).items()}
+    return {
+        key: value if "tokenUsage" in key else value[:_MAX_METADATA]
+        for key, value in (found | context.metadata).items()
+    }
 
 
 def _totals(usages: Sequence[Mapping[str, int]]) -> dict[str, int]:
@@ -186,20 +189,22 @@ def merged_attributes(span: SpanRecords) -> dict[str, Any]:
 
 def _span(span: SpanRecords) -> Span:
     start, end = span.start, span.end
-    return Span.from_dict({
-        "trace_id": _base64(start.trace_id),
-        "span_id": _base64(start.span_id),
-        "parent_span_id": _base64(start.parent_id) if start.parent_id else None,
-        "name": start.name,
-        "start_time_unix_nano": start.time_ns,
-        "end_time_unix_nano": end.time_ns if end else None,
-        "status": {"code": f"STATUS_CODE_{end.status if end else 'UNSET'}", "message": end.message if end else ""},
-        "attributes": _span_attributes(span),
-        "events": [
-            {"name": event.name, "time_unix_nano": event.time_ns, "attributes": _event_attributes(event.attributes)}
-            for event in span.events
-        ],
-    })
+    return Span.from_dict(
+        {
+            "trace_id": _base64(start.trace_id),
+            "span_id": _base64(start.span_id),
+            "parent_span_id": _base64(start.parent_id) if start.parent_id else None,
+            "name": start.name,
+            "start_time_unix_nano": start.time_ns,
+            "end_time_unix_nano": end.time_ns if end else None,
+            "status": {"code": f"STATUS_CODE_{end.status if end else 'UNSET'}", "message": end.message if end else ""},
+            "attributes": _span_attributes(span),
+            "events": [
+                {"name": event.name, "time_unix_nano": event.time_ns, "attributes": _event_attributes(event.attributes)}
+                for event in span.events
+            ],
+        }
+    )
 
 
 def _span_attributes(span: SpanRecords) -> dict[str, str]:

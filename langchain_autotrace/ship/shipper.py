@@ -296,4 +296,3 @@ class Shipper:
             "time": time.time(),
         }
         replace(self._folder.status_file, orjson.dumps(status))
-

@@ -1,0 +1,141 @@
+"""A record with values as they are becomes a line that may be written: JSON, without secrets, within the size limit.
+
+The fast way is one pass over the whole record and one look for secrets. A record that is too large, cannot be
+serialized so, or might hold a secret goes the careful way, value by value; so does every record when the user has a
+redact hook.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
+
+import orjson
+
+from langchain_autotrace.capture import redact
+from langchain_autotrace.capture.encode import OPTIONS, convert, encode
+from langchain_autotrace.capture.status import error_text
+from langchain_autotrace.settings import Settings
+from langchain_autotrace.span import Attr, Json, Record, SpanEnd, SpanEvent, SpanStart
+
+_logger: Final = logging.getLogger("langchain_autotrace")
+
+_CONTENT: Final = frozenset({Attr.METADATA, Attr.TAGS, Attr.INVOCATION_PARAMS, Attr.CHAT_TOOLS, Attr.TOOL_CALL_ID})
+"""Attributes that are the user's; the redact hook sees these and all attributes of events."""
+_MAX_NAME: Final = 1_000
+_Span = TypeVar("_Span", SpanStart, SpanEnd)
+
+
+Write: TypeAlias = Callable[[bytes], bool]
+"""Takes a record's line; returns whether it was kept."""
+
+
+class Encode(Protocol):
+    """Serializes a record to a line; ``langchain_autotrace.journal.codec.encode``."""
+
+    def __call__(self, record: Record, default: Callable[[Any], object] | None = None, option: int = 0) -> bytes:
+        """The line, newline included."""
+
+
+class Sealer:
+    """Makes lines for one set of settings.
+
+    Attributes:
+        redact_failures: values lost to an exception of the user's hook.
+    """
+
+    def __init__(self, settings: Settings, encode_record: Encode, write: Write) -> None:
+        self.redact_failures = 0
+        self._write = write
+        self._hook = settings.redact
+        self._limit = settings.max_value_bytes
+        self._silent = settings.silent
+        self._encode = encode_record
+        self._lock = threading.Lock()
+
+    def send(self, record: SpanStart | SpanEvent | SpanEnd) -> None:
+        """Write a record whose values are any Python values."""
+        if self._hook is None:
+            try:
+                line = self._encode(record, convert, OPTIONS)
+                fit = len(line) <= self._limit and not redact.might_hold_secret(line.decode())
+            except Exception:  # noqa: BLE001 - user objects raise anything; the careful way guards each step
+                fit = False
+            if fit:
+                self._write(line)
+                return
+        self._write(self._encode(self._sealed(record)))
+
+    def _sealed(self, record: SpanStart | SpanEvent | SpanEnd) -> Record:
+        if isinstance(record, SpanEvent):
+            attributes = self._user_object(record.attributes, {}, "attributes")
+            return record._replace(name=self._text(record.name), attributes=orjson.dumps(attributes))
+        cut: dict[str, int] = {}
+        if isinstance(record, SpanStart):
+            start = record._replace(name=self._text(record.name), inputs=self._value(record.inputs, cut, "inputs"))
+            if start.trace is not None:
+                tags, metadata = self._labels(start.trace.tags), self._labels(start.trace.metadata)
+                start = start._replace(trace=start.trace._replace(tags=tags, metadata=metadata))
+            return self._with_attributes(start, cut)
+        end = record._replace(
+            message=self._message(record.message),
+            inputs=self._value(record.inputs, cut, "inputs"),
+            outputs=self._value(record.outputs, cut, "outputs"),
+        )
+        return self._with_attributes(end, cut)
+
+    def _with_attributes(self, record: _Span, cut: dict[str, int]) -> _Span:
+        """Attributes with the user's part through the hook, and a note of what was cut from what size."""
+        given = cast("Mapping[str, object]", record.attributes)  # not JSON yet
+        theirs = {key: value for key, value in given.items() if key in _CONTENT}
+        own = {key: value for key, value in given.items() if key not in _CONTENT}
+        shown = self._user_object(theirs, cut, "attributes") if theirs else {}
+        kept = orjson.loads(redact.scrub(encode(own, self._limit).json))
+        notes = {f"{Attr.TRUNCATED}.{what}": size for what, size in cut.items()}
+        return record._replace(attributes=orjson.dumps({**shown, **kept, **notes}))
+
+    def _value(self, value: object, cut: dict[str, int], what: str) -> Json | None:
+        if value is None:
+            return None
+        text, cut_from = (value, None) if type(value) is bytes else encode(value, self._limit)
+        if cut_from is not None:
+            cut[what] = cut_from
+        return self._redacted(redact.scrub(text))
+
+    def _user_object(self, value: object, cut: dict[str, int], what: str) -> dict[str, object]:
+        sealed = orjson.loads(self._value(value, cut, what) or b"{}")
+        return sealed if isinstance(sealed, dict) else {"redacted": sealed}
+
+    def _redacted(self, text: Json) -> Json:
+        if self._hook is None:
+            return text
+        kept, error = redact.apply(self._hook, text)
+        if error is not None:
+            self._note_failure(error)
+        return kept
+
+    def _note_failure(self, error: Exception) -> None:
+        with self._lock:
+            self.redact_failures += 1
+            first = self.redact_failures == 1
+        if first and not self._silent:
+            _logger.warning("the redact hook raised %s: the value was dropped.", error_text(error))
+
+    def _text(self, text: str) -> str:
+        """A name: scrubbed and cut, but no content for the hook."""
+        return redact.scrub_text(_valid(text[:_MAX_NAME]))
+
+    def _message(self, text: str) -> str:
+        clean = redact.scrub_text(_valid(text[: self._limit // 4]))
+        return str(orjson.loads(self._redacted(orjson.dumps(clean)))) if clean else ""
+
+    def _labels(self, pairs: Mapping[str, str]) -> dict[str, str]:
+        sealed: dict[str, str] = orjson.loads(redact.scrub(encode(dict(pairs), self._limit).json))
+        return sealed
+
+
+def _valid(text: str) -> str:
+    """UTF-8 has no lone surrogates: they are kept readable as \\udXXX."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

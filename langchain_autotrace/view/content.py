@@ -1,0 +1,140 @@
+"""A captured value as text for people: messages as a conversation, anything else as an outline."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+_INDENT: Final = "  "
+_LINE_LETTERS: Final = 300
+_WRAPPERS: Final = ("messages", "choices", "message", "update")
+"""Keys that say nothing when they are the only one."""
+
+
+def readable(value: object) -> str:
+    """The value as lines."""
+    return "\n".join(_lines(value))
+
+
+def shortened(text: str, lines: int) -> str:
+    """``text`` cut to so many lines, of the middle ones first, and each line to a length, with what is missing said."""
+    every = text.split("\n")
+    if len(every) > lines:
+        head, tail = every[: lines // 2], every[-(lines - lines // 2 - 1) :]
+        every = [*head, f"… ({len(every) - len(head) - len(tail):,} more lines: --full)", *tail]
+    return "\n".join(_short_line(line) for line in every)
+
+
+def _short_line(line: str) -> str:
+    missing = len(line) - _LINE_LETTERS
+    return f"{line[:_LINE_LETTERS]} … ({missing:,} more letters: --full)" if missing > 0 else line
+
+
+def clean(text: str) -> str:
+    """``text`` without what would steer the terminal: escape sequences and other control characters."""
+    if text.isprintable():
+        return text
+    return "".join(letter if _is_harmless(letter) else "�" for letter in text.expandtabs(4))
+
+
+def _is_harmless(letter: str) -> bool:
+    return letter == "\n" or letter.isprintable() or unicodedata.category(letter) not in {"Cc", "Cs"}
+
+
+def _lines(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from value.split("\n")
+    elif isinstance(value, Mapping):
+        yield from _mapping(value)
+    elif isinstance(value, Sequence):
+        yield from _sequence(value)
+    else:
+        yield json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _mapping(value: Mapping[str, Any]) -> Iterator[str]:
+    if _is_message(value):
+        yield from _message(value)
+        return
+    if value.get("type") == "tool_call":
+        yield _call(value)
+        return
+    if len(value) == 1 and (only := next(iter(value))) in _WRAPPERS and value[only]:
+        yield from _lines(value[only])
+        return
+    if isinstance(value.get("message"), Mapping) and "index" in value:  # a choice of OpenAI's form
+        yield from _message(value["message"])
+        return
+    if not value:
+        yield "{}"
+    for key, part in value.items():
+        lines = list(_lines(part))
+        outline = isinstance(part, Mapping) and bool(part) and not _is_message(part)
+        yield from _under(f"{key}:", ["", *lines] if outline else lines)
+
+
+def _sequence(value: Sequence[Any]) -> Iterator[str]:
+    if not value:
+        yield "[]"
+    for part in value:
+        lines = list(_lines(part))
+        if isinstance(part, Mapping) and (_is_message(part) or "message" in part or part.get("type") == "tool_call"):
+            yield from lines
+        else:
+            yield f"- {lines[0]}"
+            yield from (_INDENT + line for line in lines[1:])
+
+
+def _under(head: str, lines: list[str]) -> Iterator[str]:
+    if len(lines) == 1:
+        yield f"{head} {lines[0]}".rstrip()
+    else:
+        yield head
+        yield from (_INDENT + line for line in lines if line)
+
+
+def _is_message(value: Mapping[str, Any]) -> bool:
+    return "content" in value and isinstance(value.get("role", value.get("type")), str)
+
+
+def _message(value: Mapping[str, Any]) -> Iterator[str]:
+    said = _said(value.get("content"))
+    calls = [_call(call) for call in value.get("tool_calls") or []]
+    parts = [*([said] if said else []), *calls]
+    name = f" ({value['name']})" if value.get("name") else ""
+    yield from _under(f"{value.get('role') or value.get('type')}{name}:", "\n".join(parts or [""]).split("\n"))
+
+
+def _said(content: object) -> str:
+    """A message's content: a text, or blocks of which those that are no text are named."""
+    if isinstance(content, str) or content is None:
+        return content or ""
+    if not isinstance(content, Sequence):
+        return readable(content)
+    return "\n".join(_block(block) for block in content)
+
+
+def _block(block: object) -> str:
+    if not isinstance(block, Mapping):
+        return readable(block)
+    text = block.get("text")
+    return text if isinstance(text, str) else f"[{block.get('type', 'content')}]"
+
+
+def _call(call: object) -> str:
+    """A tool call, of LangChain's form or OpenAI's, as a call is written."""
+    if not isinstance(call, Mapping):
+        return readable(call)
+    inner = call.get("function")
+    function = inner if isinstance(inner, Mapping) else call
+    given = function.get("arguments", function.get("args"))
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            return f"→ {function.get('name')}({given})"
+    named = given if isinstance(given, Mapping) else {}
+    arguments = ", ".join(f"{key}={json.dumps(part, ensure_ascii=False)}" for key, part in named.items())
+    return f"→ {function.get('name')}({arguments})"

@@ -1,0 +1,132 @@
+"""The state of deliveries, and the doctor's findings, as text for a terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from langchain_autotrace.view.content import clean, shortened
+from langchain_autotrace.view.deliver import Delivery, Offered, traces
+from langchain_autotrace.view.text import duration, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_autotrace.view.backlog import Backlog, Rejected
+    from langchain_autotrace.view.doctor import Check
+
+_STYLES: Final = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+_DIM: Final = "dim"
+
+
+def status(one: Backlog) -> Group:
+    """How things stand with one destination."""
+    waiting = one.waiting
+    facts: list[tuple[str, RenderableType]] = [
+        ("shipper", "running" if one.has_shipper else "not running"),
+        ("processes", f"{one.alive} alive"),
+        ("delivered", traces(one.delivered)),
+        ("waiting", _waiting(one)),
+        ("open", traces(waiting.open)),
+        ("rejected", _rejected(one)),
+    ]
+    if one.torn:
+        facts.append(("torn", Text(f"{one.torn} records cut by a crash", _STYLES["warning"])))
+    facts += [("unreadable", Text(f"{name}: {why}", _STYLES["problem"])) for name, why in waiting.unreadable.items()]
+    if one.error:
+        facts.append(("error", Text(clean(one.error), _STYLES["problem"])))
+    if one.error and one.failing_since:
+        facts.append(("", f"since {moment(one.failing_since * 1000)}"))
+    facts.append(("journal", Text(str(one.folder), _DIM)))
+    return Group(Text(one.destination, "bold"), _facts(facts))
+
+
+def _waiting(one: Backlog) -> Text:
+    text = traces(one.waiting.traces)
+    if one.waiting.oldest_ns is None:
+        return Text(text)
+    ago = duration(max(time.time() - one.waiting.oldest_ns / 1e9, 0.0) * 1000)
+    return Text(f"{text} in the journal, the oldest for {ago}", _STYLES["ok" if one.has_shipper else "warning"])
+
+
+def _rejected(one: Backlog) -> RenderableType:
+    if not one.rejected:
+        return traces(0)
+    more = one.rejected - len(one.newest_rejected)
+    lines = [rejection(rejected) for rejected in one.newest_rejected]
+    hint = Text("offer them again: langchain-autotrace ship --rejected", _DIM)
+    rest = [Text(f"and {more} more", _DIM)] if more else []
+    return Group(Text(traces(one.rejected), _STYLES["problem"]), *lines, *rest, hint)
+
+
+def rejection(one: Rejected) -> Text:
+    """A refused trace and the reason, in a few lines."""
+    when = f" ({moment(one.time * 1000)})" if one.time else ""
+    return Text(f"{one.trace_id}{when}: {shortened(clean(one.reason), 3)}")
+
+
+def delivery(one: Delivery) -> Text:
+    """What became of a destination's journals."""
+    text = Text(f"{one.destination}: {traces(one.delivered)} delivered")
+    if one.rejected:
+        text.append(f", {traces(one.rejected)} rejected (see langchain-autotrace status)", _STYLES["problem"])
+    if one.open:
+        text.append(f", {one.open} still open")
+    if one.left:
+        text.append(f", {traces(one.left)} left: {clean(one.error or '')}", _STYLES["problem"])
+    for name, why in one.unreadable.items():
+        text.append(f"\n  {name} was left alone: {why}", _STYLES["problem"])
+    return text
+
+
+def offered(one: Offered) -> Text:
+    """What became of a destination's rejected traces."""
+    text = Text(f"{one.destination}: {traces(one.delivered)} that had been rejected delivered")
+    for refused in one.refused:
+        text.append("\n  rejected again: ", _STYLES["problem"]).append(rejection(refused))
+    if one.error:
+        text.append(f"\n  not all were offered: {clean(one.error)}", _STYLES["problem"])
+    return text
+
+
+def installed(versions: Mapping[str, str | None]) -> Table:
+    """The versions of everything that matters."""
+    return _facts([(name, version or Text("not installed", _DIM)) for name, version in versions.items()])
+
+
+def check(one: Check) -> Group:
+    """A finding, with its fix below."""
+    lines = [Text.assemble((f"{one.level:<8}", _STYLES[one.level]), f" {one.subject}: ", clean(one.finding))]
+    if one.fix:
+        lines.append(Text.assemble(("         fix: ", _DIM), one.fix))
+    return Group(*lines)
+
+
+def answer(name: str, text: str) -> Table:
+    """What a program of the demo returned."""
+    return _facts([(name, Text(" ".join(clean(text).split())))])
+
+
+def next_steps(option: str, uri: str) -> Group:
+    """What to do after the demo; ``option`` leads the commands to its traces."""
+    steps = {
+        f"langchain-autotrace show last --io{option}": "what went in and came out",
+        f"langchain-autotrace list{option}": "all traces",
+        f"mlflow server --backend-store-uri {uri}": "MLflow's pages (pip install mlflow)",
+    }
+    own = "from langchain_autotrace import autolog; autolog()"
+    lines = [Text.assemble(f"  {command}\n      ", (what, _DIM)) for command, what in steps.items()]
+    return Group(Text("\nNext:", "bold"), *lines, Text.assemble(f"  {own}\n      ", ("in your own program", _DIM)))
+
+
+def _facts(facts: list[tuple[str, RenderableType]]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style=_DIM)
+    table.add_column(overflow="fold")
+    for name, fact in facts:
+        table.add_row(f"  {name}", fact)
+    return table

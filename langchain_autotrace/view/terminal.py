@@ -1,0 +1,76 @@
+"""Where a command's output goes: a console for people, JSON for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Console, RenderableType
+
+from langchain_autotrace.view import text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from langchain_autotrace.view.traces import TraceRow, TraceTree
+
+_PIPE_WIDTH: Final = 160
+"""Columns where the output is no terminal: a program that reads it wants nothing cut."""
+
+
+def console() -> Console:
+    """Standard output; in colours on a terminal only."""
+    out = Console(highlight=False, emoji=False)
+    if not out.is_terminal and not os.environ.get("COLUMNS"):
+        out.width = _PIPE_WIDTH
+    return out
+
+
+def print_rows(rows: Sequence[TraceRow]) -> None:
+    """Print the list of traces."""
+    out = console()
+    out.print(text.rows_table(rows, width=out.width))
+
+
+def print_tree(tree: TraceTree, *, values: bool = False, full: bool = False, whole: bool = True) -> None:
+    """Print a trace; with ``whole=False`` without what is known of it as a whole."""
+    out = console()
+    if whole:
+        out.print(text.header(tree.row))
+        out.print()
+    for line in text.tree_lines(tree, out, values=values, full=full):
+        out.print(line, no_wrap=True, overflow="ignore", crop=False)
+
+
+def print_lines(lines: Iterable[RenderableType]) -> None:
+    """Print whatever rich can print."""
+    out = console()
+    for line in lines:
+        out.print(line)
+
+
+def print_json(value: object) -> None:
+    """Print JSON, for people to read as well."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
+
+
+def row_json(row: TraceRow) -> dict[str, Any]:
+    """A row with its start as text too."""
+    start = datetime.fromtimestamp(row.start_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return {**dataclasses.asdict(row), "start": start}
+
+
+def tree_json(tree: TraceTree) -> dict[str, Any]:
+    """A trace and its spans, in the order of the tree."""
+    return {"trace": row_json(tree.row), "spans": [dataclasses.asdict(span) for span in tree.spans]}
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return str(value) if isinstance(value, Path) else repr(value)

@@ -1,0 +1,224 @@
+"""Traces as text for a terminal."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from langchain_autotrace.view.content import clean, readable, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console, RenderableType
+
+    from langchain_autotrace.view.traces import SpanNode, Tokens, TraceRow, TraceTree
+
+_SHORT_ID: Final = len("tr-") + 10
+"""Letters of a trace id where there is no room for all: enough for ``show``."""
+_BESIDE_NAME: Final = 62
+"""Columns that all but the name of a trace take."""
+_LEAST_NAME: Final = 12
+_WIDE: Final = 110
+"""Columns from which a whole trace id has room in the list."""
+_LEAST: Final = 30
+"""Columns that a deep span keeps for its text."""
+_STYLES: Final = {"OK": "green", "ERROR": "bold red"}
+_UNUSUAL: Final = "yellow"
+_ERROR_LINES: Final = 4
+_VALUE_LINES: Final = 10
+
+
+def rows_table(rows: Sequence[TraceRow], *, width: int) -> Table:
+    """The list of traces, for a terminal of ``width`` columns."""
+    id_length = None if width >= _WIDE else _SHORT_ID
+    priced = any(row.cost_usd is not None for row in rows)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("time", no_wrap=True)
+    table.add_column("name", no_wrap=True, overflow="ellipsis", max_width=max(width - _BESIDE_NAME, _LEAST_NAME))
+    table.add_column("status", no_wrap=True)
+    for heading in ("duration", "tokens", *(["cost"] if priced else [])):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("trace id", no_wrap=True, min_width=_SHORT_ID)
+    for row in rows:
+        table.add_row(
+            moment(row.start_ms),
+            Text(_one_line(row.name)),
+            Text(row.status, _STYLES.get(row.status, _UNUSUAL)),
+            duration(row.duration_ms),
+            count(row.tokens.total),
+            *([money(row.cost_usd)] if priced else []),
+            Text(row.trace_id[:id_length], "dim"),
+        )
+    return table
+
+
+def header(row: TraceRow) -> Table:
+    """What is known of the trace as a whole."""
+    facts: list[tuple[str, RenderableType]] = [
+        ("trace", Text(row.trace_id)),
+        ("name", Text(_one_line(row.name))),
+        ("status", Text(row.status, _STYLES.get(row.status, _UNUSUAL))),
+        ("started", moment(row.start_ms, whole=True)),
+        ("duration", duration(row.duration_ms)),
+        ("tokens", _all_tokens(row.tokens)),
+        ("cost", money(row.cost_usd)),
+        ("session", Text(_one_line(row.session or ""))),
+        ("user", Text(_one_line(row.user or ""))),
+        ("tags", Text(_one_line(", ".join(f"{key}={value}" for key, value in sorted(row.tags.items()))))),
+    ]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, fact in facts:
+        if fact and str(fact) != "-":
+            table.add_row(name, fact)
+    return table
+
+
+def tree_lines(tree: TraceTree, console: Console, *, values: bool = False, full: bool = False) -> Iterator[Text]:
+    """The tree, line by line, each fitting the console.
+
+    Args:
+        tree: the trace.
+        console: where it will be printed.
+        values: with inputs and outputs.
+        full: and those, like error messages, in full length.
+    """
+    gutter = max((len(duration(_ms(span))) for span in tree.spans), default=1)
+    branches = _branches(tree.spans, "├── ", "└── ", "│   ") if _draws(console) else _branches(tree.spans, *["  "] * 3)
+    for span, (first, rest, below) in zip(tree.spans, branches, strict=True):
+        time = duration(_ms(span)).rjust(gutter) + "  "
+        room = max(console.width - len(time) - len(rest), _LEAST)
+        for number, line in enumerate(_summary(span, room)):
+            left = (" " * len(time) + rest) if number else (time + first)
+            yield Text.assemble((left, "dim"), line)
+        for line in _below(span, console, room - len(below), values=values, full=full):
+            yield Text.assemble((" " * len(time) + rest + below, "dim"), line)
+
+
+def _draws(console: Console) -> bool:
+    return console.encoding.startswith("utf")
+
+
+def _branches(spans: Sequence[SpanNode], fork: str, last: str, bar: str) -> list[tuple[str, str, str]]:
+    """What stands left of each span: on its first line, on its others, and more where its children follow."""
+    found: list[tuple[str, str, str]] = []
+    open_depths: set[int] = set()  # depths at which a later span goes on
+    deeper = 0
+    for span in reversed(spans):
+        depth = span.depth
+        open_depths = {one for one in open_depths if one <= depth}
+        above = "".join(bar if one in open_depths else " " * len(bar) for one in range(1, depth))
+        goes_on = depth in open_depths
+        first = "" if depth == 0 else above + (fork if goes_on else last)
+        rest = "" if depth == 0 else above + (bar if goes_on else " " * len(bar))
+        found.append((first, rest, bar if deeper > depth else " " * len(bar)))
+        open_depths.add(depth)
+        deeper = depth
+    return found[::-1]
+
+
+def _summary(span: SpanNode, room: int) -> Iterator[Text]:
+    """What there is to say of a span itself, on one line where it fits."""
+    parts = [Text(_one_line(span.name), "bold"), Text(span.type, "cyan"), _state(span)]
+    if span.model:
+        parts.append(Text(_one_line(span.model)))
+    if span.tokens.input is not None or span.tokens.output is not None:
+        parts.append(Text(f"{count(span.tokens.input)} in, {count(span.tokens.output)} out", "dim"))
+    line = parts[0]
+    for part in parts[1:]:
+        if line.cell_len + part.cell_len + 2 > room:
+            yield line
+            line = Text("    ")
+        line = Text.assemble(line, "  " if line.plain.strip() else "", part)
+    yield line
+
+
+def _state(span: SpanNode) -> Text:
+    if span.outcome:
+        return Text(span.outcome, _STYLES["ERROR"] if span.status == "ERROR" else _UNUSUAL)
+    state = "open" if span.duration_ns is None else span.status
+    return Text(state, _STYLES.get(state, _UNUSUAL))
+
+
+def _below(span: SpanNode, console: Console, room: int, *, values: bool, full: bool) -> Iterator[Text]:
+    """The lines under a span: its error, and what went in and came out."""
+    if span.error:
+        error = clean(span.error.strip())
+        yield from _wrapped(error if full else shortened(error, _ERROR_LINES), console, room, "red")
+    if not values:
+        return
+    for name, value in (("in ", span.inputs), ("out", span.outputs)):
+        if value is None:
+            continue
+        text = clean(readable(value))
+        lines = _wrapped(text if full else shortened(text, _VALUE_LINES), console, room - 5)
+        for number, line in enumerate(lines):
+            yield Text.assemble((f"{name if number == 0 else '   '}  ", "dim"), line)
+
+
+def _wrapped(text: str, console: Console, room: int, style: str = "") -> Iterator[Text]:
+    """The lines of ``text``, each wrapped below its own beginning."""
+    for line in text.split("\n"):
+        said = line.lstrip(" ")
+        indent = len(line) - len(said)
+        for number, piece in enumerate(Text(said, style).wrap(console, max(room - indent - 2, _LEAST))):
+            piece.rstrip()
+            yield Text.assemble(" " * (indent + 2 * bool(number)), piece)
+
+
+def _all_tokens(tokens: Tokens) -> str:
+    if tokens.total is None and tokens.input is None:
+        return "-"
+    named = (("in", tokens.input), ("out", tokens.output), ("cached", tokens.cached), ("reasoning", tokens.reasoning))
+    parts = ", ".join(f"{number:,} {name}" for name, number in named if number is not None)
+    return f"{count(tokens.total)} ({parts})"
+
+
+def _one_line(text: str) -> str:
+    return clean(" ".join(text.split()))
+
+
+def _ms(span: SpanNode) -> float | None:
+    return None if span.duration_ns is None else span.duration_ns / 1_000_000
+
+
+def moment(ms: float, *, whole: bool = False) -> str:
+    """A point in time, in this machine's zone, as short as the day allows."""
+    at, now = datetime.fromtimestamp(ms / 1000).astimezone(), datetime.now().astimezone()
+    if whole:
+        return at.strftime("%Y-%m-%d %H:%M:%S %Z")
+    if at.date() == now.date():
+        return at.strftime("%H:%M:%S")
+    return at.strftime("%m-%d %H:%M" if at.year == now.year else "%Y-%m-%d")
+
+
+def duration(ms: float | None) -> str:
+    """A span of time, in the unit that suits it."""
+    if ms is None:
+        return "-"
+    if ms < 1:
+        return "<1 ms"
+    if ms < 1_000:  # noqa: PLR2004 - units
+        return f"{ms:.0f} ms"
+    if ms < 60_000:  # noqa: PLR2004
+        return f"{ms / 1_000:.2f} s"
+    minutes, seconds = divmod(round(ms / 1_000), 60)
+    return f"{minutes} min {seconds:02} s"
+
+
+def count(number: int | None) -> str:
+    """A number with its thousands marked."""
+    return "-" if number is None else f"{number:,}"
+
+
+def money(dollars: float | None) -> str:
+    """A cost in US dollars, of which a small one keeps the digits that count."""
+    if dollars is None:
+        return "-"
+    digits = 2 if dollars >= 1 or not dollars else 4
+    return f"${dollars:,.{digits}f}" if not dollars or dollars >= 10**-digits else f"${dollars:.1g}"

@@ -1,0 +1,275 @@
+"""Stored traces as small frozen records, read through MLflow's client."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_autotrace.destination import without_password
+from langchain_autotrace.errors import SinkUnavailable, TraceNotFound
+from langchain_autotrace.span import TRACE_ID_PREFIX, Attr
+from langchain_autotrace.view import store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Span, Trace, TraceInfo
+
+_PAGE: Final = 100
+_NEWEST: Final = ["timestamp_ms DESC"]
+_WHOLE_ID: Final = re.compile(r"tr-[0-9a-f]{32}")
+_ID: Final = re.compile(r"[\w.:/-]+")
+_INTERNAL_TAG: Final = "mlflow."
+_SESSION: Final = "mlflow.trace.session"
+_USER: Final = "mlflow.trace.user"
+_NAME: Final = "mlflow.traceName"
+_MANY: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Token counts of a span or of a whole trace. None is not known."""
+
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None
+    cached: int | None = None
+    """Of the input, read from the provider's cache."""
+    reasoning: int | None = None
+    """Of the output, not shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRow:
+    """What a list says of a trace."""
+
+    trace_id: str
+    name: str
+    status: str
+    """OK, ERROR, IN_PROGRESS or STATE_UNSPECIFIED."""
+    start_ms: int
+    """Milliseconds since the Unix epoch."""
+    duration_ms: int | None
+    tokens: Tokens
+    cost_usd: float | None
+    """What MLflow calculated; None where it knows no price."""
+    experiment_id: str | None
+    session: str | None
+    user: str | None
+    tags: dict[str, str]
+    """The user's; MLflow's own are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanNode:
+    """A span, at its place in the tree."""
+
+    span_id: str
+    parent_id: str | None
+    depth: int
+    """0 for a root."""
+    name: str
+    type: str
+    status: str
+    """OK, ERROR or UNSET (still open)."""
+    start_ns: int
+    duration_ns: int | None
+    """None while it is open."""
+    outcome: str | None
+    """interrupted, abandoned, cancelled or lost."""
+    error: str | None
+    """``Type: message``."""
+    model: str | None
+    tokens: Tokens
+    inputs: Any
+    outputs: Any
+    attributes: dict[str, Any]
+    """All others."""
+    events: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceTree:
+    """A trace with its spans, in the order of the tree: a span before its children, those by their start."""
+
+    row: TraceRow
+    spans: tuple[SpanNode, ...]
+
+
+def newest(uri: str, *, experiment: str | None = None, limit: int) -> list[TraceRow]:
+    """The newest traces, the newest first.
+
+    Args:
+        uri: the tracking URI.
+        experiment: name of the one to look at; all by default.
+        limit: how many at most.
+
+    Raises:
+        SinkUnavailable: the store cannot be read, or has no such experiment.
+    """
+    with store.reading(uri) as client:
+        return [_row(info) for info in _search(client, _locations(client, uri, experiment), limit)]
+
+
+def tree(uri: str, trace_id: str, *, experiment: str | None = None) -> TraceTree:
+    """One trace.
+
+    Args:
+        uri: the tracking URI.
+        trace_id: MLflow's id, the beginning of one (with or without ``tr-``), or ``last``.
+        experiment: where to look for ``last`` and beginnings; everywhere by default.
+
+    Raises:
+        TraceNotFound: there is none, or more than one.
+        SinkUnavailable: the store cannot be read.
+    """
+    with store.reading(uri) as client:
+        found = _find(client, uri, trace_id, experiment)
+        return tree_of(client.get_trace(found, display=False))
+
+
+def tree_of(trace: Trace) -> TraceTree:
+    """A trace of MLflow's as the tree that is shown."""
+    spans = tuple(_node(span, depth) for span, depth in _in_order(trace.data.spans))
+    row = _row(trace.info, reasoning=_sum(span.tokens.reasoning for span in spans))
+    return TraceTree(row, spans)
+
+
+def _find(client: MlflowClient, uri: str, wanted: str, experiment: str | None) -> str:
+    public = without_password(uri)
+    if wanted == "last":
+        rows = _search(client, _locations(client, uri, experiment), 1)
+        if not rows:
+            msg = f"no traces yet in {public}: call langchain_autotrace.autolog() in your program and run it."
+            raise TraceNotFound(msg)
+        return str(rows[0].trace_id)
+    start = wanted if wanted.startswith(TRACE_ID_PREFIX) else TRACE_ID_PREFIX + wanted
+    found = _starting(client, _locations(client, uri, experiment), start) if _ID.fullmatch(wanted) else []
+    if not found:
+        msg = f"no trace {wanted!r} in {public}; see: langchain-autotrace list"
+        raise TraceNotFound(msg)
+    if len(found) > 1:
+        some = ", ".join(found[:_MANY])
+        msg = f"more than one trace starts with {wanted!r}: {some}{', …' if len(found) > _MANY else ''}. Add digits."
+        raise TraceNotFound(msg)
+    return found[0]
+
+
+def _starting(client: MlflowClient, locations: list[str], start: str) -> list[str]:
+    asks = f"request_id = '{start}'" if _WHOLE_ID.fullmatch(start) else f"request_id LIKE '{start}%'"
+    ids = [str(info.trace_id) for info in _search(client, locations, _MANY + 1, asks)]
+    return [trace_id for trace_id in ids if trace_id.startswith(start)]  # LIKE takes _ for any letter
+
+
+def _locations(client: MlflowClient, uri: str, experiment: str | None) -> list[str]:
+    if experiment is None:
+        return [one.experiment_id for one in client.search_experiments()]
+    found = client.get_experiment_by_name(experiment)
+    if found is None:
+        names = ", ".join(repr(one.name) for one in client.search_experiments(max_results=_MANY))
+        msg = f"no experiment {experiment!r} in {without_password(uri)}; some that are there: {names or 'none'}."
+        raise SinkUnavailable(msg)
+    return [found.experiment_id]
+
+
+def _search(client: MlflowClient, locations: list[str], limit: int, asks: str | None = None) -> list[TraceInfo]:
+    found: list[TraceInfo] = []
+    token = None
+    while locations and len(found) < limit:
+        page = client.search_traces(
+            locations=locations,
+            filter_string=asks,
+            max_results=min(limit - len(found), _PAGE),
+            order_by=_NEWEST,
+            page_token=token,
+            include_spans=False,
+        )
+        found += [trace.info for trace in page]
+        token = page.token
+        if not token:
+            break
+    return found
+
+
+def _row(info: TraceInfo, reasoning: int | None = None) -> TraceRow:
+    cost = info.cost or {}
+    return TraceRow(
+        trace_id=info.trace_id,
+        name=info.tags.get(_NAME) or "-",
+        status=info.state.value,
+        start_ms=info.request_time,
+        duration_ms=info.execution_duration,
+        tokens=_tokens(info.token_usage or {}, reasoning),
+        cost_usd=cost.get("total_cost"),
+        experiment_id=info.experiment_id,
+        session=info.trace_metadata.get(_SESSION),
+        user=info.trace_metadata.get(_USER),
+        tags={key: value for key, value in info.tags.items() if not key.startswith(_INTERNAL_TAG)},
+    )
+
+
+def _tokens(usage: object, reasoning: object = None) -> Tokens:
+    known = usage if isinstance(usage, Mapping) else {}
+    return Tokens(
+        input=known.get("input_tokens"),
+        output=known.get("output_tokens"),
+        total=known.get("total_tokens"),
+        cached=known.get("cache_read_input_tokens"),
+        reasoning=reasoning if isinstance(reasoning, int) else None,
+    )
+
+
+def _sum(counts: Iterator[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _in_order(spans: Sequence[Span]) -> Iterator[tuple[Span, int]]:
+    """Spans with their depth. Whose parent is missing stands as a root, and no span is left out."""
+    children: dict[str | None, list[Span]] = defaultdict(list)
+    ids = {span.span_id for span in spans}
+    for span in reversed(sorted(spans, key=lambda one: one.start_time_ns)):  # noqa: C413 - of equals, the first first
+        children[span.parent_id if span.parent_id in ids else None].append(span)
+    waiting = [(span, 0) for span in children.pop(None, [])]
+    while waiting:
+        span, depth = waiting.pop()
+        yield span, depth
+        waiting += [(child, depth + 1) for child in children.pop(span.span_id, [])]
+    yield from ((span, 0) for circle in children.values() for span in circle)
+
+
+def _node(span: Span, depth: int) -> SpanNode:
+    attributes = dict(span.attributes)
+    for shown in (Attr.INPUTS, Attr.OUTPUTS, Attr.SPAN_TYPE, Attr.TRACE_REQUEST_ID):
+        attributes.pop(shown, None)
+    ended = span.end_time_ns
+    return SpanNode(
+        span_id=span.span_id,
+        parent_id=span.parent_id,
+        depth=depth,
+        name=span.name,
+        type=str(span.span_type or "UNKNOWN"),
+        status=span.status.status_code.value,
+        start_ns=span.start_time_ns,
+        duration_ns=None if ended is None else ended - span.start_time_ns,
+        outcome=attributes.get(Attr.OUTCOME),
+        error=_error(span),
+        model=attributes.get(Attr.MODEL),
+        tokens=_tokens(attributes.get(Attr.TOKEN_USAGE), attributes.get(Attr.REASONING_TOKENS)),
+        inputs=span.inputs,
+        outputs=span.outputs,
+        attributes=attributes,
+        events=[{"name": event.name, "time_ns": event.timestamp, **event.attributes} for event in span.events],
+    )
+
+
+def _error(span: Span) -> str | None:
+    if span.status.status_code.value != "ERROR":
+        return None
+    for event in span.events:
+        kind, message = event.attributes.get("exception.type"), event.attributes.get("exception.message")
+        if kind:
+            return f"{kind}: {message}" if message else str(kind)
+    return span.status.description or None

@@ -1,0 +1,53 @@
+"""Each test gets a working folder, a journal home and a switched-off tracer of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["LANGCHAIN_AUTOTRACE_STRICT"] = "1"
+for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+    os.environ.pop(name, None)
+
+from langchain_autotrace.autolog import shutdown
+from langchain_autotrace.capture import scope
+from tests.support import copies
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep tests apart: folders, settings, and what the process remembers."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_LINGER", "0")
+    monkeypatch.setattr(scope, "last_trace", scope.LastTrace())
+    yield
+    shutdown()
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with MLflow's tables and nothing in them."""
+    from mlflow.tracing.client import TracingClient
+
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path.parent)
+        TracingClient(f"sqlite:///{path}").store.get_experiment("0")
+    return path
+
+
+@pytest.fixture
+def new_store(empty_database: Path) -> Callable[[Path], str]:
+    """Makes empty databases: called with a folder, returns a tracking URI."""
+    return copies(empty_database)
+
+
+@pytest.fixture
+def store(tmp_path: Path, new_store: Callable[[Path], str]) -> str:
+    """The tracking URI of an empty database."""
+    return new_store(tmp_path)
