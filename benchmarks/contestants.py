@@ -89,7 +89,7 @@ def _query(database: Path, question: str) -> int:
 
 def spans_at_sink(place: Place) -> int:
     """Count the spans that this process's tag has sent to the sink."""
-    with urllib.request.urlopen(f"{place.sink}/{COUNTED}") as answer:  # noqa: S310 (an address of ours, loopback)
+    with urllib.request.urlopen(f"{place.sink}/{COUNTED}") as answer:
         return int(json.load(answer)["spans"])
 
 
@@ -106,7 +106,7 @@ def noop(_place: Place) -> Callable[[], Tracer]:
     class NoopHandler(BaseCallbackHandler):
         run_inline = True
 
-        def on_chat_model_start(self, *_args: Any, **_kwargs: Any) -> None:  # noqa: ANN401
+        def on_chat_model_start(self, *_args: Any, **_kwargs: Any) -> None:
             """Do nothing: the inherited one raises, and LangChain then calls `on_llm_start` with the text."""
 
     def begin() -> Tracer:
@@ -193,7 +193,7 @@ def langfuse(place: Place) -> Callable[[], Tracer]:
     from langfuse.langchain import CallbackHandler
 
     def begin() -> Tracer:
-        client = Langfuse(public_key="pk-lf-benchmark", secret_key="sk-lf-benchmark", base_url=place.sink)  # noqa: S106
+        client = Langfuse(public_key="pk-lf-benchmark", secret_key="sk-lf-benchmark", base_url=place.sink)
         return Tracer(
             config={"callbacks": [CallbackHandler()]}, flush=client.flush, stored=partial(spans_at_sink, place)
         )

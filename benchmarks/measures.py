@@ -299,9 +299,10 @@ def span_size(bench: Bench) -> Figures:
 
 
 def memory(bench: Bench) -> Figures:
-    """Run on and on; the resident memory after the warm-up and at each mark."""
+    """Run on and on; the resident memory after the warm-up and at each mark. What is left to deliver is not awaited."""
     tracer = bench.begin()
     run = programs.chain()
+    _Arrivals(tracer, run)
     _repeat(run, tracer, bench.effort.warmup)
     figures = {f"rss_mb_after_{bench.effort.warmup}": _resident_mb()}
     done = 0
@@ -310,7 +311,6 @@ def memory(bench: Bench) -> Figures:
             run(tracer.config)
         done = mark
         figures[f"rss_mb_after_{mark}"] = _resident_mb()
-    tracer.flush()
     return figures
 
 

@@ -45,7 +45,7 @@ class AnswerChatModel(FakeListChatModel):
         messages: list[BaseMessage],  # noqa: ARG002
         stop: list[str] | None = None,  # noqa: ARG002
         run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002
-        **_kwargs: Any,  # noqa: ANN401
+        **_kwargs: Any,
     ) -> ChatResult:
         """Answer after one turn of the event loop, so that concurrent runs interleave."""
         await asyncio.sleep(0)
@@ -64,7 +64,7 @@ class TokensChatModel(BaseChatModel):
         messages: list[BaseMessage],  # noqa: ARG002
         stop: list[str] | None = None,  # noqa: ARG002
         run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002
-        **_kwargs: Any,  # noqa: ANN401
+        **_kwargs: Any,
     ) -> ChatResult:
         """Give the whole text at once."""
         return ChatResult(generations=[ChatGeneration(message=AIMessage(content=STREAMED))])
@@ -74,7 +74,7 @@ class TokensChatModel(BaseChatModel):
         messages: list[BaseMessage],  # noqa: ARG002
         stop: list[str] | None = None,  # noqa: ARG002
         run_manager: CallbackManagerForLLMRun | None = None,
-        **_kwargs: Any,  # noqa: ANN401
+        **_kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         """Yield one chunk a token and tell the callbacks of it, as providers' models do."""
         for token in TOKENS:
@@ -91,7 +91,7 @@ class ScriptedChatModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "benchmark-script"
 
-    def bind_tools(self, tools: Sequence[Any], **_kwargs: Any) -> Runnable[Any, AIMessage]:  # noqa: ANN401, ARG002
+    def bind_tools(self, tools: Sequence[Any], **_kwargs: Any) -> Runnable[Any, AIMessage]:  # noqa: ARG002
         """Accept any tools: the script knows their names."""
         return self
 
@@ -100,7 +100,7 @@ class ScriptedChatModel(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,  # noqa: ARG002
         run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002
-        **_kwargs: Any,  # noqa: ANN401
+        **_kwargs: Any,
     ) -> ChatResult:
         """Say the next line of the script."""
         step = sum(isinstance(message, ToolMessage) for message in messages)

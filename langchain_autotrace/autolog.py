@@ -19,7 +19,8 @@ from langchain_core.tracers.context import register_configure_hook
 from langchain_autotrace import destination
 from langchain_autotrace import settings as settings_module
 from langchain_autotrace.capture import scope
-from langchain_autotrace.capture.handler import CallbackHandler, internal_errors
+from langchain_autotrace.capture.guard import internal_errors
+from langchain_autotrace.capture.handler import CallbackHandler
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.errors import JournalError
 from langchain_autotrace.journal import checkpoint, codec
@@ -58,7 +59,7 @@ class _Pipeline:
         self.settings = settings
         self.journal = journal
         self.launcher = launcher
-        self.recorder = Recorder(settings, codec.encode, journal.write)
+        self.recorder = Recorder(settings, codec, journal.write)
 
 
 class _State:

@@ -10,9 +10,7 @@ import contextlib
 import dataclasses
 import logging
 import os
-import signal
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
@@ -56,6 +54,8 @@ class _Group(click.Group):
             _fail(error.format_message(), error.exit_code)
         except (AutotraceError, DemoNotInstalled) as error:
             _fail(str(error), 1)
+        except OSError as error:
+            _fail(f"{error.filename}: {store.reason(error)}" if error.filename else store.reason(error), 1)
         except Exception as error:
             if os.environ.get(_DEBUG):
                 raise
@@ -173,13 +173,13 @@ def ship(*, follow: bool, rejected: bool, timeout: float, tracking_uri: str | No
     Exits with 1 when something is left or was rejected.
     """
     from langchain_autotrace.view import deliver, report, terminal
-    from langchain_autotrace.view.follow import follow as deliver_until
+    from langchain_autotrace.view import follow as follower
 
     uri = _uri(tracking_uri) if tracking_uri else None
     offered: list[deliver.Offered] = []
     if follow:
-        with _until_signal() as stop:
-            done = deliver_until(uri, stop, lambda line: click.echo(line, err=True))
+        with follower.until_signal() as stop:
+            done = follower.follow(uri, stop, lambda line: click.echo(line, err=True))
     else:
         folders = backlog.folders(uri)
         done = [deliver.deliver(folder, uri, timeout=timeout) for folder in folders]
@@ -237,15 +237,19 @@ def demo(*, tracking_uri: str) -> None:
     click.echo(
         "OPENAI_API_KEY is set: real answers.\n" if key else "No OPENAI_API_KEY: recorded answers, no network.\n"
     )
-    done = programs.run(uri, lambda name, answer: terminal.print_lines([report.answer(name, answer)]))
+    done = programs.run(
+        uri,
+        lambda name, answer: terminal.print_lines([report.answer(name.ljust(max(map(len, programs.NAMES))), answer)]),
+        lambda: click.echo("\nStoring their traces; MLflow takes some seconds to make a new database …"),
+    )
     if done.error:
         msg = f"the traces are in the journal only: {done.error}"
         raise SinkUnavailable(msg)
     rows = traces.newest(uri, experiment=programs.EXPERIMENT, limit=len(programs.NAMES))
-    click.echo(f"\nTheir traces, in the experiment {programs.EXPERIMENT!r} of {destination.without_password(uri)}:\n")
+    click.echo(f"\nThe experiment {programs.EXPERIMENT!r} of {destination.without_password(uri)}:\n")
     terminal.print_rows(rows)
     if done.agent_trace:
-        click.echo("\nThe agent's:\n")
+        click.echo("\nThe agent's trace:\n")
         terminal.print_tree(traces.tree(uri, done.agent_trace), whole=False)
     same = uri == _uri(None)
     terminal.print_lines([report.next_steps("" if same else f" --tracking-uri {tracking_uri}", uri)])
@@ -280,25 +284,6 @@ def _no_traces(uri: str) -> str:
 
 def _no_journals() -> str:
     return f"nothing has been traced yet: no journals in {home()}."
-
-
-@contextlib.contextmanager
-def _until_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second one ends the program as usual."""
-    stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def on_signal(number: int, _frame: object) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, on_signal)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -7,21 +7,50 @@ import importlib.util
 import os
 import re
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, Literal
+from urllib.parse import unquote, urlsplit
 
 from langchain_autotrace.errors import DestinationError
 
 DEFAULT_URI: Final = "sqlite:///mlflow.db"
 """MLflow's own default since 3.7."""
 
-_DRIVERS: Final = {"postgresql": "psycopg2", "mysql": "MySQLdb", "mssql": "pyodbc"}
-"""What SQLAlchemy imports when the URI names no driver (SQLAlchemy, "Engine Configuration")."""
+_OLD_DEFAULT: Final = "./mlruns"
+"""MLflow's default where it finds experiments there (``mlflow.tracking._tracking_service.utils``)."""
 
-_REMOTE: Final = ("http", "https", "databricks")
+_DATABASES: Final = ("postgresql", "mysql", "mssql")
+_SERVERS: Final = ("http", "https")
+
+_DRIVERS: Final = {
+    "psycopg": ("psycopg", "psycopg[binary]"),
+    "psycopg2": ("psycopg2", "psycopg2-binary"),
+    "mysqldb": ("MySQLdb", "mysqlclient"),
+    "mysqlconnector": ("mysql.connector", "mysql-connector-python"),
+    "pymysql": ("pymysql", "pymysql"),
+    "pyodbc": ("pyodbc", "pyodbc"),
+}
+"""SQLAlchemy's name of a driver: the module it imports and the package that has it. Other drivers are all three."""
+
 _SQLITE_MAGIC: Final = b"SQLite format 3\x00"
-_PASSWORD: Final = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
+
+_SECRETS: Final = (
+    # SQLAlchemy ends a password at the first @, whatever stands in it; what was meant may go on to the last.
+    (re.compile(r"(?<![\w+.-])((?!https?:)[A-Za-z][\w+.-]*://[^\s/@:]*):[^@\n]*@(?:[^\s/?#@]*@)*"), r"\1:***@"),
+    (re.compile(r"\b(https?://[^\s/?#@:]*):[^\s/?#]*@", re.IGNORECASE), r"\1:***@"),
+    # A name alone, as services give out their tokens.
+    (re.compile(r"\b(https?://)[^\s/?#@:]+@", re.IGNORECASE), r"\1***@"),
+    (
+        re.compile(
+            r"((?:[?&;]|%3B)(?:password|passwd|pwd|sslpassword|token|access_token|secret|api_?key)(?:=|%3D))"
+            r"(?:(?!%3B)[^&;#\s])*",
+            re.IGNORECASE,
+        ),
+        r"\1***",
+    ),
+)
+"""Where a tracking URI has its secrets: before the host, or among the parameters."""
 
 
 def default_uri() -> str:
@@ -29,6 +58,8 @@ def default_uri() -> str:
     mlflow = sys.modules.get("mlflow")
     if mlflow is not None and hasattr(mlflow, "is_tracking_uri_set") and mlflow.is_tracking_uri_set():
         return str(mlflow.get_tracking_uri())
+    if _file_stores_are_allowed() and any(Path(_OLD_DEFAULT).glob("[0-9]*/meta.yaml")):
+        return os.environ.get("MLFLOW_TRACKING_URI") or _OLD_DEFAULT
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
 
 
@@ -43,17 +74,23 @@ def default_experiment() -> tuple[str | None, str | None]:
 
 
 def normalized(uri: str) -> str:
-    """``uri`` with a relative SQLite path made absolute, so that it still names the same file after a ``chdir``."""
+    """``uri`` with a relative path made absolute, so that it still names the same place after a ``chdir``."""
     scheme, separator, path = uri.partition(":///")
-    if separator and _dialect(scheme) == "sqlite" and path and not path.startswith("file:"):
+    if separator and _dialect(scheme) == "sqlite":
         name, mark, query = path.partition("?")
-        return f"{scheme}:///{Path(name).absolute()}{mark}{query}"
+        prefix = "file:" if name.startswith("file:") else ""
+        name = name.removeprefix("file:")
+        return uri if name in {"", ":memory:"} else f"{scheme}:///{prefix}{Path(name).absolute()}{mark}{query}"
+    if uri and not separator and kind(uri) == "files":
+        return Path(unquote(uri.removeprefix("file:"))).absolute().as_uri()
     return uri
 
 
 def without_password(uri: str) -> str:
-    """``uri`` as it may be written to disk and shown: the password of ``user:password@`` replaced by ``***``."""
-    return _PASSWORD.sub(r"\1:***@", uri)
+    """``uri``, or a text with URIs in it, as it may be written to disk and shown: ``***`` in place of passwords."""
+    for pattern, replacement in _SECRETS:
+        uri = pattern.sub(replacement, uri)
+    return uri
 
 
 def slug(uri: str) -> str:
@@ -62,7 +99,7 @@ def slug(uri: str) -> str:
     digest = hashlib.sha256(public.encode()).hexdigest()[:12]
     parts = urlsplit(public)
     host = f"{parts.hostname or ''}{f'-{parts.port}' if parts.port else ''}"
-    words = [_dialect(parts.scheme) or "file", host, Path(parts.path).name]
+    words = [_dialect(parts.scheme) or ("file" if kind(uri) == "files" else ""), host, Path(parts.path).name]
     readable = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(word for word in words if word))
     return f"{readable.strip('-.')[:48]}-{digest}"
 
@@ -74,18 +111,47 @@ def check(uri: str) -> None:
         DestinationError: the scheme is unknown, a file store has not been opted into, the folder of an SQLite file
             cannot be written, the file is no database, or the database driver is not installed.
     """
-    scheme = urlsplit(uri).scheme
-    dialect = _dialect(scheme)
-    if dialect == "sqlite":
+    public = without_password(uri)
+    try:
+        slug(uri)
+        what, scheme = kind(uri), urlsplit(public).scheme
+    except ValueError as error:
+        msg = f"tracking_uri {public!r} is no URI ({error}). In a password, / is written %2F and @ is written %40."
+        raise DestinationError(msg) from None
+    if what == "sqlite":
         _check_sqlite(uri)
-    elif dialect in _DRIVERS:
-        _check_driver(uri, scheme)
-    elif dialect in {"", "file"} or len(dialect) == 1:
+    elif what == "database":
+        _check_driver(public, scheme)
+    elif what == "files":
         _check_file_store(uri)
-    elif dialect not in _REMOTE and uri != "databricks":
-        known = ", ".join(("sqlite", *_DRIVERS, *_REMOTE))
-        msg = f"tracking_uri {without_password(uri)!r}: unknown scheme {scheme!r}. Use one of {known}."
+    elif what is None:
+        known = ", ".join(("sqlite", *_DATABASES, *_SERVERS, "databricks"))
+        msg = f"tracking_uri {public!r}: unknown scheme {scheme!r}. Use one of {known}."
         raise DestinationError(msg)
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file of an SQLite URI; ``None`` for a database in memory or another kind of URI."""
+    scheme, separator, rest = uri.partition(":///")
+    name, _, query = rest.partition("?")
+    if not separator or _dialect(scheme) != "sqlite":
+        return None
+    name = name.removeprefix("file:")
+    return None if name in {"", ":memory:"} or "mode=memory" in query else Path(name)
+
+
+def kind(uri: str) -> Literal["sqlite", "database", "files", "server", "databricks"] | None:
+    """What ``uri`` names; ``None`` when it is nothing that MLflow knows."""
+    dialect = _dialect(urlsplit(without_password(uri)).scheme)
+    if uri == "databricks" or dialect == "databricks":
+        return "databricks"
+    if dialect in {"", "file"} or len(dialect) == 1:  # one letter is a Windows drive
+        return "files"
+    if dialect == "sqlite":
+        return "sqlite"
+    if dialect in _DATABASES:
+        return "database"
+    return "server" if dialect in _SERVERS else None
 
 
 def _dialect(scheme: str) -> str:
@@ -108,30 +174,39 @@ def _check_sqlite(uri: str) -> None:
             raise DestinationError(msg)
 
 
-def sqlite_path(uri: str) -> Path | None:
-    """The file of an SQLite URI; ``None`` for a database in memory or another kind of URI."""
-    scheme, separator, rest = uri.partition(":///")
-    name = rest.partition("?")[0]
-    if not separator or _dialect(scheme) != "sqlite" or name in {"", ":memory:"} or name.startswith("file::memory:"):
-        return None
-    return Path(name.removeprefix("file:"))
-
-
-def _check_driver(uri: str, scheme: str) -> None:
-    dialect, _, named = scheme.partition("+")
-    driver = named or _DRIVERS[dialect.lower()]
-    if importlib.util.find_spec(driver) is None:
-        msg = f"tracking_uri {without_password(uri)!r}: the driver {driver!r} is not installed. pip install it."
+def _check_driver(public: str, scheme: str) -> None:
+    dialect, _, driver = scheme.lower().partition("+")
+    driver = driver or {"postgresql": _default_for_postgresql(), "mysql": "mysqldb", "mssql": "pyodbc"}[dialect]
+    module, package = _DRIVERS.get(driver, (driver, driver))
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # the package that the module is in
+        found = None
+    if found is None:
+        msg = f"tracking_uri {public!r}: the driver {module!r} is not installed. Run: pip install '{package}'."
         raise DestinationError(msg)
+
+
+def _default_for_postgresql() -> str:
+    """The driver SQLAlchemy takes when the URI names none: another one since 2.1."""
+    try:
+        major, minor, *_ = version("sqlalchemy").split(".")
+    except PackageNotFoundError:
+        return "psycopg2"
+    return "psycopg" if (int(major), int(minor)) >= (2, 1) else "psycopg2"
 
 
 def _check_file_store(uri: str) -> None:
     if not uri:
         msg = f"tracking_uri is empty. Use {DEFAULT_URI!r} for a file in the working folder."
         raise DestinationError(msg)
-    if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in {"true", "1"}:
+    if not _file_stores_are_allowed():
         msg = (
             f"tracking_uri {uri!r} is a file store, which MLflow refuses: every trace would be lost. "
             f"Use {DEFAULT_URI!r}, or opt in with MLFLOW_ALLOW_FILE_STORE=true."
         )
         raise DestinationError(msg)
+
+
+def _file_stores_are_allowed() -> bool:
+    return os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in {"true", "1"}

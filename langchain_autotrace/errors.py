@@ -16,8 +16,10 @@
 
 No call that traces raises any of them into the program: they come from ``autolog()``, from the command line, and from
 one stage to the next. Errors of other libraries are turned into these in one place each: the journal's in
-``journal/segment.py``, MLflow's in ``ship/mlflow_sink.py``.
+``journal/segment.py``, MLflow's in ``ship/mlflow_errors.py``.
 """
+
+# ruff: noqa: N818 - the names say what is the case
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -18,13 +19,15 @@ Redact: TypeAlias = Callable[[Any], Any]
 """A user's hook: takes one captured value in JSON form (dict, list, str, number, bool or None) and returns what is
 kept of it. It is called on the program's threads; an exception keeps nothing of the value."""
 
+_EXPERIMENT: Final = {"experiment", "experiment_id"}
+
 Shipper: TypeAlias = Literal["process", "thread", "external"]
 
 
 def _tags(value: object) -> object:
     """Read ``key=value,key=value``, the form of an environment variable."""
     if not isinstance(value, str):
-        return {str(k): str(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+        return {str(key): str(text) for key, text in value.items()} if isinstance(value, Mapping) else value
     pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
     if any(not mark for _, mark, _ in pairs):
         msg = "should be key=value,key=value"
@@ -70,11 +73,19 @@ def resolve(**given: object) -> Settings:
         SettingsError: a value cannot be used; says which, where it came from, and what would do.
     """
     values = {name: value for name, value in given.items() if value is not None}
-    from_environment = {name: text for name in Settings.model_fields if name not in values and (text := env(name))}
+    from_environment = {
+        name: text
+        for name in Settings.model_fields
+        # Two names of one thing: an argument for it overrules both variables.
+        if name not in values and not (name in _EXPERIMENT and values.keys() & _EXPERIMENT) and (text := env(name))
+    }
     values = from_environment | values
-    values["tracking_uri"] = destination.normalized(str(values.get("tracking_uri") or destination.default_uri()))
-    if "experiment" not in values and "experiment_id" not in values:
-        values["experiment"], values["experiment_id"] = destination.default_experiment()
+    default_uri = destination.default_uri()
+    uri = values["tracking_uri"] = destination.normalized(str(values.get("tracking_uri") or default_uri))
+    if not values.keys() & _EXPERIMENT:
+        values["experiment"], experiment_id = destination.default_experiment()
+        # An id means something in its own store only.
+        values["experiment_id"] = experiment_id if uri == destination.normalized(default_uri) else None
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
@@ -106,5 +117,15 @@ def _explain(error: ValidationError, from_environment: Mapping[str, str]) -> str
     for problem in error.errors():
         name = str(problem["loc"][0])
         where = f"{PREFIX}{name.upper()}" if name in from_environment else name
-        lines.append(f"{where}={problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}.")
-    return " ".join(lines)
+        lines.append(f"{where}={problem['input']!r}: {_advice(name, problem['type'], problem['msg'])}.")
+    return destination.without_password(" ".join(lines))
+
+
+def _advice(name: str, kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+        known = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(Settings.model_fields)}"
+        return f"there is no such setting; {known}"
+    if kind == "callable_type":
+        return "should be a function, given as an argument"
+    return message.removeprefix("Value error, ")

@@ -70,7 +70,7 @@ class Attr:
     REQUEST_MODEL: Final = "gen_ai.request.model"
     FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
     TIME_TO_FIRST_TOKEN: Final = "gen_ai.response.time_to_first_chunk"  # noqa: S105 - the name of an attribute
-    REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"  # noqa: S105 - the name of an attribute
+    REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
     # Our own.
     OUTCOME: Final = "outcome"
     TAGS: Final = "langchain.tags"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import logging
-import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, ParamSpec
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
@@ -15,6 +12,7 @@ from langchain_core.outputs import LLMResult
 
 from langchain_autotrace.capture import messages, usage
 from langchain_autotrace.capture.encode import document
+from langchain_autotrace.capture.guard import guarded, internal_errors
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.capture.runs import Run
 from langchain_autotrace.capture.status import RETURNED, Ending, ending, error_text
@@ -26,10 +24,7 @@ if TYPE_CHECKING:
     from langchain_core.agents import AgentAction, AgentFinish
     from tenacity import RetryCallState
 
-_P = ParamSpec("_P")
 _Metadata = Mapping[str, Any] | None
-
-_logger: Final = logging.getLogger("langchain_autotrace")
 
 _AGENT_INTEGRATION: Final = "langchain_create_agent"
 """What langchain's ``create_agent`` writes into ``metadata["ls_integration"]``."""
@@ -37,43 +32,12 @@ _AGENT_INTEGRATION: Final = "langchain_create_agent"
 _CHAIN: Final = SpanType.CHAIN.value
 _AGENT: Final = SpanType.AGENT.value
 _PARSER: Final = SpanType.PARSER.value
+_CHAT_MODEL: Final = SpanType.CHAT_MODEL.value
+_LLM: Final = SpanType.LLM.value
+_TOOL: Final = SpanType.TOOL.value
+_RETRIEVER: Final = SpanType.RETRIEVER.value
 _PLAIN: Final = (str, int, float, bool)
 _NO_PARAMS: Final[Mapping[str, Any]] = {}
-
-
-class InternalErrors:
-    """Errors of our own in callbacks: counted, said once each, never raised into the program.
-
-    With ``LANGCHAIN_AUTOTRACE_STRICT`` set, as in this package's tests, they are raised.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._said: set[str] = set()
-
-    def note(self, where: str, error: Exception) -> None:
-        """Count an error, and log it unless the same was logged before."""
-        self.count += 1
-        text = f"{where}: {error_text(error)}"
-        if text not in self._said and len(self._said) < 100:  # noqa: PLR2004
-            self._said.add(text)
-            _logger.warning("a trace may be incomplete, please report: %s", text, exc_info=error)
-
-
-internal_errors: Final = InternalErrors()
-
-
-def _guarded(callback: Callable[_P, None]) -> Callable[_P, None]:
-    @functools.wraps(callback)
-    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        try:
-            callback(*args, **kwargs)
-        except Exception as error:
-            internal_errors.note(callback.__name__, error)
-            if os.environ.get("LANGCHAIN_AUTOTRACE_STRICT"):
-                raise
-
-    return guarded
 
 
 class CallbackHandler(BaseCallbackHandler):
@@ -81,10 +45,18 @@ class CallbackHandler(BaseCallbackHandler):
 
     run_inline = True
 
+    # LangChain asks before every event; a constant answers faster than the base's property.
+    ignore_llm = False
+    ignore_retry = False
+    ignore_chain = False
+    ignore_agent = False
+    ignore_retriever = False
+    ignore_chat_model = False
+    ignore_custom_event = False
+
     recorder: Recorder
     """Where the events go."""
 
-    @_guarded
     def on_chain_start(
         self,
         serialized: Mapping[str, Any] | None,
@@ -100,29 +72,36 @@ class CallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """A chain, parser, prompt, lambda or graph starts. With ``defers_inputs`` they come with its end."""
-        called = _name(name, serialized, metadata, "chain")
-        self.recorder.start(
-            run_id,
-            parent_run_id,
-            name=called,
-            kind=_chain_type(run_type, called, metadata),
-            inputs=inputs,
-            deferred=defers_inputs,
-            metadata=metadata,
-            attributes=_labels(tags, metadata),
-        )
+        try:
+            called = name or _name(serialized, metadata, "chain")
+            self.recorder.start(
+                run_id,
+                parent_run_id,
+                called,
+                _PARSER if run_type == "parser" else _chain_type(called, metadata),
+                inputs,
+                {Attr.METADATA: metadata, Attr.TAGS: tags} if metadata else {Attr.TAGS: tags} if tags else {},
+                metadata,
+                defers_inputs,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
+            internal_errors.note("on_chain_start", error)
 
-    @_guarded
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A chain returned."""
-        self.recorder.end(run_id, outputs, inputs=kwargs.get("inputs"), deferred="inputs" in kwargs)
+        try:
+            if "inputs" in kwargs:
+                self.recorder.end(run_id, outputs, inputs=kwargs["inputs"], deferred=True)
+            else:
+                self.recorder.end(run_id, outputs)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
+            internal_errors.note("on_chain_end", error)
 
-    @_guarded
+    @guarded
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """A chain raised, was interrupted, cancelled or abandoned."""
         self.recorder.fail(run_id, error, ending(error), inputs=kwargs.get("inputs"), deferred="inputs" in kwargs)
 
-    @_guarded
     def on_chat_model_start(
         self,
         serialized: Mapping[str, Any] | None,
@@ -136,18 +115,15 @@ class CallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """A chat model is asked."""
-        self._start_model(
-            SpanType.CHAT_MODEL,
-            _name(name, serialized, metadata, "chat model"),
-            _chat_inputs(messages),
-            run_id,
-            parent_run_id,
-            tags,
-            metadata,
-            kwargs.get("invocation_params"),
-        )
+        try:
+            called = name or _name(serialized, metadata, "chat model")
+            asked = _chat_inputs(messages)
+            params = kwargs.get("invocation_params")
+            self._start_model(_CHAT_MODEL, called, asked, run_id, parent_run_id, tags, metadata, params)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
+            internal_errors.note("on_chat_model_start", error)
 
-    @_guarded
+    @guarded
     def on_llm_start(
         self,
         serialized: Mapping[str, Any] | None,
@@ -162,8 +138,8 @@ class CallbackHandler(BaseCallbackHandler):
     ) -> None:
         """A text model is asked."""
         self._start_model(
-            SpanType.LLM,
-            _name(name, serialized, metadata, "llm"),
+            _LLM,
+            name or _name(serialized, metadata, "llm"),
             prompts,
             run_id,
             parent_run_id,
@@ -174,7 +150,7 @@ class CallbackHandler(BaseCallbackHandler):
 
     def _start_model(
         self,
-        kind: SpanType,
+        kind: str,
         name: str,
         inputs: object,
         run_id: UUID,
@@ -211,26 +187,32 @@ class CallbackHandler(BaseCallbackHandler):
         attributes[Attr.INVOCATION_PARAMS] = {k: v for k, v in params.items() if k not in {"tools", "functions"}}
         attributes[Attr.CHAT_TOOLS] = messages.tools(offered)
 
-    @_guarded
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A model streamed a chunk: text, or a list of content blocks."""
-        self.recorder.token(run_id, token if isinstance(token, str) else _block_text(token))
+        try:
+            self.recorder.token(run_id, token if isinstance(token, str) else _block_text(token))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
+            internal_errors.note("on_llm_new_token", error)
 
-    @_guarded
+    @guarded
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A model streamed a protocol event (``stream_events(version="v3")``); those with content are chunks."""
         if isinstance(event, Mapping) and event.get("event") == "content-block-delta":
             delta = event.get("delta") or event.get("content_block")
             self.recorder.token(run_id, _block_text([delta]))
 
-    @_guarded
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """A model answered."""
-        run = self.recorder.get(run_id)
-        if run is not None:
-            self.recorder.end(run_id, messages.answer(response), attributes=_answer_attributes(run, response))
+        try:
+            recorder = self.recorder
+            run = recorder.get(run_id)
+            if run is not None:
+                answered = messages.answer(response)
+                recorder.end(run_id, answered, attributes=_answer_attributes(run, response, answered))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
+            internal_errors.note("on_llm_end", error)
 
-    @_guarded
+    @guarded
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """A model failed, or its stream was closed; what it had said until then is kept."""
         run = self.recorder.get(run_id)
@@ -238,15 +220,11 @@ class CallbackHandler(BaseCallbackHandler):
             return
         response = kwargs.get("response")
         partial = response if isinstance(response, LLMResult) and any(response.generations) else None
-        self.recorder.fail(
-            run_id,
-            error,
-            ending(error),
-            None if partial is None else messages.answer(partial),
-            attributes=_answer_attributes(run, partial),
-        )
+        answered = None if partial is None else messages.answer(partial)
+        attributes = _answer_attributes(run, partial, answered)
+        self.recorder.fail(run_id, error, ending(error), answered, attributes=attributes)
 
-    @_guarded
+    @guarded
     def on_tool_start(
         self,
         serialized: Mapping[str, Any] | None,
@@ -268,14 +246,14 @@ class CallbackHandler(BaseCallbackHandler):
         self.recorder.start(
             run_id,
             parent_run_id,
-            name=_name(name, serialized, metadata, "tool"),
-            kind=SpanType.TOOL,
+            name=name or _name(serialized, metadata, "tool"),
+            kind=_TOOL,
             inputs={"input": input_str} if inputs is None else inputs,
             metadata=metadata,
             attributes=attributes,
         )
 
-    @_guarded
+    @guarded
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A tool returned; a ``ToolMessage`` may say that it failed and the failure was handled."""
         failed = isinstance(output, ToolMessage) and output.status == "error"
@@ -285,7 +263,7 @@ class CallbackHandler(BaseCallbackHandler):
             ending=Ending(Status.ERROR, None, _tool_error(output)) if failed else RETURNED,
         )
 
-    @_guarded
+    @guarded
     def on_retriever_start(
         self,
         serialized: Mapping[str, Any] | None,
@@ -302,14 +280,14 @@ class CallbackHandler(BaseCallbackHandler):
         self.recorder.start(
             run_id,
             parent_run_id,
-            name=_name(name, serialized, metadata, "retriever"),
-            kind=SpanType.RETRIEVER,
+            name=name or _name(serialized, metadata, "retriever"),
+            kind=_RETRIEVER,
             inputs=query,
             metadata=metadata,
             attributes=_labels(tags, metadata),
         )
 
-    @_guarded
+    @guarded
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
         """A retriever found documents."""
         found = [document(one) if isinstance(one, Document) else one for one in documents]
@@ -319,18 +297,18 @@ class CallbackHandler(BaseCallbackHandler):
     on_tool_error = on_chain_error
     on_retriever_error = on_chain_error
 
-    @_guarded
+    @guarded
     def on_agent_action(self, action: AgentAction, *, run_id: UUID, **kwargs: Any) -> None:
         """An agent of the older kind chose a tool."""
         chosen = {"tool": action.tool, "tool_input": action.tool_input, "log": action.log}
         self.recorder.event(run_id, "agent_action", chosen)
 
-    @_guarded
+    @guarded
     def on_agent_finish(self, finish: AgentFinish, *, run_id: UUID, **kwargs: Any) -> None:
         """An agent of the older kind is done."""
         self.recorder.event(run_id, "agent_finish", {"return_values": finish.return_values, "log": finish.log})
 
-    @_guarded
+    @guarded
     def on_retry(self, retry_state: RetryCallState, *, run_id: UUID, **kwargs: Any) -> None:
         """A run is tried again."""
         outcome = retry_state.outcome
@@ -339,30 +317,26 @@ class CallbackHandler(BaseCallbackHandler):
         facts = {"attempt": retry_state.attempt_number, "slept": retry_state.idle_for}
         self.recorder.event(run_id, "retry", {**facts, **failed})
 
-    @_guarded
+    @guarded
     def on_text(self, text: str, *, run_id: UUID, **kwargs: Any) -> None:
         """A chain says something."""
         self.recorder.event(run_id, "text", {"text": text})
 
-    @_guarded
+    @guarded
     def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """The program dispatched an event of its own."""
         self.recorder.event(run_id, name, {"data": data})
 
 
-def _name(name: str | None, serialized: Mapping[str, Any] | None, metadata: _Metadata, default: str) -> str:
-    """A run's name; LangGraph's asynchronous ``Send`` gives none, but names the node in the metadata."""
-    if name:
-        return name
+def _name(serialized: Mapping[str, Any] | None, metadata: _Metadata, default: str) -> str:
+    """The name of a run that was given none; LangGraph's asynchronous ``Send`` gives none, but names the node in the metadata."""
     known = serialized or _NO_PARAMS
     path = known.get("id")
     last = path[-1] if isinstance(path, list | tuple) and path else None
     return str(known.get("name") or last or (metadata or _NO_PARAMS).get("langgraph_node") or default)
 
 
-def _chain_type(run_type: str | None, name: str, metadata: _Metadata) -> str:
-    if run_type == "parser":
-        return _PARSER
+def _chain_type(name: str, metadata: _Metadata) -> str:
     if metadata and metadata.get("ls_integration") == _AGENT_INTEGRATION:
         return _AGENT if name == metadata.get("lc_agent_name", "LangGraph") else _CHAIN
     return _AGENT if name == "AgentExecutor" else _CHAIN
@@ -384,26 +358,26 @@ def _chat_inputs(batches: Sequence[Sequence[BaseMessage]]) -> object:
         return batches
 
 
-def _answer_attributes(run: Run, response: LLMResult | None) -> dict[str, object]:
+def _answer_attributes(run: Run, response: LLMResult | None, answered: Mapping[str, Any] | None) -> dict[str, object]:
     own: dict[str, object] = {}
     if run.chunks:
         own[Attr.CHUNK_COUNT] = run.chunks
         own[Attr.TIME_TO_FIRST_TOKEN] = (run.first_chunk_ns - run.started_ns) / 1e9
-    if response is None:
+    if response is None or answered is None:
         return own
     spent = usage.usage(response)
-    if spent.counts:
-        own[Attr.TOKEN_USAGE] = spent.counts
-    if spent.reasoning:
-        own[Attr.REASONING_TOKENS] = spent.reasoning
     if spent.details:
         own[Attr.USAGE_METADATA] = spent.details
-    if spent.cached:
-        own[Attr.CACHE_HIT] = True
+        if spent.counts:
+            own[Attr.TOKEN_USAGE] = spent.counts
+        if spent.reasoning:
+            own[Attr.REASONING_TOKENS] = spent.reasoning
+        if spent.cached:
+            own[Attr.CACHE_HIT] = True
     model = usage.model_that_answered(response)
     if model:
         own[Attr.MODEL] = model
-    reasons = [messages.finish_reason(one) for batch in response.generations for one in batch]
+    reasons = [choice["finish_reason"] for choice in answered["choices"]]
     if any(reasons):
         own[Attr.FINISH_REASONS] = reasons
     return own

@@ -15,7 +15,14 @@ from langchain_core.outputs import ChatGeneration, Generation, LLMResult
 
 MESSAGE_FORMAT: Final = "langchain"
 
-_ROLES: Final = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool", "function": "function"}
+_ROLES: Final = {
+    "human": "user",
+    "ai": "assistant",
+    "AIMessageChunk": "assistant",
+    "system": "system",
+    "tool": "tool",
+    "function": "function",
+}
 
 
 def chat_inputs(batches: Sequence[Sequence[BaseMessage]]) -> dict[str, object]:
@@ -32,11 +39,16 @@ def chat_message(message: BaseMessage | Any) -> object:  # noqa: ANN401 - user c
     """One message as ``{"role", "content", "tool_calls"?, "tool_call_id"?, "name"?, "status"?}``."""
     if not isinstance(message, BaseMessage):
         return message
-    form: dict[str, object] = {"role": _role(message), "content": _content(message)}
+    content = message.content
+    form: dict[str, object] = {
+        "role": _ROLES.get(message.type) or _role(message),
+        "content": content if isinstance(content, str) else _blocks(message),
+    }
     if message.name:
         form["name"] = message.name
     if isinstance(message, AIMessage):
-        _add_calls(message, form)
+        if message.tool_calls or message.invalid_tool_calls or message.additional_kwargs:
+            _add_calls(message, form)
     elif isinstance(message, ToolMessage):
         form["tool_call_id"] = message.tool_call_id
         if message.status != "success":
@@ -49,9 +61,9 @@ def _role(message: BaseMessage) -> str:
     return _ROLES.get(kind) or str(getattr(message, "role", "") or message.type)
 
 
-def _content(message: BaseMessage) -> object:
+def _blocks(message: BaseMessage) -> object:
     content = message.content
-    if isinstance(content, str) or not content:
+    if not content:
         return content
     try:
         return convert_to_openai_messages([message])[0]["content"] or content
@@ -79,24 +91,28 @@ def _call(call: Mapping[str, Any], arguments: str | None) -> dict[str, object]:
 
 def answer(result: LLMResult) -> dict[str, object]:
     """What a model answered: ``{"choices": [{"index", "message", "finish_reason"}, …]}``."""
-    generations = [generation for batch in result.generations for generation in batch]
-    return {"choices": [_choice(index, generation) for index, generation in enumerate(generations)]}
-
-
-def _choice(index: int, generation: Generation) -> dict[str, object]:
-    if isinstance(generation, ChatGeneration):
-        said = chat_message(generation.message)
-    else:
-        said = {"role": "assistant", "content": generation.text}
-    return {"index": index, "message": said, "finish_reason": finish_reason(generation)}
+    choices: list[dict[str, object]] = []
+    for batch in result.generations:
+        for generation in batch:
+            said = (
+                chat_message(generation.message)
+                if isinstance(generation, ChatGeneration)
+                else {"role": "assistant", "content": generation.text}
+            )
+            choices.append({"index": len(choices), "message": said, "finish_reason": finish_reason(generation)})
+    return {"choices": choices}
 
 
 def finish_reason(generation: Generation) -> str | None:
     """Why the model stopped, under the names that providers use."""
-    info = generation.generation_info or {}
-    metadata = generation.message.response_metadata if isinstance(generation, ChatGeneration) else {}
-    found = (info.get(key) or metadata.get(key) for key in ("finish_reason", "stop_reason", "done_reason"))
-    return next((str(reason) for reason in found if reason), None)
+    info = generation.generation_info
+    metadata = generation.message.response_metadata if isinstance(generation, ChatGeneration) else None
+    for place in (info, metadata):
+        if place:
+            found = place.get("finish_reason") or place.get("stop_reason") or place.get("done_reason")
+            if found:
+                return str(found)
+    return None
 
 
 def tools(definitions: object) -> list[dict[str, object]]:

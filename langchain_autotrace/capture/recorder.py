@@ -1,7 +1,8 @@
 """Runs that start, have events and end, and the records they become.
 
 The recorder knows nothing of LangChain's callbacks and nothing of files: it is told what happens, and hands lines to
-``write``.
+``write``. A line is made in one pass over the values as they are; what that cannot do, and what must not be written
+as it is, goes through the sealer.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol
 from uuid import UUID
 
+import orjson
+
 from langchain_autotrace.capture import scope
-from langchain_autotrace.capture.encode import encode
+from langchain_autotrace.capture.encode import convert
+from langchain_autotrace.capture.redact import might_hold_secret
 from langchain_autotrace.capture.runs import Ids, Run, Trace
-from langchain_autotrace.capture.seal import Encode, Sealer, Write
+from langchain_autotrace.capture.seal import Sealer, Write
 from langchain_autotrace.capture.status import RETURNED, Ending, exception_attributes
 from langchain_autotrace.settings import Settings
 from langchain_autotrace.span import (
     TRACE_ID_PREFIX,
     Attr,
-    Json,
     Outcome,
+    Record,
     SpanEnd,
     SpanEvent,
     SpanStart,
@@ -31,12 +35,29 @@ from langchain_autotrace.span import (
     TraceContext,
 )
 
+
+class Lines(Protocol):
+    """What turns records into lines: the module ``langchain_autotrace.journal.codec``."""
+
+    def encode(self, record: Record) -> bytes:
+        """The line of a record whose values are JSON."""
+
+    def start_line(self, *fields: Any) -> bytes:  # noqa: ANN401 - values of any type
+        """The line of a :class:`SpanStart`, from its fields with values as they are."""
+
+    def end_line(self, *fields: Any) -> bytes:  # noqa: ANN401 - values of any type
+        """The line of a :class:`SpanEnd`, from its fields with values as they are."""
+
+
 _MAX_OPEN: Final = 50_000
 """Open runs remembered. LangChain loses the end of some (a generator that is never collected)."""
 _MAX_ID_LENGTH: Final = 250
 """MLflow's limit for the value of trace metadata (``MAX_CHARS_IN_TRACE_INFO_METADATA``)."""
 _SESSION_KEYS: Final = ("session_id", "thread_id", "conversation_id")
-_NULL: Final = b"null"
+_OWNER_KEYS: Final = frozenset({*_SESSION_KEYS, "user_id"})
+_suppressed: Final = scope.suppressed
+_NULL: Final = orjson.Fragment(b"null")
+"""A value that is None, where None itself says that there is no value."""
 # Looking up a member of an enumeration costs as much as a function call in Python 3.11.
 _ERROR: Final = Status.ERROR
 _ABANDONED: Final = Outcome.ABANDONED
@@ -53,7 +74,7 @@ class Recorder:
     def __init__(
         self,
         settings: Settings,
-        encode_record: Encode,
+        lines: Lines,
         write: Write,
         *,
         clock: Callable[[], int] = time.time_ns,
@@ -62,8 +83,12 @@ class Recorder:
         self.settings = settings
         self.finished = 0
         self.evicted = 0
-        self._sealer = Sealer(settings, encode_record, write)
-        self._send = self._sealer.send
+        self._start_line = lines.start_line
+        self._end_line = lines.end_line
+        self._sealer = Sealer(settings, lines.encode)
+        self._write = write
+        self._careful = settings.redact is not None
+        self._limit = settings.max_value_bytes
         self._clock = clock
         self._ids = ids or Ids()
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
@@ -95,13 +120,12 @@ class Recorder:
         self,
         run_id: UUID,
         parent_run_id: UUID | None,
-        *,
         name: str,
         kind: str,
         inputs: object,
         attributes: dict[str, object],
         metadata: Mapping[str, Any] | None = None,
-        deferred: bool = False,
+        deferred: bool = False,  # noqa: FBT001, FBT002 - by position: the hottest call of the package
     ) -> None:
         """A run has started.
 
@@ -122,32 +146,32 @@ class Recorder:
             known.copies += 1
             return
         parent = None if parent_run_id is None else runs.get(parent_run_id)
-        if scope.is_suppressed() or (parent is None and self._left_out(parent_run_id)):
+        if _suppressed.get() or (parent is None and self._left_out(parent_run_id)):
             runs[run_id] = None
             return
         trace = parent.trace if parent is not None else Trace(self._ids.trace())
         run = runs[run_id] = Run(trace, self._ids.span(), parent, now)
         attributes[Attr.RUN_ID] = run_id
-        if metadata:
+        if metadata and not _OWNER_KEYS.isdisjoint(metadata):
             _note_owner(trace, metadata, attributes)
         context = None
         if parent is None:
             context = self._context(trace, attributes)
             if parent_run_id is not None:
                 attributes[Attr.PARENT_RUN_ID] = parent_run_id
-        self._send(
-            SpanStart(
-                trace.trace_id,
-                run.span_id,
-                None if parent is None else parent.span_id,
-                name,
-                kind,
-                now,
-                None if deferred or not self._content else _live(inputs),
-                attributes,  # type: ignore[arg-type]  # as they are: the sealer makes JSON of them
-                context,
-            )
+        fields = (
+            trace.trace_id,
+            run.span_id,
+            None if parent is None else parent.span_id,
+            name,
+            kind,
+            now,
+            None if deferred or not self._content else _NULL if inputs is None else inputs,
+            attributes,
+            context,
         )
+        line = self._fast(self._start_line, fields)
+        self._write(self._sealer.line(_start_record(fields)) if line is None else line)
         if len(runs) > _MAX_OPEN:
             self._evict()
 
@@ -162,7 +186,7 @@ class Recorder:
         run = self._runs.get(run_id)
         if run is not None and run.counts_now():
             kept = content if self._content else {}
-            self._send(SpanEvent(run.trace.trace_id, run.span_id, name, self._clock(), kept))  # type: ignore[arg-type]
+            self._event(run, name, kept)
 
     def end(
         self,
@@ -185,19 +209,22 @@ class Recorder:
             attributes[Attr.OUTCOME] = ending.outcome
             if ending.outcome is _ABANDONED:
                 outputs = run.partial(outputs)
-        failed = ending.status is _ERROR
-        self._send(
-            SpanEnd(
-                run.trace.trace_id,
-                run.span_id,
-                max(now, run.started_ns),
-                ending.status,
-                ending.message if self._content else ending.message.partition(":")[0],
-                _live(inputs) if deferred and self._content else None,
-                None if not self._content or (outputs is None and failed) else _live(outputs),
-                attributes,  # type: ignore[arg-type]  # as they are: the sealer makes JSON of them
-            )
+        if not self._content or (outputs is None and ending.status is _ERROR):
+            outputs = None
+        elif outputs is None:
+            outputs = _NULL
+        fields = (
+            run.trace.trace_id,
+            run.span_id,
+            now if now > run.started_ns else run.started_ns,
+            ending.status.value,
+            ending.message if self._content else ending.message.partition(":")[0],
+            None if not deferred or not self._content else _NULL if inputs is None else inputs,
+            outputs,
+            attributes,
         )
+        line = self._fast(self._end_line, fields)
+        self._write(self._sealer.line(SpanEnd(*fields)) if line is None else line)
         if run.parent is None:
             self.finished += 1
             scope.last_trace.set(TRACE_ID_PREFIX + run.trace.trace_id)
@@ -209,8 +236,22 @@ class Recorder:
             found: dict[str, object] = dict(exception_attributes(error))
             if not self._content:
                 found = {"exception.type": found["exception.type"]}
-            self._send(SpanEvent(run.trace.trace_id, run.span_id, "exception", self._clock(), found))  # type: ignore[arg-type]
+            self._event(run, "exception", found)
         self.end(run_id, outputs, ending=ending, **more)
+
+    def _fast(self, make: Callable[..., bytes], fields: tuple[object, ...]) -> bytes | None:
+        """The line made in one pass; None when the careful way is needed."""
+        if self._careful:
+            return None
+        try:
+            line = make(*fields, convert)
+        except Exception:  # noqa: BLE001 - user objects raise anything; the careful way guards each step
+            return None
+        return None if len(line) > self._limit or might_hold_secret(line) else line
+
+    def _event(self, run: Run, name: str, attributes: dict[str, object]) -> None:
+        record = SpanEvent(run.trace.trace_id, run.span_id, name, self._clock(), attributes)  # type: ignore[arg-type]
+        self._write(self._sealer.line(record))
 
     def _left_out(self, parent_run_id: UUID | None) -> bool:
         """Whether a run without a known parent is below one that was left out, or drew the wrong lot."""
@@ -219,14 +260,22 @@ class Recorder:
         rate = self.settings.sample_rate
         return rate < 1.0 and self._sample() >= rate
 
-    def _context(self, trace: Trace, attributes: dict[str, object]) -> TraceContext:
+    def _context(self, trace: Trace, attributes: dict[str, object]) -> dict[str, object]:
+        """The fields of a :class:`TraceContext`."""
         settings, around = self.settings, scope.current_scope()
-        if trace.session is None and around.session_id:
-            trace.session = attributes[Attr.SESSION] = _owner(around.session_id)
-        if trace.user is None and around.user_id:
-            trace.user = attributes[Attr.USER] = _owner(around.user_id)
-        tags = {**settings.extra_tags, **around.tags} if around.tags else settings.extra_tags
-        return TraceContext(settings.experiment, settings.experiment_id, tags, dict(around.metadata))
+        tags, metadata = settings.extra_tags, around.metadata
+        if around is not scope.NO_SCOPE:
+            if trace.session is None and around.session_id:
+                trace.session = attributes[Attr.SESSION] = _owner(around.session_id)
+            if trace.user is None and around.user_id:
+                trace.user = attributes[Attr.USER] = _owner(around.user_id)
+            tags = {**tags, **around.tags}
+        return {
+            "experiment": settings.experiment,
+            "experiment_id": settings.experiment_id,
+            "tags": tags,
+            "metadata": metadata,
+        }
 
     def _evict(self) -> None:
         try:
@@ -236,11 +285,9 @@ class Recorder:
         self.evicted += 1
 
 
-def _live(value: object) -> Json:
-    """A value that the sealer is going to serialize; None and bytes, which mean something in a record, now."""
-    if value is None:
-        return _NULL
-    return encode(value, len(value) * 6 + 2).json if type(value) is bytes else cast("Json", value)
+def _start_record(fields: tuple[Any, ...]) -> SpanStart:
+    *others, context = fields
+    return SpanStart(*others, None if context is None else TraceContext(**context))
 
 
 def _note_owner(trace: Trace, metadata: Mapping[str, Any], attributes: dict[str, object]) -> None:

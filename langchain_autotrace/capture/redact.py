@@ -65,27 +65,36 @@ _PAIR: Final = re.compile(
 """``key=value`` and ``key: value`` within a text: query strings, ``repr`` of a dict, JSON in a string, headers."""
 
 _SIEVE: Final = (
-    r"(?i)api[-_]?key|(?:access|secret|private|signing|encryption|account|subscription)[-_]?key|secret|passw|passphrase"
-    r"|pwd|authorization|cookie|credential|connection[-_]?string|token[\"'\\=: ]|bearer |basic |apikey |private key"
+    r"api_key|api-key|apikey|_key|-key|accesskey|privatekey|signingkey|encryptionkey|accountkey|subscriptionkey|secret"
+    r"|passw|passphrase|pwd|authorization|cookie|credential|connection_string|connection-string|connectionstring"
+    r"|token\"|token'|token=|token:|token\\|token |bearer |basic |apikey |private key"
     r"|://[^\s/:@\"]*:[^\s/@\"]+@"
-    r"|(?-i:sk-|_live_|_test_|gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|A[KSR][IO]A[A-Z0-9]{4}|AIza|ya29\.|hf_|lsv2_"
-    r"|gsk_|pplx-|tvly-|npm_|pypi-|dapi[0-9a-f]|eyJ)"
+    r"|sk-[a-z0-9_-]{16}|_live_|_test_|gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|akia[0-9a-z]{16}|asia[0-9a-z]{16}"
+    r"|aroa[0-9a-z]{16}|aiza[a-z0-9_-]{30}|ya29\.|hf_[a-z0-9]{20}|lsv2_|gsk_[a-z0-9]{20}|pplx-|tvly-"
+    r"|npm_[a-z0-9]{30}|pypi-[a-z0-9_-]{30}|dapi[0-9a-f]{32}|eyj[a-z0-9_-]{8}"
 )
-might_hold_secret: Final[Callable[[str], bool]] = SchemaValidator(
+"""Of lower-case text. All of its alternatives begin with plain letters, few enough for the engine to look for them all
+at once; a case-insensitive expression takes four times as long."""
+_holds: Final[Callable[[str], bool]] = SchemaValidator(
     core_schema.str_schema(pattern=_SIEVE, regex_engine="rust-regex")
 ).isinstance_python
 
 
+def might_hold_secret(text: Json) -> bool:
+    """Whether a text is worth a closer look. False is certain."""
+    return _holds(text.lower().decode())
+
+
 def scrub(text: Json) -> Json:
     """The JSON ``text`` without what looks like a secret, by key name or by shape."""
-    if not might_hold_secret(text.decode()):
+    if not might_hold_secret(text):
         return text
     return orjson.dumps(_clean(orjson.loads(text)))
 
 
 def scrub_text(text: str) -> str:
     """A plain text (an error message, a name) without what looks like a secret."""
-    return _clean_text(text) if might_hold_secret(text) else text
+    return _clean_text(text) if _holds(text.lower()) else text
 
 
 def apply(hook: Callable[[Any], Any], text: Json) -> tuple[Json, Exception | None]:

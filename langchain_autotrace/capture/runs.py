@@ -42,40 +42,30 @@ class Trace:
 class Run:
     """An open run."""
 
-    __slots__ = (
-        "abandoned",
-        "children",
-        "chunks",
-        "copies",
-        "first_chunk_ns",
-        "interrupted",
-        "parent",
-        "said",
-        "span_id",
-        "started_ns",
-        "trace",
-        "turn",
-    )
+    # Most runs never change these: as defaults of the class they cost nothing.
+    chunks = 0
+    first_chunk_ns = 0
+    said: list[str] | None = None
+    """Text streamed so far by this model, or by the model below this chain that streams."""
+    children: set[str] | None = None
+    """Span ids of the open runs directly below."""
+    abandoned = False
+    interrupted = False
+    """Whether a run below was interrupted: a graph that pauses returns, its node raises."""
+    copies = 1
+    """How many handlers in the run's list are ours: each event then comes that many times."""
+    turn = 0
 
     def __init__(self, trace: Trace, span_id: str, parent: Run | None, started_ns: int) -> None:
         self.trace = trace
         self.span_id = span_id
         self.parent = parent
         self.started_ns = started_ns
-        self.chunks = 0
-        self.first_chunk_ns = 0
-        self.said: list[str] | None = None
-        """Text streamed so far by this model, or by the model below this chain that streams."""
-        self.children: set[str] = set()
-        """Span ids of the open runs directly below."""
-        self.abandoned = False
-        self.interrupted = False
-        """Whether a run below was interrupted: a graph that pauses returns, its node raises."""
-        self.copies = 1
-        """How many handlers in the run's list are ours: each event then comes that many times."""
-        self.turn = 0
         if parent is not None:
-            parent.children.add(span_id)
+            if parent.children is None:
+                parent.children = {span_id}
+            else:
+                parent.children.add(span_id)
 
     def stream(self, text: str, now_ns: int) -> None:
         """A chunk came; the chains above get to know what was said."""
@@ -110,9 +100,11 @@ class Run:
                 ending = _PAUSED
             elif streamed and (self.children or (parent is not None and parent.abandoned)):
                 ending = _ABANDONED
-        self.abandoned = ending.outcome is _ABANDONED.outcome
+        if ending is not RETURNED and ending.outcome is Outcome.ABANDONED:
+            self.abandoned = True
         if parent is not None:
-            parent.children.discard(self.span_id)
+            if parent.children is not None:
+                parent.children.discard(self.span_id)
             if ending.paused:
                 parent.interrupted = True
         return ending

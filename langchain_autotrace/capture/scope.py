@@ -6,10 +6,9 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import MappingProxyType
 from typing import Final, NamedTuple
 
-_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+_NONE: Final[Mapping[str, str]] = {}
 
 
 class Scope(NamedTuple):
@@ -21,8 +20,11 @@ class Scope(NamedTuple):
     metadata: Mapping[str, str] = _NONE
 
 
-_scope: Final[ContextVar[Scope]] = ContextVar("langchain_autotrace_scope", default=Scope())
-_suppressed: Final[ContextVar[bool]] = ContextVar("langchain_autotrace_suppressed", default=False)
+NO_SCOPE: Final = Scope()
+
+_scope: Final[ContextVar[Scope]] = ContextVar("langchain_autotrace_scope", default=NO_SCOPE)
+suppressed: Final[ContextVar[bool]] = ContextVar("langchain_autotrace_suppressed", default=False)
+"""Whether runs that start now are left out."""
 
 
 def current_scope() -> Scope:
@@ -30,19 +32,14 @@ def current_scope() -> Scope:
     return _scope.get()
 
 
-def is_suppressed() -> bool:
-    """Whether runs that start now are left out."""
-    return _suppressed.get()
-
-
 @contextmanager
 def suppress() -> Iterator[None]:
     """Trace no run that starts within the block, in this thread or task. A run that is open already goes on."""
-    token = _suppressed.set(True)
+    token = suppressed.set(True)
     try:
         yield
     finally:
-        _suppressed.reset(token)
+        suppressed.reset(token)
 
 
 @contextmanager

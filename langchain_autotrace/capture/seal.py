@@ -1,8 +1,8 @@
-"""A record with values as they are becomes a line that may be written: JSON, without secrets, within the size limit.
+"""The careful way from values to a line that may be written: JSON, without secrets, each value within the size limit.
 
-The fast way is one pass over the whole record and one look for secrets. A record that is too large, cannot be
-serialized so, or might hold a secret goes the careful way, value by value; so does every record when the user has a
-redact hook.
+Most records go the fast way, one pass over all their values and one look for secrets (``recorder.py``). One that is
+too large, cannot be serialized so, or might hold a secret comes here; so does every record when the user has a redact
+hook.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import orjson
 
 from langchain_autotrace.capture import redact
-from langchain_autotrace.capture.encode import OPTIONS, convert, encode
+from langchain_autotrace.capture.encode import encode
 from langchain_autotrace.capture.status import error_text
 from langchain_autotrace.settings import Settings
 from langchain_autotrace.span import Attr, Json, Record, SpanEnd, SpanEvent, SpanStart
@@ -32,41 +32,24 @@ Write: TypeAlias = Callable[[bytes], bool]
 """Takes a record's line; returns whether it was kept."""
 
 
-class Encode(Protocol):
-    """Serializes a record to a line; ``langchain_autotrace.journal.codec.encode``."""
-
-    def __call__(self, record: Record, default: Callable[[Any], object] | None = None, option: int = 0) -> bytes:
-        """The line, newline included."""
-
-
 class Sealer:
-    """Makes lines for one set of settings.
+    """Makes lines the careful way, for one set of settings.
 
     Attributes:
         redact_failures: values lost to an exception of the user's hook.
     """
 
-    def __init__(self, settings: Settings, encode_record: Encode, write: Write) -> None:
+    def __init__(self, settings: Settings, encode_record: Callable[[Record], bytes]) -> None:
         self.redact_failures = 0
-        self._write = write
         self._hook = settings.redact
         self._limit = settings.max_value_bytes
         self._silent = settings.silent
         self._encode = encode_record
         self._lock = threading.Lock()
 
-    def send(self, record: SpanStart | SpanEvent | SpanEnd) -> None:
-        """Write a record whose values are any Python values."""
-        if self._hook is None:
-            try:
-                line = self._encode(record, convert, OPTIONS)
-                fit = len(line) <= self._limit and not redact.might_hold_secret(line.decode())
-            except Exception:  # noqa: BLE001 - user objects raise anything; the careful way guards each step
-                fit = False
-            if fit:
-                self._write(line)
-                return
-        self._write(self._encode(self._sealed(record)))
+    def line(self, record: SpanStart | SpanEvent | SpanEnd) -> bytes:
+        """The line of a record whose values are any Python values."""
+        return self._encode(self._sealed(record))
 
     def _sealed(self, record: SpanStart | SpanEvent | SpanEnd) -> Record:
         if isinstance(record, SpanEvent):
@@ -99,7 +82,7 @@ class Sealer:
     def _value(self, value: object, cut: dict[str, int], what: str) -> Json | None:
         if value is None:
             return None
-        text, cut_from = (value, None) if type(value) is bytes else encode(value, self._limit)
+        text, cut_from = encode(None if type(value) is orjson.Fragment else value, self._limit)
         if cut_from is not None:
             cut[what] = cut_from
         return self._redacted(redact.scrub(text))

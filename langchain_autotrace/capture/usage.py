@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from langchain_core.messages import AIMessage
@@ -47,6 +47,9 @@ class Usage(NamedTuple):
     """Whether the answer came from LangChain's cache: then it cost nothing and ``counts`` is empty."""
 
 
+_NO_USAGE: Final = Usage({}, 0, {}, cached=False)
+
+
 def usage(result: LLMResult) -> Usage:
     """Tokens of one model call, each counted once.
 
@@ -54,7 +57,9 @@ def usage(result: LLMResult) -> Usage:
     ``llm_output["token_usage"]`` and ``["usage"]`` (older integrations, text models). With several candidates
     (``n > 1``) every message repeats the usage of the whole call, so the first one counts.
     """
-    details = next(_details(result), {})
+    details = _details(result)
+    if not details:
+        return _NO_USAGE
     if "total_cost" in details and details["total_cost"] == 0:  # langchain-core's mark of a cached answer
         return Usage({}, 0, details, cached=True)
     counts = {ours: count for ours, names in _COUNTS.items() if (count := _first(details, names)) is not None}
@@ -67,22 +72,26 @@ def usage(result: LLMResult) -> Usage:
     return Usage(whole | parts, reasoning, details, cached=False)
 
 
-def _details(result: LLMResult) -> Iterator[Mapping[str, Any]]:
+def _details(result: LLMResult) -> Mapping[str, Any] | None:
     for batch in result.generations:
         for generation in batch:
-            if isinstance(generation, ChatGeneration) and isinstance(generation.message, AIMessage):
-                if generation.message.usage_metadata:
-                    yield generation.message.usage_metadata
-                yield from _nested(generation.message.response_metadata)
-            yield from _nested(generation.generation_info)
-    yield from _nested(result.llm_output)
+            if isinstance(generation, ChatGeneration):
+                message = generation.message
+                if isinstance(message, AIMessage) and message.usage_metadata:
+                    return message.usage_metadata
+                if message.response_metadata and (found := _nested(message.response_metadata)):
+                    return found
+            if generation.generation_info and (found := _nested(generation.generation_info)):
+                return found
+    return _nested(result.llm_output) if result.llm_output else None
 
 
-def _nested(metadata: Mapping[str, Any] | None) -> Iterator[Mapping[str, Any]]:
+def _nested(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for name in ("token_usage", "usage", "usage_metadata"):
-        found = (metadata or {}).get(name)
-        if isinstance(found, Mapping) and found:
-            yield found
+        found = metadata.get(name)
+        if found and isinstance(found, Mapping):
+            return found
+    return None
 
 
 def _first(details: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
@@ -101,20 +110,29 @@ def _at(details: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> int:
 
 def model_that_answered(result: LLMResult) -> str | None:
     """The model named by the response, which may be a dated version of, or another than, the one asked for."""
-    places: list[Mapping[str, Any] | None] = [result.llm_output]
     for batch in result.generations:
         for generation in batch:
-            if isinstance(generation, ChatGeneration):
-                places.insert(0, generation.message.response_metadata)
-            places.append(generation.generation_info)
-    found = (place.get(key) for place in places if place for key in _MODEL_KEYS)
-    return next((name for name in found if isinstance(name, str) and name), None)
+            if isinstance(generation, ChatGeneration) and (found := _model(generation.message.response_metadata)):
+                return found
+            if found := _model(generation.generation_info):
+                return found
+    return _model(result.llm_output)
+
+
+def _model(place: Mapping[str, Any] | None) -> str | None:
+    if not place:
+        return None
+    for key in _MODEL_KEYS:
+        found = place.get(key)
+        if found and isinstance(found, str):
+            return found
+    return None
 
 
 def model_asked_for(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
     """The model the program named."""
-    names = (metadata.get("ls_model_name"), *(params.get(key) for key in _MODEL_KEYS))
-    return next((str(name) for name in names if name), None)
+    named = metadata.get("ls_model_name")
+    return str(named) if named else _model(params)
 
 
 def provider(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,7 @@ import os
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from langchain_autotrace import autolog, disable, flush, last_trace_id
+from langchain_autotrace import autolog, disable, flush, last_trace_id, settings
 from langchain_autotrace.demo.replay import environment, replayed
 
 if TYPE_CHECKING:
@@ -42,12 +42,13 @@ def has_key() -> bool:
     return bool(os.environ.get("OPENAI_API_KEY"))
 
 
-def run(tracking_uri: str, say: Callable[[str, str], None]) -> Demo:
+def run(tracking_uri: str, say: Callable[[str, str], None], storing: Callable[[], None] = lambda: None) -> Demo:
     """Run every program once, traced to ``tracking_uri``, and wait until the traces are stored.
 
     Args:
         tracking_uri: MLflow's tracking URI.
         say: is given each program's name, and its answer or its error.
+        storing: called when all programs have run, before the wait.
 
     Raises:
         DemoNotInstalled: a package of the ``demo`` extra is missing.
@@ -56,14 +57,24 @@ def run(tracking_uri: str, say: Callable[[str, str], None]) -> Demo:
     from langchain_autotrace.demo.programs import PROGRAMS  # noqa: PLC0415 - raises where the extra is missing
 
     with _api():
-        autolog(tracking_uri=tracking_uri, experiment=EXPERIMENT)
+        autolog(
+            tracking_uri=tracking_uri,
+            experiment=EXPERIMENT,
+            # Whatever the environment says: here somebody has asked for traces.
+            disable=False,
+            log_traces=True,
+            sample_rate=1.0,
+            shipper="process" if settings.env("shipper") == "external" else None,
+        )
         try:
-            return _run(PROGRAMS, say)
+            failed, agent_trace = _run(PROGRAMS, say)
+            storing()
+            return Demo(failed, agent_trace, flush(_FLUSH_SECONDS).error)
         finally:
             disable()
 
 
-def _run(programs: Mapping[str, Callable[[], str]], say: Callable[[str, str], None]) -> Demo:
+def _run(programs: Mapping[str, Callable[[], str]], say: Callable[[str, str], None]) -> tuple[int, str | None]:
     failed, agent_trace = 0, None
     for name, program in programs.items():
         try:
@@ -74,7 +85,7 @@ def _run(programs: Mapping[str, Callable[[], str]], say: Callable[[str, str], No
             say(name, f"{type(error).__name__}: {error}")
         if name == AGENT:
             agent_trace = last_trace_id()
-    return Demo(failed, agent_trace, flush(_FLUSH_SECONDS).error)
+    return failed, agent_trace
 
 
 @contextmanager

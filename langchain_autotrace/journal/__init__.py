@@ -1,0 +1,1 @@
+"""Records to lines in a file, and back."""

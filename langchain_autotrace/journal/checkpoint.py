@@ -5,7 +5,7 @@ The records stand in the checkpoint so that a segment can be deleted while a lon
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -13,7 +13,9 @@ from langchain_autotrace.errors import JournalFormatError
 from langchain_autotrace.journal import codec
 from langchain_autotrace.journal.folder import DestinationFolder, replace
 from langchain_autotrace.journal.reader import Position
-from langchain_autotrace.span import Record
+
+if TYPE_CHECKING:
+    from langchain_autotrace.span import Record
 
 
 class Checkpoint(NamedTuple):

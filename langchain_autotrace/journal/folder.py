@@ -22,14 +22,16 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import platformdirs
 from filelock import FileLock, Timeout, lock_descriptor
 
 from langchain_autotrace.errors import JournalClosed, JournalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HOME_VARIABLE: Final = "LANGCHAIN_AUTOTRACE_HOME"
 
@@ -52,6 +54,7 @@ class DestinationFolder:
     """One destination's folder. Knows names and permissions, reads and writes no records."""
 
     def __init__(self, path: Path) -> None:
+        """``path`` need not exist."""
         self.path = path
         self.rejected = path / "rejected"
         self.status_file = path / "status.json"
@@ -73,7 +76,7 @@ class DestinationFolder:
             if not self._destination.exists():
                 replace(self._destination, json.dumps({"tracking_uri": public_uri}).encode())
             if not os.access(self.path, os.W_OK):
-                raise PermissionError(13, "Permission denied")  # noqa: TRY301 - one message for both
+                raise PermissionError(13, "Permission denied")
         except OSError as error:
             msg = f"the journal folder {self.path} cannot be written ({error.strerror}). Set {HOME_VARIABLE}."
             raise JournalClosed(msg) from error
@@ -86,7 +89,7 @@ class DestinationFolder:
         """
         try:
             return str(json.loads(self._destination.read_bytes())["tracking_uri"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, LookupError, TypeError) as error:
             msg = f"{self.path} is not a journal folder of langchain-autotrace ({type(error).__name__})."
             raise JournalError(msg) from error
 
@@ -104,7 +107,8 @@ class DestinationFolder:
 
     def _segment_names(self) -> Iterator[re.Match[str]]:
         try:
-            names = os.listdir(self.path)
+            with os.scandir(self.path) as entries:
+                names = [entry.name for entry in entries]
         except FileNotFoundError:
             return
         yield from filter(None, map(_SEGMENT.fullmatch, names))
@@ -159,7 +163,7 @@ class DestinationFolder:
 
     def read_status(self) -> dict[str, Any]:
         """What the shipper last wrote of itself; empty when there was none."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, TypeError):
             return dict(json.loads(self.status_file.read_bytes()))
         return {}
 

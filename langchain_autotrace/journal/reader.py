@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from langchain_autotrace.errors import JournalFormatError
 from langchain_autotrace.journal import codec
-from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.span import ProcessInfo, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langchain_autotrace.journal.folder import DestinationFolder
 
 _CHUNK: Final = 1 << 18
 
@@ -33,6 +36,7 @@ class JournalReader:
     """
 
     def __init__(self, folder: DestinationFolder, process: str, position: Position) -> None:
+        """Read on from ``position``."""
         self.process = process
         self.position = position
         self.info: ProcessInfo | None = None

@@ -2,9 +2,9 @@
 
 A ``write`` gives up Python's interpreter lock, and where another thread computes it takes 5 ms (the switch interval)
 to get it back: each record cost its run 5 ms. Copying into a map keeps the lock: 0.4 µs. The pages are the kernel's,
-so ``kill -9`` loses nothing. The file is filled with zeros when it is made: so its blocks exist and a full disk is an error
-there, not a bus error later, and its pages are in memory, which makes an append four times as fast as into blocks that
-are only reserved. No record holds a NUL byte: what is not written yet can be told.
+so ``kill -9`` loses nothing. The file is filled with zeros when it is made: so its blocks exist and a full disk is an
+error there, not a bus error later, and its pages are in memory, which makes an append four times as fast as into blocks
+that are only reserved. No record holds a NUL byte: what is not written yet can be told.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.errors import JournalClosed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SEGMENT_BYTES: Final = 1 << 19
 

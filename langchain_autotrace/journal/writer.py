@@ -8,16 +8,19 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Final
-
-from filelock import FileLock
+from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.errors import JournalClosed
 from langchain_autotrace.journal import codec
-from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.journal.segment import SEGMENT_BYTES, Segment
 from langchain_autotrace.span import Flush, ProcessInfo, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from filelock import FileLock
+
+    from langchain_autotrace.journal.folder import DestinationFolder
 
 _logger: Final = logging.getLogger("langchain_autotrace")
 
@@ -84,6 +87,8 @@ class Journal:
                 return True
             before = self._segment
             kept = self._write(line)
+            if before is self._segment and not self._interposed and kept:
+                return True
             while self._interposed:
                 self._write(self._interposed.popleft())
             opened = self._segment is not before
@@ -134,14 +139,13 @@ class Journal:
         self._writing = True
         try:
             segment = self._segment
-            kept = (segment is not None and segment.append(line)) or self._write_to_new(line)
+            if (segment is not None and segment.append(line)) or self._write_to_new(line):
+                self.written += 1
+                return True
         finally:
             self._writing = False
-        if kept:
-            self.written += 1
-        else:
-            self.dropped += 1
-        return kept
+        self.dropped += 1
+        return False
 
     def _write_to_new(self, line: bytes) -> bool:
         if self._clock() < self._closed_until:
@@ -174,6 +178,8 @@ class Journal:
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{secrets.token_hex(3)}"
         alive = self.folder.alive_lock(name)
         try:
+            # A FileLock makes a folder that is gone: one that says no destination, and anybody can read.
+            self.folder.path.stat()
             alive.acquire(timeout=_LOCK_SECONDS)
         except OSError as error:
             msg = f"the journal at {self.folder.path} takes no more records ({error.strerror})"

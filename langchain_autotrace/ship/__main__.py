@@ -10,10 +10,11 @@ from typing import Final
 
 from filelock import Timeout
 
-from langchain_autotrace.errors import AutotraceError
+from langchain_autotrace.destination import without_password
+from langchain_autotrace.errors import AutotraceError, SettingsError
 from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.ship.connect import open_sink
-from langchain_autotrace.ship.shipper import Shipper
+from langchain_autotrace.ship.shipper import Shipper, report_failure
 
 LINGER_SECONDS: Final = 5.0
 """How long an idle shipper stays when all processes are gone (``LANGCHAIN_AUTOTRACE_LINGER``)."""
@@ -24,9 +25,16 @@ _LOCK_SECONDS: Final = 1.0
 """Longer than anybody holds the lock just to see whether it is free."""
 
 
+class _Formatter(logging.Formatter):
+    """Keeps passwords of tracking URIs out of the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_password(super().format(record))
+
+
 def main(path: str) -> int:
     """Serve the folder; returns the exit status. Ends at once, with 0, when another shipper serves it."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _configure()
     folder = DestinationFolder(Path(path))
     try:
         folder.public_uri()
@@ -34,28 +42,52 @@ def main(path: str) -> int:
         while (shipper := serve(folder)) and shipper.error is None and shipper.unserved():
             pass
     except AutotraceError as error:
-        print(f"langchain-autotrace: {error}", file=sys.stderr)
+        sys.stderr.write(f"langchain-autotrace: {error}\n")
         return 1
     return 0
 
 
 def serve(folder: DestinationFolder) -> Shipper | None:
-    """Deliver until nothing is left or the store stays down; None when another shipper holds the folder."""
+    """Deliver until nothing is left or the store stays down; None when another shipper holds the folder.
+
+    Raises:
+        AutotraceError: no delivery can begin; the folder's status says so too.
+    """
     lock = folder.shipper_lock()
     try:
         lock.acquire(timeout=_LOCK_SECONDS)
     except Timeout:
         return None
     try:
+        linger, patience = _seconds("LINGER", LINGER_SECONDS), _seconds("PATIENCE", PATIENCE_SECONDS)
         shipper = Shipper(folder, open_sink(folder))
-        shipper.serve(linger=_seconds("LINGER", LINGER_SECONDS), patience=_seconds("PATIENCE", PATIENCE_SECONDS))
-        return shipper
+        shipper.serve(linger=linger, patience=patience)
+    except AutotraceError as error:
+        report_failure(folder, error)
+        raise
     finally:
         lock.release()
+    return shipper
+
+
+def _configure() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler])
+    # MLflow would try a server that is down for minutes, and the shipper could neither say so nor be stopped.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    # It logs each database error with its stack trace; the shipper logs them in one line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def _seconds(name: str, default: float) -> float:
-    return float(os.environ.get(f"LANGCHAIN_AUTOTRACE_{name}") or default)
+    variable = f"LANGCHAIN_AUTOTRACE_{name}"
+    text = os.environ.get(variable)
+    try:
+        return float(text or default)
+    except ValueError:
+        msg = f"{variable}={text!r}: use a number of seconds."
+        raise SettingsError(msg) from None
 
 
 if __name__ == "__main__":

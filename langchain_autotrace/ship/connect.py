@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace import destination, settings
-from langchain_autotrace.errors import CredentialsNeeded
-from langchain_autotrace.journal.folder import DestinationFolder
-from langchain_autotrace.ship.sink import Sink
+from langchain_autotrace.errors import CredentialsNeeded, DestinationError
+from langchain_autotrace.ship import prices
+
+if TYPE_CHECKING:
+    from langchain_autotrace.journal.folder import DestinationFolder
+    from langchain_autotrace.ship.sink import Sink
 
 URI_VARIABLE: Final = "LANGCHAIN_AUTOTRACE_SHIP_TO"
 """Set by ``autolog()`` for the process it starts: the tracking URI as the program gave it."""
@@ -37,10 +40,17 @@ def open_sink(folder: DestinationFolder) -> Sink:
 
     Raises:
         CredentialsNeeded: see :func:`tracking_uri`.
+        DestinationError: MLflow, or what it needs for this destination, is not installed.
     """
     uri = tracking_uri(folder)
     # MLflow counts calls of its API and reports them; the program did not make these calls.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from langchain_autotrace.ship.mlflow_sink import MlflowSink  # noqa: PLC0415 - a second of imports
-
+    probe = prices.Probe() if destination.kind(uri) in {"sqlite", "database"} else None
+    try:
+        from langchain_autotrace.ship.mlflow_sink import MlflowSink  # noqa: PLC0415 - a second of imports
+    except ImportError as error:
+        msg = f"MLflow cannot be imported ({error}). Run: pip install mlflow-skinny sqlalchemy alembic."
+        raise DestinationError(msg) from error
+    if probe is not None:
+        probe.settle()
     return MlflowSink(uri)

@@ -1,44 +1,32 @@
-"""Stores traces through MLflow's own tracing client: SQLite, PostgreSQL, MySQL, a tracking server, Databricks."""
+"""Stores traces through MLflow's own tracing client: in a database, a tracking server, Databricks, files."""
 
 from __future__ import annotations
 
-import base64
 import functools
-import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-import orjson
-import requests
-import sqlalchemy.exc
-from mlflow.entities import Span, TraceInfo, TraceLocation, TraceState
-from mlflow.exceptions import MlflowException, MlflowNotImplementedException
+import sqlalchemy
+from mlflow.entities import LifecycleStage, Span, TraceData
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.store.tracking.rest_store import RestStore
 from mlflow.tracing.client import TracingClient
-from mlflow.tracing.constant import TRACE_SCHEMA_VERSION, TRACE_SCHEMA_VERSION_KEY, TraceMetadataKey, TraceTagKey
-from mlflow.utils import git_utils, mlflow_tags
 
-from langchain_autotrace.destination import without_password
+from langchain_autotrace import destination
 from langchain_autotrace.errors import SinkUnavailable, TraceRejected
-from langchain_autotrace.ship.assemble import FinishedTrace, SpanRecords
-from langchain_autotrace.span import TRACE_ID_PREFIX, Attr, ProcessInfo, Status, TraceContext
+from langchain_autotrace.ship.mlflow_errors import mapped_errors
+from langchain_autotrace.ship.mlflow_form import MlflowTrace, mlflow_trace
+from langchain_autotrace.span import TRACE_ID_PREFIX, TraceContext
 
-_logger: Final = logging.getLogger("langchain_autotrace.ship")
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mlflow.entities import TraceInfo
+
+    from langchain_autotrace.ship.assemble import FinishedTrace
 
 _DEFAULT_EXPERIMENT: Final = "0"
-_REFUSED: Final = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "INVALID_STATE", "DATA_LOSS")
-"""MLflow's error codes that speak of the content and not of the store (``mlflow.protos.databricks_pb2``)."""
-_REFUSED_HTTP: Final = ("400", "413", "422")
-_MAX_METADATA: Final = 250
-_REASONING: Final = "langchain_autotrace.reasoning_tokens"
-_TOKEN_KEYS: Final = (
-    "input_tokens",
-    "output_tokens",
-    "total_tokens",
-    "cache_read_input_tokens",
-    "cache_creation_input_tokens",
-)
+_NOT_FOUND: Final = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 
 
 class MlflowSink:
@@ -48,9 +36,15 @@ class MlflowSink:
         """Connects with the first batch, and creates the database then if there is none."""
         self._uri = tracking_uri
         self._experiments: dict[tuple[str | None, str | None], str] = {}
+        self._takes_spans = destination.kind(tracking_uri) != "databricks"
+        """Whether the store keeps spans itself; file stores keep them as a file beside the trace."""
 
     @functools.cached_property
     def _client(self) -> TracingClient:
+        if destination.kind(self._uri) == "database":
+            # MLflow tries a database that is down for 100 seconds before it says so.
+            with sqlalchemy.create_engine(self._uri, poolclass=sqlalchemy.NullPool).connect():
+                pass
         return TracingClient(self._uri)
 
     def write(self, batch: Sequence[FinishedTrace]) -> None:
@@ -60,20 +54,69 @@ class MlflowSink:
             SinkUnavailable: the store is down, busy, refuses the credentials, or lost the experiment.
             TraceRejected: the store refuses the content.
         """
-        with self._mapped_errors():
-            by_experiment: dict[str, list[Span]] = defaultdict(list)
-            for trace in batch:
-                experiment = self._experiment(trace.root.trace if trace.root else None, trace.trace_id)
-                if trace.root is not None:
-                    self._client.start_trace(_trace_info(trace, experiment))
-                by_experiment[experiment].extend(_span(span) for span in trace.spans)
-            for experiment, spans in by_experiment.items():
-                self._client.log_spans(experiment, spans)
+        try:
+            with mapped_errors(self._uri):
+                self._store(batch)
+        except TraceRejected:
+            # MLflow refuses traces of an experiment that was deleted meanwhile as if they were wrong.
+            self._experiments.clear()
+            with mapped_errors(self._uri):
+                for trace in batch:
+                    if trace.root is not None:
+                        self._experiment(trace.root.trace)
+            raise
 
-    def _experiment(self, context: TraceContext | None, trace_id: str) -> str:
-        if context is None:  # spans that came late: wherever their trace is
-            return str(self._client.get_trace_info(TRACE_ID_PREFIX + trace_id).experiment_id)
-        key = (context.experiment, context.experiment_id)
+    def _store(self, batch: Sequence[FinishedTrace]) -> None:
+        by_experiment: dict[str, list[MlflowTrace]] = defaultdict(list)
+        for trace in batch:
+            experiment = self._experiment_of_late(trace) if trace.root is None else self._experiment(trace.root.trace)
+            by_experiment[experiment].append(mlflow_trace(trace, experiment))
+        for experiment, traces in by_experiment.items():
+            rows = {trace.trace_id: self._client.start_trace(trace.info) for trace in traces if trace.info is not None}
+            if self._takes_spans:
+                self._takes_spans = self._log_spans(experiment, [span for trace in traces for span in trace.spans])
+            if not self._takes_spans:
+                self._upload_spans(traces, rows)
+
+    def _log_spans(self, experiment: str, spans: list[Span]) -> bool:
+        """Whether the store has taken them."""
+        try:
+            self._client.log_spans(experiment, spans)
+        except NotImplementedError as error:
+            if "version" in str(error) and "less than" not in str(error):
+                # The server did not say its version, and MLflow would remember that for as long as the process lives.
+                RestStore._get_server_version.cache_clear()  # noqa: SLF001 - no public way
+                raise ConnectionError(str(error)) from error
+            return False
+        except RestException as error:
+            # How a server says it that has a file store.
+            if "REST OTLP span logging is not supported" in error.message:
+                return False
+            raise
+        return True
+
+    def _upload_spans(self, traces: Sequence[MlflowTrace], rows: Mapping[str, TraceInfo]) -> None:
+        """Write each trace's spans into the one file where MLflow looks for them, as its own exporter does."""
+        for trace in traces:
+            row, kept = rows.get(trace.trace_id), {}
+            if row is None:  # spans that came late: beside those of their trace
+                stored = self._client.get_trace(trace.trace_id)
+                row, kept = stored.info, {span.span_id: span for span in stored.data.spans}
+            kept |= {span.span_id: span for span in trace.spans}
+            self._client._upload_trace_data(row, TraceData(list(kept.values())))  # noqa: SLF001 - no public way
+
+    def _experiment_of_late(self, trace: FinishedTrace) -> str:
+        """The experiment of spans that came late: wherever their trace is."""
+        try:
+            return str(self._client.store.get_trace_info(TRACE_ID_PREFIX + trace.trace_id).experiment_id)
+        except MlflowException as error:
+            if error.error_code not in _NOT_FOUND:
+                raise
+            msg = "the store does not have the trace that these spans belong to"
+            raise TraceRejected(msg) from error
+
+    def _experiment(self, context: TraceContext | None) -> str:
+        key = (context.experiment, context.experiment_id) if context else (None, None)
         if key not in self._experiments:
             self._experiments[key] = self._resolve(*key)
         return self._experiments[key]
@@ -82,153 +125,18 @@ class MlflowSink:
         """The id of the experiment, created when it does not exist."""
         store = self._client.store
         if name is None:
-            return experiment_id or _DEFAULT_EXPERIMENT
-        found = store.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        try:
-            return str(store.create_experiment(name))
-        except MlflowException:  # another process was faster
-            found = store.get_experiment_by_name(name)
-            if found is None:
-                raise
-            return str(found.experiment_id)
-
-    @contextmanager
-    def _mapped_errors(self) -> Iterator[None]:
-        """MLflow's, SQLAlchemy's and requests' errors as the two that the shipper knows."""
-        try:
-            yield
-        except sqlalchemy.exc.DataError as error:
-            raise TraceRejected(_reason(error)) from error
-        except MlflowException as error:
-            self._experiments.clear()  # it may have been deleted; look again
-            kind = TraceRejected if _is_refusal(error) else SinkUnavailable
-            raise kind(_reason(error)) from error
-        except (requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError, ImportError) as error:
-            self.__dict__.pop("_client", None)  # connect anew
-            raise SinkUnavailable(f"{without_password(self._uri)}: {_reason(error)}") from error
-        except (ValueError, TypeError, KeyError) as error:
-            raise TraceRejected(_reason(error)) from error
-
-
-def _is_refusal(error: MlflowException) -> bool:
-    if isinstance(error, MlflowNotImplementedException):
-        return False
-    if error.error_code in _REFUSED:
-        return True
-    return any(f"failed with error code {status}" in str(error) for status in _REFUSED_HTTP)
-
-
-def _reason(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {without_password(lines[0][:500]) if lines else ''}"
-
-
-def _trace_info(trace: FinishedTrace, experiment: str) -> TraceInfo:
-    root = next(span for span in trace.spans if span.start is trace.root)
-    ended = root.end.time_ns if root.end else root.start.time_ns
-    context = root.start.trace or TraceContext(None, None, {}, {})
-    return TraceInfo(
-        trace_id=TRACE_ID_PREFIX + trace.trace_id,
-        trace_location=TraceLocation.from_experiment_id(experiment),
-        request_time=root.start.time_ns // 1_000_000,
-        execution_duration=(ended - root.start.time_ns) // 1_000_000,
-        state=TraceState.ERROR if root.end and root.end.status == Status.ERROR else TraceState.OK,
-        trace_metadata=_metadata(trace, context),
-        tags={**context.tags, TraceTagKey.TRACE_NAME: root.start.name},
-    )
-
-
-def _metadata(trace: FinishedTrace, context: TraceContext) -> dict[str, str]:
-    found = {TRACE_SCHEMA_VERSION_KEY: str(TRACE_SCHEMA_VERSION)}
-    if trace.process is not None:
-        found |= _environment(trace.process)
-    attributes = [merged_attributes(span) for span in trace.spans]
-    for key, name in ((TraceMetadataKey.TRACE_SESSION, Attr.SESSION), (TraceMetadataKey.TRACE_USER, Attr.USER)):
-        value = next((one[name] for one in attributes if one.get(name)), None)
-        if value:
-            found[key] = str(value)
-    totals = _totals([one[Attr.TOKEN_USAGE] for one in attributes if one.get(Attr.TOKEN_USAGE)])
-    if totals:
-        found[TraceMetadataKey.TOKEN_USAGE] = orjson.dumps(totals).decode()
-    reasoning = sum(one.get(Attr.REASONING_TOKENS) or 0 for one in attributes)
-    if reasoning:
-        found[_REASONING] = str(reasoning)
-    return {
-        key: value if "tokenUsage" in key else value[:_MAX_METADATA]
-        for key, value in (found | context.metadata).items()
-    }
-
-
-def _totals(usages: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    return {key: sum(one.get(key, 0) for one in usages) for key in _TOKEN_KEYS if any(key in one for one in usages)}
-
-
-@functools.lru_cache(maxsize=256)
-def _environment(process: ProcessInfo) -> dict[str, str]:
-    """Source, user and git state of the program, under the names that MLflow's own traces have them."""
-    found = {
-        mlflow_tags.MLFLOW_USER: process.user,
-        mlflow_tags.MLFLOW_SOURCE_NAME: process.source,
-        mlflow_tags.MLFLOW_SOURCE_TYPE: "LOCAL",
-        mlflow_tags.MLFLOW_GIT_COMMIT: git_utils.get_git_commit(process.folder),
-        mlflow_tags.MLFLOW_GIT_BRANCH: git_utils.get_git_branch(process.folder),
-        mlflow_tags.MLFLOW_GIT_REPO_URL: git_utils.get_git_repo_url(process.folder),
-    }
-    return {key: str(value) for key, value in found.items() if value}
-
-
-def merged_attributes(span: SpanRecords) -> dict[str, Any]:
-    """A span's attributes, the end's over the start's, as plain values."""
-    attributes = orjson.loads(span.start.attributes)
-    if span.end is not None:
-        attributes |= orjson.loads(span.end.attributes)
-    return dict(attributes)
-
-
-def _span(span: SpanRecords) -> Span:
-    start, end = span.start, span.end
-    return Span.from_dict(
-        {
-            "trace_id": _base64(start.trace_id),
-            "span_id": _base64(start.span_id),
-            "parent_span_id": _base64(start.parent_id) if start.parent_id else None,
-            "name": start.name,
-            "start_time_unix_nano": start.time_ns,
-            "end_time_unix_nano": end.time_ns if end else None,
-            "status": {"code": f"STATUS_CODE_{end.status if end else 'UNSET'}", "message": end.message if end else ""},
-            "attributes": _span_attributes(span),
-            "events": [
-                {"name": event.name, "time_unix_nano": event.time_ns, "attributes": _event_attributes(event.attributes)}
-                for event in span.events
-            ],
-        }
-    )
-
-
-def _span_attributes(span: SpanRecords) -> dict[str, str]:
-    """MLflow keeps each attribute as a JSON text."""
-    start, end = span.start, span.end
-    found = {key: orjson.dumps(value).decode() for key, value in merged_attributes(span).items()}
-    found[Attr.TRACE_REQUEST_ID] = f'"{TRACE_ID_PREFIX}{start.trace_id}"'
-    found[Attr.SPAN_TYPE] = f'"{start.type}"'
-    inputs = end.inputs if end and end.inputs is not None else start.inputs
-    if inputs is not None:
-        found[Attr.INPUTS] = inputs.decode()
-    if end and end.outputs is not None:
-        found[Attr.OUTPUTS] = end.outputs.decode()
-    return found
-
-
-def _event_attributes(attributes: bytes) -> dict[str, Any]:
-    """OpenTelemetry's events take flat values."""
-    return {
-        key: value if isinstance(value, str | int | float | bool) else orjson.dumps(value).decode()
-        for key, value in orjson.loads(attributes).items()
-        if value is not None
-    }
-
-
-def _base64(digits: str) -> str:
-    return base64.b64encode(bytes.fromhex(digits)).decode()
+            found = store.get_experiment(experiment_id or _DEFAULT_EXPERIMENT)
+        elif (found := store.get_experiment_by_name(name)) is None:
+            try:
+                return str(store.create_experiment(name))
+            except MlflowException:  # another process was faster
+                found = store.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        if found.lifecycle_stage == LifecycleStage.DELETED:
+            msg = (
+                f"the experiment {found.name!r} was deleted. Restore it with "
+                f"`mlflow experiments restore -x {found.experiment_id}`, or choose another."
+            )
+            raise SinkUnavailable(msg)
+        return str(found.experiment_id)

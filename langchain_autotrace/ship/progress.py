@@ -39,16 +39,17 @@ class Progress:
         self.dead = self.done = False
         self._folder = folder
         self._clock = clock
-        self._saved = checkpoints.load(folder, name)
+        saved = checkpoints.load(folder, name)
+        self._saved = saved._replace(unfinished=())
         self._save_again_at = float("-inf")
-        self.delivered, self.rejected = self._saved.delivered, self._saved.rejected
-        self._flush_asked = self._saved.flushed
-        self._reader = JournalReader(folder, name, self._saved.position)
-        self._reader.torn = self._saved.torn
+        self.delivered, self.rejected = saved.delivered, saved.rejected
+        self._flush_asked = saved.flushed
+        self._reader = JournalReader(folder, name, saved.position)
+        self._reader.torn = saved.torn
         self._assembler = Assembler()
-        for record in self._saved.unfinished:
+        for record in saved.unfinished:
             self._assembler.add(record, 0.0)
-        self._assembler.orphans = self._saved.orphans
+        self._assembler.orphans = saved.orphans
 
     @property
     def is_awaited(self) -> bool:
@@ -78,13 +79,17 @@ class Progress:
             return False, self._assembler.finish()
         return bool(records), self._assembler.take(now, everything=everything or self._flush_asked > asked)
 
-    def save(self) -> tuple[int, int] | None:
-        """Write down that all that was read is delivered, if that is news; how many torn records and orphans it adds.
+    def save(self, *, at_once: bool) -> tuple[int, int] | None:
+        """Write down that all that was read is delivered, and remove the segments that are not needed any more.
 
-        The segments that are not needed any more are removed.
+        Args:
+            at_once: also when it was done a moment ago.
+
+        Returns:
+            How many torn records and orphans are new; None when there is nothing to write down, or not yet.
         """
         saved, now = self._saved, self._clock()
-        if self._state() == saved._replace(unfinished=()) or (now < self._save_again_at and not self.is_awaited):
+        if self._state() == saved or (now < self._save_again_at and not at_once and not self.is_awaited):
             return None
         current = self._state()._replace(unfinished=tuple(self._assembler.unfinished()))
         checkpoints.save(self._folder, self.name, current)

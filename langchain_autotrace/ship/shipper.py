@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from langchain_autotrace.errors import JournalFormatError, SinkUnavailable, TraceRejected
-from langchain_autotrace.journal import checkpoint as checkpoints
-from langchain_autotrace.journal import codec
-from langchain_autotrace.journal.checkpoint import Checkpoint
+from langchain_autotrace.errors import AutotraceError, JournalFormatError, SinkUnavailable, TraceRejected
 from langchain_autotrace.journal.folder import DestinationFolder, replace
-from langchain_autotrace.journal.reader import JournalReader
-from langchain_autotrace.ship.assemble import Assembler, FinishedTrace
-from langchain_autotrace.ship.sink import Sink
-from langchain_autotrace.span import Flush
+from langchain_autotrace.ship.aside import set_aside
+from langchain_autotrace.ship.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from langchain_autotrace.ship.assemble import FinishedTrace
+    from langchain_autotrace.ship.sink import Sink
 
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
@@ -32,34 +32,6 @@ _MAX_WAITING: Final = 1_000
 _DISCOVER_SECONDS: Final = 0.1
 _IDLE_SECONDS: Final = (0.01, 0.1)
 _BACKOFF_SECONDS: Final = (0.5, 30.0)
-
-
-class _Process:
-    """One journal that is being delivered."""
-
-    def __init__(self, folder: DestinationFolder, name: str) -> None:
-        self.name = name
-        self.assembler = Assembler()
-        self.saved = checkpoints.load(folder, name)
-        self.reader = JournalReader(folder, name, self.saved.position)
-        self.reader.torn = self.saved.torn
-        self.delivered, self.rejected = self.saved.delivered, self.saved.rejected
-        self.flush_asked = self.saved.flushed
-        self.dead = False
-        self.at_end = False
-        for record in self.saved.unfinished:
-            self.assembler.add(record, 0.0)
-
-    def checkpoint(self, *, flushed: bool) -> Checkpoint:
-        """What can be said now that nothing of this process waits to be written."""
-        return Checkpoint(
-            position=self.reader.position,
-            flushed=self.flush_asked if flushed else self.saved.flushed,
-            delivered=self.delivered,
-            rejected=self.rejected,
-            torn=self.reader.torn,
-            unfinished=tuple(self.assembler.unfinished()),
-        )
 
 
 class Shipper:
@@ -77,23 +49,28 @@ class Shipper:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """Go on where the last shipper of the folder ended."""
         self.error: str | None = None
         self._folder = folder
         self._sink = sink
         self._clock = clock
         self._sleep = sleep
-        self._processes: dict[str, _Process] = {}
+        self._processes: dict[str, Progress] = {}
         self._unreadable: dict[str, str] = {}
-        self._waiting: list[tuple[_Process, FinishedTrace]] = []
+        self._waiting: list[tuple[Progress, FinishedTrace]] = []
         self._waiting_since = 0.0
         self._discovered_at = float("-inf")
-        self._retry_at = 0.0
+        self._retry_at = float("-inf")
         self._failures = 0
         self._failing_since: float | None = None
+        self._is_stuck = False
         status = folder.read_status()
+        self._told_error: bool = status.get("error") is not None
         self._delivered: int = status.get("delivered", 0)
         self._rejected: int = status.get("rejected", 0)
         self._torn: int = status.get("torn", 0)
+        self._orphans: int = status.get("orphans", 0)
+        folder.sweep()
 
     def serve(self, *, linger: float, patience: float, stop: Callable[[], bool] = lambda: False) -> None:
         """Deliver until every process of the folder is gone and its journal empty.
@@ -109,10 +86,13 @@ class Shipper:
                 pause, busy_at = _IDLE_SECONDS[0], self._clock()
                 continue
             idle = self._clock() - busy_at
-            if self._abandoned() and idle >= (linger if self.error is None else patience):
+            if not self._processes and not self._waiting and idle >= linger:
+                return
+            if self.error is not None and idle >= patience and self._is_abandoned():
                 return
             self._sleep(pause)
             pause = min(pause * 1.5, _IDLE_SECONDS[1])
+        self._guarded(lambda: not self._waiting and self._settle(at_once=True))
 
     def drain(self, *, timeout: float) -> bool:
         """Deliver what is in the journals now; True when all of it is stored or set aside.
@@ -122,11 +102,11 @@ class Shipper:
         """
         deadline = self._clock() + timeout
         while self._clock() < deadline:
-            worked = self.step(everything=True)
-            if not worked and not self._waiting and self.error is None:
+            if self.step(everything=True):
+                continue
+            if not self._waiting and self.error is None:
                 return True
-            if not worked:
-                self._sleep(_IDLE_SECONDS[0])
+            self._sleep(_IDLE_SECONDS[0])
         return False
 
     def unserved(self) -> set[str]:
@@ -134,155 +114,156 @@ class Shipper:
         return self._folder.processes() - self._unreadable.keys()
 
     def step(self, *, everything: bool = False) -> bool:
-        """Read a little of every journal, deliver what is due; True when anything moved.
+        """Read a little of every journal, or deliver what is due; True when anything moved.
 
         Args:
             everything: deliver at once, and traces with stragglers as they are.
         """
-        self._discover()
-        moved = False
-        for process in list(self._processes.values()):
-            if len(self._waiting) < _MAX_WAITING:
-                moved |= self._read(process, everything=everything)
-        if self._waiting and self._clock() >= self._retry_at and (everything or self._is_due()):
-            moved |= self._deliver()
-        if not self._waiting:
-            moved |= self._settle()
+        if self._is_stuck and self._clock() < self._retry_at:
+            return False
+        return self._guarded(lambda: self._step(everything=everything))
+
+    def _guarded(self, work: Callable[[], bool]) -> bool:
+        """What ``work`` returns; False, and a pause, when the journal's folder cannot be read or written."""
+        try:
+            moved = work()
+        except OSError as error:
+            self._is_stuck = True
+            self._back_off(f"the journal folder {self._folder.path}: {error}")
+            return False
+        self._is_stuck = False
         return moved
 
-    def _discover(self) -> None:
+    def _step(self, *, everything: bool) -> bool:
+        self._discover(at_once=everything)
+        if self._waiting and (everything or self._is_due()):
+            # Nothing is read until all that was is delivered: under a load that never ends, the checkpoint
+            # would never move, and no flush be answered.
+            return self._clock() >= self._retry_at and self._deliver()
+        moved = self._read_all(everything=everything)
+        return moved or (not self._waiting and self._settle(at_once=everything))
+
+    def _discover(self, *, at_once: bool) -> None:
         now = self._clock()
-        if now - self._discovered_at < _DISCOVER_SECONDS:
+        if not at_once and now - self._discovered_at < _DISCOVER_SECONDS:
             return
         self._discovered_at = now
-        for name in self._folder.processes() - self._processes.keys() - self._unreadable.keys():
+        for name in sorted(self.unserved() - self._processes.keys()):
             try:
-                self._processes[name] = _Process(self._folder, name)
+                self._processes[name] = Progress(self._folder, name, self._clock)
             except JournalFormatError as error:
                 self._refuse_journal(name, error)
         for process in self._processes.values():
-            if not process.dead and process.at_end:
-                process.dead = not self._folder.is_alive(process.name)
-                process.at_end = False
+            process.dead = process.dead or not self._folder.is_alive(process.name)
 
-    def _read(self, process: _Process, *, everything: bool) -> bool:
+    def _read_all(self, *, everything: bool) -> bool:
+        moved = False
+        for process in list(self._processes.values()):
+            if len(self._waiting) >= _MAX_WAITING:
+                break
+            # Behind the others, so that one that writes without pause does not keep them waiting.
+            self._processes[process.name] = self._processes.pop(process.name)
+            moved |= self._read(process, everything=everything)
+        return moved
+
+    def _read(self, process: Progress, *, everything: bool) -> bool:
+        if process.done:
+            return False
         try:
-            records = process.reader.read(finished=process.dead)
+            moved, taken = process.read(everything=everything)
         except JournalFormatError as error:
             del self._processes[process.name]
             self._refuse_journal(process.name, error)
             return True
-        now = self._clock()
-        process.assembler.process = process.reader.info
-        flush = process.flush_asked
-        for record in records:
-            if isinstance(record, Flush):
-                flush = record.number
-            else:
-                process.assembler.add(record, now)
-        process.at_end = not records
-        taken = process.assembler.take(now, everything=everything or flush > process.flush_asked)
-        if process.dead and process.at_end:
-            taken += process.assembler.finish()
-        process.flush_asked = flush
-        self._queue(process, taken)
-        return bool(records or taken)
-
-    def _queue(self, process: _Process, taken: Sequence[FinishedTrace]) -> None:
         if taken and not self._waiting:
             self._waiting_since = self._clock()
         self._waiting.extend((process, trace) for trace in taken)
+        return moved or bool(taken)
 
     def _is_due(self) -> bool:
         """Whether to write now: a full batch, a short wait over, or somebody waiting for the answer."""
         return (
             len(self._waiting) >= _BATCH_TRACES
             or self._clock() - self._waiting_since >= _BATCH_SECONDS
-            or any(process.flush_asked > process.saved.flushed or process.dead for process in self._processes.values())
+            or any(process.is_awaited for process in self._processes.values())
         )
 
     def _deliver(self) -> bool:
-        batch = self._waiting[:_BATCH_TRACES]
         try:
-            self._write(batch)
+            self._write(self._waiting[:_BATCH_TRACES])
         except SinkUnavailable as error:
-            self._back_off(error)
+            self._back_off(str(error))
             return False
-        del self._waiting[: len(batch)]
         self._recovered()
         return True
 
-    def _write(self, batch: Sequence[tuple[_Process, FinishedTrace]]) -> None:
-        """Write a batch; when the sink refuses one of its traces, find it by halving and set it aside."""
+    def _write(self, batch: Sequence[tuple[Progress, FinishedTrace]]) -> None:
+        """Write the foremost traces; when the sink refuses one of them, find it by halving and set it aside."""
         try:
             self._sink.write([trace for _, trace in batch])
         except TraceRejected as error:
-            if len(batch) == 1:
-                self._set_aside(*batch[0], error)
+            if len(batch) > 1:
+                half = len(batch) // 2
+                self._write(batch[:half])
+                self._write(batch[half:])
                 return
-            half = len(batch) // 2
-            self._write(batch[:half])
-            self._write(batch[half:])
-            return
+            self._set_aside(*batch[0], error)
+        else:
+            self._count(batch)
+        del self._waiting[: len(batch)]
+
+    def _count(self, batch: Sequence[tuple[Progress, FinishedTrace]]) -> None:
         for process, trace in batch:
             if trace.root is not None:
                 process.delivered += 1
                 self._delivered += 1
 
-    def _set_aside(self, process: _Process, trace: FinishedTrace, error: TraceRejected) -> None:
+    def _set_aside(self, process: Progress, trace: FinishedTrace, error: TraceRejected) -> None:
         _logger.warning("trace %s was rejected: %s", trace.trace_id, error)
-        self._folder.rejected.mkdir(mode=0o700, exist_ok=True)
-        head = orjson.dumps({"reason": str(error), "process": process.name, "time": time.time()})
-        records = b"".join(codec.encode(record) for record in trace.records())
-        replace(self._folder.rejected / f"{trace.trace_id}.jsonl", head + b"\n" + records)
+        set_aside(self._folder, process.name, trace, error)
         process.rejected += 1
         self._rejected += 1
 
-    def _back_off(self, error: SinkUnavailable) -> None:
-        self.error = str(error)
+    def _back_off(self, error: str) -> None:
+        self.error = error
         self._failing_since = self._failing_since or time.time()
         shortest, longest = _BACKOFF_SECONDS
-        self._retry_at = self._clock() + min(shortest * 2**self._failures, longest)
+        self._retry_at = self._clock() + min(shortest * 2 ** min(self._failures, 10), longest)
         self._failures += 1
         _logger.warning("not delivered, trying again: %s", error)
         self._write_status()
 
     def _recovered(self) -> None:
-        self.error = self._failing_since = None
-        self._failures = 0
+        if self.error is not None or self._told_error:
+            self.error = self._failing_since = None
+            self._failures = 0
+            self._write_status()
 
-    def _settle(self) -> bool:
+    def _settle(self, *, at_once: bool) -> bool:
         """Nothing waits: write down how far each journal is delivered, and remove what is done."""
         settled = False
         for process in list(self._processes.values()):
-            current = process.checkpoint(flushed=True)
-            if current._replace(unfinished=()) != process.saved._replace(unfinished=()):
-                checkpoints.save(self._folder, process.name, current)
-                self._remove_segments(process.name, before=current.position.segment)
-                self._torn += current.torn - process.saved.torn
-                process.saved = current
+            news = process.save(at_once=at_once)
+            if news is not None:
+                self._torn += news[0]
+                self._orphans += news[1]
                 settled = True
-            if process.dead and process.at_end:
-                process.reader.close()
+            if process.done:
                 self._folder.forget(process.name)
                 del self._processes[process.name]
                 settled = True
+        self._recovered()
         if settled:
             self._write_status()
         return settled
-
-    def _remove_segments(self, name: str, *, before: int) -> None:
-        for number in self._folder.segments(name):
-            if number < before:
-                self._folder.segment(name, number).unlink(missing_ok=True)
 
     def _refuse_journal(self, name: str, error: JournalFormatError) -> None:
         _logger.warning("journal %s is left alone: %s", name, error)
         self._unreadable[name] = str(error)
         self._write_status()
 
-    def _abandoned(self) -> bool:
-        """Whether no process is left to serve, but those whose traces the store does not take."""
+    def _is_abandoned(self) -> bool:
+        """Whether only traces are left to serve that the store does not take."""
         return all(process.dead for process in self._processes.values())
 
     def _write_status(self) -> None:
@@ -290,9 +271,28 @@ class Shipper:
             "delivered": self._delivered,
             "rejected": self._rejected,
             "torn": self._torn,
+            "orphans": self._orphans,
             "error": self.error,
             "failing_since": self._failing_since,
             "unreadable": self._unreadable,
             "time": time.time(),
         }
-        replace(self._folder.status_file, orjson.dumps(status))
+        self._told_error = self.error is not None
+        write_status(self._folder, status)
+
+
+def write_status(folder: DestinationFolder, status: dict[str, Any]) -> None:
+    """Say how delivery stands; it is told by other means too, where the disk does not take it."""
+    try:
+        replace(folder.status_file, orjson.dumps(status))
+    except OSError as error:
+        _logger.warning("%s was not written: %s", folder.status_file, error)
+
+
+def report_failure(folder: DestinationFolder, error: AutotraceError) -> None:
+    """Let the programs that wait for a shipper know why none can work."""
+    now = time.time()
+    status = folder.read_status()
+    write_status(
+        folder, {**status, "error": str(error), "failing_since": status.get("failing_since") or now, "time": now}
+    )

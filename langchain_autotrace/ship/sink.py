@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from langchain_autotrace.ship.assemble import FinishedTrace, SpanRecords
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_autotrace.ship.assemble import FinishedTrace, SpanRecords
 
 
 class Sink(Protocol):
@@ -24,6 +26,7 @@ class MemorySink:
     """Keeps traces in a dict, for tests and for looking at what would be sent."""
 
     def __init__(self) -> None:
+        """Empty."""
         self.spans: dict[str, dict[str, SpanRecords]] = {}
         """Trace id to span id to what is known of the span."""
         self.writes = 0

@@ -134,11 +134,14 @@ def offer_rejected(folder: DestinationFolder, uri: str | None = None, *, timeout
     public, deadline, delivered = folder.public_uri(), time.monotonic() + timeout, 0
     refused: list[backlog.Rejected] = []
     waiting = backlog.rejected_traces(folder)
+    if not waiting:
+        return Offered(public, 0, [], None)
     try:
         with known(uri), at_home(folder):
-            sink = connect.open_sink(folder) if waiting else None
+            sink = connect.open_sink(folder)
+            _until_reachable(connect.tracking_uri(folder), deadline)
             for one in waiting:
-                if sink is None or time.monotonic() > deadline:
+                if time.monotonic() > deadline:
                     return Offered(public, delivered, refused, "it takes longer")
                 reason = _offer(folder, one.trace_id, sink)
                 if reason is None:
@@ -178,7 +181,8 @@ def _deliver(folder: DestinationFolder, deadline: float) -> str | None:
 
 def _drain(folder: DestinationFolder, deadline: float) -> str | None:
     """Deliver in this process; the caller holds the lock."""
-    _until_reachable(connect.tracking_uri(folder), deadline)
+    if backlog.count(folder).traces:
+        _until_reachable(connect.tracking_uri(folder), deadline)
     with at_home(folder):
         shipper = Shipper(folder, connect.open_sink(folder))
         # The shipper needs a moment to see that a process is dead, and only then ends what it left open.

@@ -18,6 +18,8 @@ from langchain_autotrace.errors import AutotraceError
 from langchain_autotrace.journal.folder import HOME_VARIABLE, home
 from langchain_autotrace.version import VERSION
 from langchain_autotrace.view import backlog, store
+from langchain_autotrace.view.deliver import traces
+from langchain_autotrace.view.text import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,7 +170,7 @@ def _backlogs(uri: str | None) -> Iterator[Check]:
             why = next(iter(look.waiting.unreadable.values()))
             yield Check("problem", "backlog", f"{len(look.waiting.unreadable)} unreadable journals: {why}")
         if look.rejected:
-            finding = f"{look.destination} refused {look.rejected} traces"
+            finding = f"{look.destination} refused {traces(look.rejected)}"
             yield Check("warning", "backlog", finding, "langchain-autotrace status says why; then ship --rejected")
 
 
@@ -177,9 +179,9 @@ def _backlog(look: backlog.Backlog) -> Iterator[Check]:
     age = time.time() - (waiting.oldest_ns or 0) / 1e9
     if not waiting.traces or (look.has_shipper and not look.error and age < _OLD_SECONDS):
         return
-    since = f"for {age / 3600:.0f} hours" if age > 2 * 3600 else f"for {max(age / 60, 1):.0f} minutes"
     why = f" ({look.error})" if look.error else "" if look.has_shipper else " (no shipper is running)"
-    finding = f"{waiting.traces} traces wait {since} to go to {look.destination}{why}"
+    since = moment((waiting.oldest_ns or 0) / 1e6)
+    finding = f"{traces(waiting.traces)} for {look.destination} in the journal since {since}{why}"
     yield Check("warning", "backlog", finding, "langchain-autotrace ship")
 
 

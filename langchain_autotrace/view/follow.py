@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
 from langchain_autotrace import destination
 from langchain_autotrace.errors import AutotraceError
+from langchain_autotrace.journal.folder import home
 from langchain_autotrace.ship import connect
 from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.view import backlog, deliver, store
@@ -42,12 +44,32 @@ def follow(uri: str | None, stop: threading.Event, say: Say) -> list[deliver.Del
         What was delivered meanwhile, for each destination that had something to deliver.
     """
     serving: dict[str, _Destination] = {}
+    say(f"waiting for traces in {home()}; Ctrl-C or SIGTERM ends")
     with deliver.known(uri):
         while not stop.wait(_LOOK_SECONDS):
             for folder in backlog.folders(uri):
                 one = serving.setdefault(str(folder.path), _Destination(folder, stop, say))
                 one.look()
         return [one.join() for one in serving.values()]
+
+
+@contextlib.contextmanager
+def until_signal() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; a second one ends the program as usual."""
+    stop = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_signal(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Destination:
@@ -66,10 +88,7 @@ class _Destination:
 
     def look(self) -> None:
         """Begin to deliver where it is not done yet, and say what has changed."""
-        if error := self._error():
-            self._say(f"not delivered, trying again: {error}")
-        elif self._thread is not None:
-            self._say(f"delivering to {self._folder.public_uri()}")
+        self._say_how()
         running = self._thread is not None and self._thread.is_alive()
         if not running and time.monotonic() >= self._begin_at:
             self._begin()
@@ -82,6 +101,12 @@ class _Destination:
 
     def _error(self) -> str | None:
         return self._failed or (self._shipper.error if self._shipper else None)
+
+    def _say_how(self) -> None:
+        if error := self._error():
+            self._say(f"not delivered, trying again: {error}")
+        elif self._thread is not None:
+            self._say(f"delivering to {self._folder.public_uri()}")
 
     def _say(self, line: str) -> None:
         if line != self._said:
@@ -99,6 +124,7 @@ class _Destination:
             lock.release()
             return
         self._thread = threading.Thread(target=self._run, args=(lock,), name="langchain-autotrace-ship", daemon=True)
+        self._say_how()
         self._thread.start()
 
     def _open(self) -> bool:

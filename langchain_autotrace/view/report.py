@@ -77,7 +77,10 @@ def delivery(one: Delivery) -> Text:
     if one.open:
         text.append(f", {one.open} still open")
     if one.left:
-        text.append(f", {traces(one.left)} left: {clean(one.error or '')}", _STYLES["problem"])
+        text.append(
+            f", {traces(one.left)} left: {clean(one.error or '').removeprefix(f'{one.destination}: ')}",
+            _STYLES["problem"],
+        )
     for name, why in one.unreadable.items():
         text.append(f"\n  {name} was left alone: {why}", _STYLES["problem"])
     return text
@@ -98,12 +101,15 @@ def installed(versions: Mapping[str, str | None]) -> Table:
     return _facts([(name, version or Text("not installed", _DIM)) for name, version in versions.items()])
 
 
-def check(one: Check) -> Group:
+def check(one: Check) -> Table:
     """A finding, with its fix below."""
-    lines = [Text.assemble((f"{one.level:<8}", _STYLES[one.level]), f" {one.subject}: ", clean(one.finding))]
+    table = Table.grid(padding=(0, 2))
+    table.add_column(width=len("problem"))
+    table.add_column(overflow="fold")
+    table.add_row(Text(one.level, _STYLES[one.level]), Text(f"{one.subject}: {clean(one.finding)}"))
     if one.fix:
-        lines.append(Text.assemble(("         fix: ", _DIM), one.fix))
-    return Group(*lines)
+        table.add_row("", Text.assemble(("fix: ", _DIM), one.fix))
+    return table
 
 
 def answer(name: str, text: str) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import sqlite3
 from pathlib import Path
@@ -22,6 +23,8 @@ PROBE_SECONDS: Final = 3.0
 """How long a server may take to answer at all. MLflow itself would go on trying for minutes."""
 
 _PORTS: Final = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+_ERRNO: Final = re.compile(r"\[Errno -?\d+\] ([\w ]+)")
 
 Schema = Literal["current", "older", "newer", "none"]
 
@@ -64,8 +67,16 @@ def probe(uri: str) -> None:
             address = (parts.hostname, parts.port or _PORTS[dialect])
             socket.create_connection(address, timeout=PROBE_SECONDS).close()
     except OSError as error:  # those of requests are OSErrors too
-        msg = f"{destination.without_password(uri)}: nobody answers ({reason(error)})."
+        msg = f"{destination.without_password(uri)}: nobody answers ({_network_reason(error)})."
         raise SinkUnavailable(msg) from error
+
+
+def _network_reason(error: OSError) -> str:
+    """What the system said; requests wraps it in three layers of names."""
+    if "timed out" in str(error).lower():
+        return f"no answer within {PROBE_SECONDS:.0f} s"
+    found = _ERRNO.search(str(error))
+    return found[1] if found else reason(error)
 
 
 def _probe_http(uri: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
 _SHORT_ID: Final = len("tr-") + 10
 """Letters of a trace id where there is no room for all: enough for ``show``."""
-_BESIDE_NAME: Final = 62
-"""Columns that all but the name of a trace take."""
+_GAP: Final = 2
 _LEAST_NAME: Final = 12
 _WIDE: Final = 110
 """Columns from which a whole trace id has room in the list."""
@@ -33,27 +33,43 @@ _VALUE_LINES: Final = 10
 
 
 def rows_table(rows: Sequence[TraceRow], *, width: int) -> Table:
-    """The list of traces, for a terminal of ``width`` columns."""
-    id_length = None if width >= _WIDE else _SHORT_ID
+    """The list of traces, for a terminal of ``width`` columns; names take what room the rest leaves."""
     priced = any(row.cost_usd is not None for row in rows)
+    headings = ("time", "name", "status", "duration", "tokens", *(["cost"] if priced else []), "trace id")
+    cells = [_cells(row, priced=priced, id_length=None if width >= _WIDE else _SHORT_ID) for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(headings, *map(_plain, cells), strict=True)]
+    room = width - sum(widths) + widths[1] - _GAP * (len(widths) - 1)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("time", no_wrap=True)
-    table.add_column("name", no_wrap=True, overflow="ellipsis", max_width=max(width - _BESIDE_NAME, _LEAST_NAME))
-    table.add_column("status", no_wrap=True)
-    for heading in ("duration", "tokens", *(["cost"] if priced else [])):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("trace id", no_wrap=True, min_width=_SHORT_ID)
-    for row in rows:
-        table.add_row(
-            moment(row.start_ms),
-            Text(_one_line(row.name)),
-            Text(row.status, _STYLES.get(row.status, _UNUSUAL)),
-            duration(row.duration_ms),
-            count(row.tokens.total),
-            *([money(row.cost_usd)] if priced else []),
-            Text(row.trace_id[:id_length], "dim"),
+    for heading, needed in zip(headings, widths, strict=True):
+        most = max(room, _LEAST_NAME) if heading == "name" else needed
+        right = heading in {"duration", "tokens", "cost"}
+        table.add_column(
+            heading,
+            justify="right" if right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=min(needed, most),
+            max_width=most,
         )
+    for row in cells:
+        table.add_row(*row)
     return table
+
+
+def _cells(row: TraceRow, *, priced: bool, id_length: int | None) -> list[Text]:
+    return [
+        Text(moment(row.start_ms)),
+        Text(_one_line(row.name)),
+        Text(row.status, _STYLES.get(row.status, _UNUSUAL)),
+        Text(duration(row.duration_ms)),
+        Text(count(row.tokens.total)),
+        *([Text(money(row.cost_usd))] if priced else []),
+        Text(row.trace_id[:id_length], "dim"),
+    ]
+
+
+def _plain(cells: Sequence[Text]) -> list[str]:
+    return [cell.plain for cell in cells]
 
 
 def header(row: TraceRow) -> Table:

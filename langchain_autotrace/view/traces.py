@@ -15,7 +15,7 @@ from langchain_autotrace.view import store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Span, Trace, TraceInfo
+    from mlflow.entities import Experiment, Span, Trace, TraceInfo
 
 _PAGE: Final = 100
 _NEWEST: Final = ["timestamp_ms DESC"]
@@ -165,13 +165,22 @@ def _starting(client: MlflowClient, locations: list[str], start: str) -> list[st
 
 def _locations(client: MlflowClient, uri: str, experiment: str | None) -> list[str]:
     if experiment is None:
-        return [one.experiment_id for one in client.search_experiments()]
+        return [one.experiment_id for one in _experiments(client)]
     found = client.get_experiment_by_name(experiment)
     if found is None:
         names = ", ".join(repr(one.name) for one in client.search_experiments(max_results=_MANY))
         msg = f"no experiment {experiment!r} in {without_password(uri)}; some that are there: {names or 'none'}."
         raise SinkUnavailable(msg)
     return [found.experiment_id]
+
+
+def _experiments(client: MlflowClient) -> list[Experiment]:
+    page = client.search_experiments()
+    found = list(page)
+    while page.token:
+        page = client.search_experiments(page_token=page.token)
+        found += page
+    return found
 
 
 def _search(client: MlflowClient, locations: list[str], limit: int, asks: str | None = None) -> list[TraceInfo]:

@@ -3,27 +3,52 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import langchain_autotrace
 from click.testing import CliRunner
-from langchain_autotrace.autolog import shutdown
-from langchain_autotrace.cli import main
-from langchain_autotrace.journal.folder import all_folders
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
 
+import langchain_autotrace
+from langchain_autotrace.autolog import shutdown
+from langchain_autotrace.cli import main
+from langchain_autotrace.journal.folder import all_folders
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from click.testing import Result
+
     from langchain_autotrace.journal.folder import DestinationFolder
 
 ANSWER: Final = "It is 24 degrees in Lisbon."
 MODEL: Final = "fake-model-1"
+
+
+NOWHERE: Final = "http://127.0.0.1:9"
+"""Nothing listens on the port of the discard service."""
+
+
+def dead_process(tail: str) -> None:
+    """Run a program in a process of its own that dies in the middle of a run."""
+    code = (
+        "import os, langchain_autotrace as la; from langchain_core.runnables import RunnableLambda\n"
+        f"la.autolog(shipper='external'); {tail}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False, env=environment())
+
+
+def environment() -> dict[str, str]:
+    """The environment of a child process, in which this source tree is found."""
+    root = Path(__file__).parents[2]
+    return {**os.environ, "PYTHONPATH": str(root), "MLFLOW_MODEL_CATALOG_URI": ""}
 
 
 def cli(*arguments: str) -> Result:
@@ -68,23 +93,23 @@ def ask() -> str:
         response_metadata={"model_name": MODEL},
     )
     chain: Runnable[Any, str] = GenericFakeChatModel(messages=iter([answer])) | StrOutputParser()
-    config = {"metadata": {"session_id": "talk-1", "user_id": "ada"}, "run_name": "ask"}
+    config: RunnableConfig = {"metadata": {"session_id": "talk-1", "user_id": "ada"}, "run_name": "ask"}
     return chain.invoke([("human", "How warm is it in Lisbon?")], config)
 
 
 def fail() -> None:
     """A chain whose tool raises."""
     try:
-        RunnableLambda(lambda city: weather.invoke(city), name="fail").invoke("Atlantis")
+        RunnableLambda(weather.invoke, name="fail").invoke("Atlantis")
     except ValueError:
         return
 
 
 def abandon() -> None:
     """A stream that is closed before its end."""
-    stream = _words.with_config(run_name="abandon").stream("a b c")
+    stream = GenericFakeChatModel(messages=iter([AIMessage("one two three")])).stream("Count.")
     next(stream)
-    stream.close()
+    stream.close()  # type: ignore[attr-defined]
 
 
 @tool
@@ -92,11 +117,3 @@ def weather(city: str) -> str:
     """Report the weather in a city."""
     message = f"no such city: {city}"
     raise ValueError(message)
-
-
-def _each_word(texts: Iterator[str]) -> Iterator[str]:
-    for text in texts:
-        yield from text.split()
-
-
-_words: Final = RunnableGenerator(_each_word)

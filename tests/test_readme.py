@@ -1,0 +1,47 @@
+"""What the README and the examples show runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from langchain_autotrace.settings import Settings
+from tests.support import stored
+
+ROOT = Path(__file__).parent.parent
+SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(program: str, folder: Path) -> None:
+    """Run a program in a folder of its own, with the default destination."""
+    environment = {**os.environ, "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "60"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, timeout=90
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
+def test_snippets_of_the_readme(snippet: str, tmp_path: Path) -> None:
+    """Each Python snippet of the README runs in an empty folder."""
+    run(snippet, tmp_path)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_examples(example: Path, tmp_path: Path) -> None:
+    """Each example runs in an empty folder and leaves its traces in ./mlflow.db."""
+    run(example.read_text(), tmp_path)
+    assert stored(f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    """The README's table names every setting."""
+    table = (ROOT / "README.md").read_text().partition("### Settings")[2].partition("### ")[0]
+    named = set(re.findall(r"`([a-z_]+)`", table))
+    assert set(Settings.model_fields) - {"experiment_id"} <= named
