@@ -14,7 +14,7 @@ from contextlib import closing
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sink import COUNTED
@@ -118,7 +118,7 @@ def noop(_place: Place) -> Callable[[], Tracer]:
     return begin
 
 
-def ours(place: Place, **settings: str) -> Callable[[], Tracer]:
+def ours(place: Place, **settings: Any) -> Callable[[], Tracer]:
     """Journal, and deliver to SQLite by the shipper process."""
     os.environ["LANGCHAIN_AUTOTRACE_HOME"] = str(place.journal)
     import langchain_autotrace

@@ -279,7 +279,8 @@ def _filled(bench: Bench, tracer: Tracer, run: Run, cpu: float) -> Figures:
 def _cpu_seconds(place: Place) -> float:
     """CPU of this process, of its ended children, and of the shipper that serves this place's journal."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + ended.ru_utime + ended.ru_stime + sum(map(cpu_seconds, working_in(place.journal)))
+    shippers = sum(map(cpu_seconds, working_in(place.journal)))
+    return float(time.process_time() + ended.ru_utime + ended.ru_stime + shippers)
 
 
 def span_size(bench: Bench) -> Figures:

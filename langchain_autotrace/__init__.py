@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from langchain_autotrace.autolog import (
-    AutotraceHandler,
-    FlushResult,
-    autolog,
-    disable,
-    flush,
-    last_trace_id,
-)
-from langchain_autotrace.capture.scope import context, suppress
+import importlib
+from typing import TYPE_CHECKING, Final
+
 from langchain_autotrace.errors import AutotraceError
-from langchain_autotrace.version import VERSION as __version__
+from langchain_autotrace.version import __version__
+
+if TYPE_CHECKING:
+    from langchain_autotrace.capture.scope import context, suppress
+    from langchain_autotrace.control import AutotraceHandler, FlushResult, autolog, disable, flush, last_trace_id
 
 __all__ = [
     "AutotraceError",
@@ -26,3 +24,19 @@ __all__ = [
     "last_trace_id",
     "suppress",
 ]
+
+_HOMES: Final = dict.fromkeys(__all__, "langchain_autotrace.control") | dict.fromkeys(
+    ("context", "suppress"), "langchain_autotrace.capture.scope"
+)
+
+
+def __getattr__(name: str) -> object:
+    """Import what captures when it is asked for: the shipper and the command line do without LangChain."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return __all__

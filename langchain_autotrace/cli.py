@@ -20,7 +20,7 @@ from langchain_autotrace.demo import DemoNotInstalled
 from langchain_autotrace.demo.replay import environment
 from langchain_autotrace.errors import AutotraceError, SinkUnavailable, TraceNotFound
 from langchain_autotrace.journal.folder import home
-from langchain_autotrace.version import VERSION
+from langchain_autotrace.version import __version__
 from langchain_autotrace.view import backlog, store
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _quietly() -> Iterator[None]:
 
 
 @click.group(cls=_Group, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(VERSION, prog_name=_NAME)
+@click.version_option(__version__, prog_name=_NAME)
 @click.pass_context
 def main(context: click.Context) -> None:
     """Traces of LangChain and LangGraph runs in MLflow."""
@@ -252,7 +252,9 @@ def demo(*, tracking_uri: str) -> None:
         click.echo("\nThe agent's trace:\n")
         terminal.print_tree(traces.tree(uri, done.agent_trace), whole=False)
     same = uri == _uri(None)
-    terminal.print_lines([report.next_steps("" if same else f" --tracking-uri {tracking_uri}", uri)])
+    terminal.print_lines(
+        [report.next_steps("" if same else f" --tracking-uri {tracking_uri}", destination.without_password(uri))]
+    )
     if done.failed:
         sys.exit(1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import subprocess
@@ -23,6 +22,8 @@ from langchain_autotrace.ship.shipper import Shipper
 _logger: Final = logging.getLogger("langchain_autotrace")
 
 _MAX_LOG_BYTES: Final = 1_000_000
+_LOCK_SECONDS: Final = 1.0
+"""Longer than anybody holds the lock just to see whether it is free."""
 
 
 class Launcher:
@@ -95,15 +96,13 @@ class Launcher:
 
     def _serve(self) -> None:
         lock = self._folder.shipper_lock()
-        with contextlib.suppress(Timeout):
-            lock.acquire()
-        if not lock.is_locked:
+        try:
+            lock.acquire(timeout=_LOCK_SECONDS)
+        except Timeout:
             return
         try:
-            os.environ.setdefault(URI_VARIABLE, self._settings.tracking_uri)
-            Shipper(self._folder, open_sink(self._folder)).serve(
-                linger=float("inf"), patience=float("inf"), stop=self._stop.is_set
-            )
+            sink = open_sink(self._folder, self._settings.tracking_uri)
+            Shipper(self._folder, sink).serve(linger=float("inf"), patience=float("inf"), stop=self._stop.is_set)
         except (AutotraceError, OSError) as error:
             _logger.warning("the shipper ended (%s); the journal keeps the traces.", error)
         finally:

@@ -13,4 +13,4 @@ def _version() -> str:
         return "0.0.0"
 
 
-VERSION: Final = _version()
+__version__: Final = _version()

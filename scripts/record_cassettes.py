@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import vcr  # type: ignore[import-untyped]
-import yaml  # type: ignore[import-untyped]
+import vcr
+import yaml
 from aimock_pytest import AIMockServer, NodeManager
 
 from langchain_autotrace.demo import programs as demo
@@ -88,7 +88,7 @@ class Writer:
         }
 
 
-class Yaml(yaml.SafeDumper):  # type: ignore[misc]
+class Yaml(yaml.SafeDumper):
     """YAML with literal blocks for texts of several lines."""
 
 
@@ -118,7 +118,7 @@ def mock_server(scratch: Path) -> Iterator[str]:
     # npm rather than aimock-pytest's own download, which goes round npm's settings and keeps a cache of its own.
     npm = shutil.which("npm") or "npm"
     options = ["--no-audit", "--no-fund", "--ignore-scripts"]
-    subprocess.run([npm, "install", "--prefix", str(scratch), *options, AIMOCK], check=True)  # noqa: S603 - no user input
+    subprocess.run([npm, "install", "--prefix", str(scratch), *options, AIMOCK], check=True)
     command = scratch / "node_modules" / "@copilotkit" / "aimock" / "dist" / "cli.js"
     server = AIMockServer(NodeManager(), fixtures_path=ANSWERS)
     try:

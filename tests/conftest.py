@@ -10,11 +10,12 @@ import pytest
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["LANGCHAIN_AUTOTRACE_STRICT"] = "1"
+os.environ["MLFLOW_MODEL_CATALOG_URI"] = ""  # MLflow would fetch prices from the network
 for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
     os.environ.pop(name, None)
 
-from langchain_autotrace.autolog import shutdown
 from langchain_autotrace.capture import scope
+from langchain_autotrace.control import shutdown
 from tests.support import copies
 
 

@@ -149,7 +149,7 @@ FAILING: dict[str, type[Exception]] = {"unauthorized": openai.AuthenticationErro
 """The programs that raise, and what."""
 
 
-def outcome(name: str) -> Any:  # noqa: ANN401 - the programs return what LangChain gives them
+def outcome(name: str) -> Any:
     """Run a program and return its result, or the exception that `FAILING` announces."""
     try:
         return PROGRAMS[name]()
@@ -169,7 +169,7 @@ def refund(number: str, amount: float) -> str:
     return f"refunded {amount:.2f} EUR for order {number}"
 
 
-def _model(**options: Any) -> ChatOpenAI:  # noqa: ANN401 - any option of ChatOpenAI
+def _model(**options: Any) -> ChatOpenAI:
     # The client's own retries would hide a refusal from LangChain, and wait.
     return ChatOpenAI(model="gpt-4o-mini", temperature=0, max_retries=0, **options)
 

@@ -36,7 +36,9 @@ class Observer(BaseCallbackHandler):
     def __init__(self) -> None:
         self.runs: list[Observed] = []
 
-    def _note(self, *_: Any, run_id: UUID, parent_run_id: UUID | None = None, name: str | None = None, **__: Any) -> None:
+    def _note(
+        self, *_: Any, run_id: UUID, parent_run_id: UUID | None = None, name: str | None = None, **__: Any
+    ) -> None:
         self.runs.append(Observed(str(run_id), str(parent_run_id) if parent_run_id else None, name))
 
     on_chain_start = on_llm_start = on_chat_model_start = on_tool_start = on_retriever_start = _note
@@ -105,7 +107,7 @@ def assert_same_tree(traces: list[Trace], runs: list[Observed]) -> None:
     """Every observed run is one span, below the span of its parent, in one trace for each root."""
     spans = [span for trace in traces for span in trace.data.spans]
     by_run = {span.get_attribute("langchain.run_id"): span for span in spans}
-    assert sorted(by_run) == sorted(run.run_id for run in runs)
+    assert set(by_run) == {run.run_id for run in runs}
     assert len(spans) == len(runs)
     by_id = {(span.trace_id, span.span_id): span for span in spans}
     for run in runs:

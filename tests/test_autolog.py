@@ -10,21 +10,24 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableLambda as TypedLambda
 from langchain_core.tracers.context import _configure_hooks
 
 import langchain_autotrace
 from langchain_autotrace import AutotraceHandler
-from langchain_autotrace.autolog import AutotraceHandler as Handler
 from langchain_autotrace.capture import recorder as recorder_module
 from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.capture.recorder import Recorder
+from langchain_autotrace.control import AutotraceHandler as Handler
 from langchain_autotrace.errors import DestinationError, JournalClosed, SettingsError
 from langchain_autotrace.journal import codec
 from langchain_autotrace.journal.folder import all_folders
 from langchain_autotrace.settings import resolve
-from langchain_autotrace.span import SpanEnd, SpanStart
+from langchain_autotrace.span import SpanEnd, SpanStart, TraceContext
 from tests.support import deliver, stored
+
+RunnableLambda: Any = TypedLambda
+"""Its generic types say nothing of these programs."""
 
 double: Any = RunnableLambda(lambda x: x * 2, name="double")
 
@@ -170,7 +173,7 @@ def test_the_redact_hook(store: str) -> None:
     langchain_autotrace.autolog(tracking_uri=store, shipper="external", redact=hook)
     RunnableLambda(lambda x: {"to": x}, name="greet").invoke("Ada", {"metadata": {"who": "Ada"}, "tags": ["Ada"]})
     with pytest.raises(ValueError, match="Ada"):
-        RunnableLambda(lambda x: int(x), name="fail").invoke("Ada")
+        RunnableLambda(int, name="fail").invoke("Ada")
     deliver()
     text = str([span.to_dict() for trace in stored(store) for span in trace.data.spans])
     assert "Ada" not in text
@@ -205,7 +208,7 @@ def test_values_over_the_limit(store: str) -> None:
     assert span.inputs["question"] == "long?"
     assert span.inputs["text"].startswith("ééé")
     assert span.outputs == 100_000
-    size = len('{"text":""}'.encode()) + 200_000 + len(',"question":"long?"')
+    size = len(b'{"text":""}') + 200_000 + len(',"question":"long?"')
     assert span.get_attribute("langchain_autotrace.truncated.inputs") == size
     assert len(str(span.to_dict()).encode()) < 10_000
 
@@ -214,7 +217,12 @@ def make_recorder(**given: Any) -> tuple[Recorder, list[bytes]]:
     """A recorder that keeps its lines."""
     lines: list[bytes] = []
     settings = resolve(tracking_uri="sqlite:///x.db", **given)
-    return Recorder(settings, codec, lambda line: lines.append(line) is None, clock=lambda: 7), lines
+
+    def write(line: bytes) -> bool:
+        lines.append(line)
+        return True
+
+    return Recorder(settings, codec, write, clock=lambda: 7), lines
 
 
 def test_records_of_a_run() -> None:
@@ -227,9 +235,9 @@ def test_records_of_a_run() -> None:
     assert isinstance(start, SpanStart)
     assert isinstance(end, SpanEnd)
     expected = b'{"a":"b","langchain.run_id":"%s"}' % str(run_id).encode()
-    context = ("e", None, {"k": "v"}, {})
-    assert start == (start.trace_id, start.span_id, None, "n", "CHAIN", 7, b'{"x":1}', expected, context)
-    assert end == (start.trace_id, start.span_id, 7, "OK", "", None, b"null", b'{"c":"d"}')
+    context = TraceContext("e", None, {"k": "v"}, {})
+    assert start == SpanStart(start.trace_id, start.span_id, None, "n", "CHAIN", 7, b'{"x":1}', expected, context)
+    assert end == SpanEnd(start.trace_id, start.span_id, 7, "OK", "", None, b"null", b'{"c":"d"}')
     assert (len(start.trace_id), len(start.span_id)) == (32, 16)
     assert (recorder.finished, recorder.open_runs) == (1, 0)
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import pytest_socket
-import yaml  # type: ignore[import-untyped]
+import yaml
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
-from vcr.errors import CannotOverwriteExistingCassetteException  # type: ignore[import-untyped]
+from vcr.errors import CannotOverwriteExistingCassetteException
 
 from langchain_autotrace.demo import DemoNotInstalled, demo_extra
 from langchain_autotrace.demo import programs as demo
@@ -228,7 +228,7 @@ class _Tracking(BaseHTTPRequestHandler):
         """Keep the test's output to the test."""
 
 
-def _gist(result: Any) -> Any:  # noqa: ANN401 - the programs return what LangChain gives them
+def _gist(result: Any) -> Any:
     if isinstance(result, Exception):
         return str(result)
     if isinstance(result, dict):

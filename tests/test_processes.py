@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from langchain_autotrace.journal.folder import all_folders
-from tests.support import deliver, stored, tree
+from tests.support import Tree, deliver, stored, tree
 
 HEAD = """
 import os, sys, time
@@ -123,7 +123,7 @@ def test_kill_in_mid_chain(store: str) -> None:
     wait_until(lambda: count(store) == 2 and all_quiet())
     done, lost = stored(store)
     assert len(done.data.spans) == 4
-    steps = [("first", "CHAIN", "OK", []), ("second", "CHAIN", "lost", [])]
+    steps: list[Tree] = [("first", "CHAIN", "OK", []), ("second", "CHAIN", "lost", [])]
     assert tree(lost) == ("RunnableSequence", "CHAIN", "lost", steps)
     assert lost.info.state.value == "ERROR"
     assert {span.name: span.inputs for span in lost.data.spans} == {"RunnableSequence": 41, "first": 41, "second": 42}
@@ -158,7 +158,11 @@ def test_a_dead_server(tmp_path: Path) -> None:
         print(time.perf_counter() - began < 2)
     """
     out, err, seconds = run(
-        program, uri, LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT="2", LANGCHAIN_AUTOTRACE_PATIENCE="0", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0"
+        program,
+        uri,
+        LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT="2",
+        LANGCHAIN_AUTOTRACE_PATIENCE="0",
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
     )
     assert out == "True\n"
     assert "1 trace still in the journal" in err
@@ -318,7 +322,8 @@ def test_a_shipper_that_is_killed(store: str) -> None:
             for i in range(10): chain.invoke({"topic": i})
             if round < 2:
                 time.sleep(0.5)
-                found = subprocess.run(["pgrep", "-P", str(os.getpid()), "-f", "langchain_autotrace.ship"], capture_output=True, text=True)
+                children = ["pgrep", "-P", str(os.getpid()), "-f", "langchain_autotrace.ship"]
+                found = subprocess.run(children, capture_output=True, text=True)
                 for pid in found.stdout.split(): os.kill(int(pid), signal.SIGKILL)
         print(langchain_autotrace.flush(60).ok)
     """

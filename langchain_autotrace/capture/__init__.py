@@ -1,0 +1,1 @@
+"""LangChain's callbacks become records."""

@@ -148,7 +148,7 @@ class CallbackHandler(BaseCallbackHandler):
             kwargs.get("invocation_params"),
         )
 
-    def _start_model(
+    def _start_model(  # noqa: PLR0917 - by position: a hot call
         self,
         kind: str,
         name: str,
@@ -300,7 +300,7 @@ class CallbackHandler(BaseCallbackHandler):
     @guarded
     def on_agent_action(self, action: AgentAction, *, run_id: UUID, **kwargs: Any) -> None:
         """An agent of the older kind chose a tool."""
-        chosen = {"tool": action.tool, "tool_input": action.tool_input, "log": action.log}
+        chosen: dict[str, object] = {"tool": action.tool, "tool_input": action.tool_input, "log": action.log}
         self.recorder.event(run_id, "agent_action", chosen)
 
     @guarded
@@ -313,9 +313,10 @@ class CallbackHandler(BaseCallbackHandler):
         """A run is tried again."""
         outcome = retry_state.outcome
         error = outcome.exception() if outcome is not None and outcome.failed else None
-        failed = {"exception": error_text(error)} if error is not None else {}
-        facts = {"attempt": retry_state.attempt_number, "slept": retry_state.idle_for}
-        self.recorder.event(run_id, "retry", {**facts, **failed})
+        facts: dict[str, object] = {"attempt": retry_state.attempt_number, "slept": retry_state.idle_for}
+        if error is not None:
+            facts["exception"] = error_text(error)
+        self.recorder.event(run_id, "retry", facts)
 
     @guarded
     def on_text(self, text: str, *, run_id: UUID, **kwargs: Any) -> None:
@@ -329,7 +330,7 @@ class CallbackHandler(BaseCallbackHandler):
 
 
 def _name(serialized: Mapping[str, Any] | None, metadata: _Metadata, default: str) -> str:
-    """The name of a run that was given none; LangGraph's asynchronous ``Send`` gives none, but names the node in the metadata."""
+    """The name of a run that was given none. LangGraph's asynchronous ``Send`` names its node in the metadata."""
     known = serialized or _NO_PARAMS
     path = known.get("id")
     last = path[-1] if isinstance(path, list | tuple) and path else None

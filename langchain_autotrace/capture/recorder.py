@@ -93,7 +93,7 @@ class Recorder:
         self._ids = ids or Ids()
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
         self._content = settings.capture_content
-        self._runs: dict[UUID, Run | None] = {}
+        self._runs: dict[object, Run | None] = {}
 
     @property
     def open_runs(self) -> int:
@@ -107,7 +107,7 @@ class Recorder:
 
     def get(self, run_id: UUID) -> Run | None:
         """The open run, or None when it is unknown or left out."""
-        return self._runs.get(run_id)
+        return self._runs.get(_key(run_id))
 
     def after_fork(self) -> None:
         """In a forked child: the parent's runs are the parent's, and its ids must not come again."""
@@ -116,7 +116,7 @@ class Recorder:
         self._ids = type(self._ids)()
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
 
-    def start(
+    def start(  # noqa: PLR0917 - by position: the hottest call of the package
         self,
         run_id: UUID,
         parent_run_id: UUID | None,
@@ -125,7 +125,7 @@ class Recorder:
         inputs: object,
         attributes: dict[str, object],
         metadata: Mapping[str, Any] | None = None,
-        deferred: bool = False,  # noqa: FBT001, FBT002 - by position: the hottest call of the package
+        deferred: bool = False,  # noqa: FBT001, FBT002 - as above
     ) -> None:
         """A run has started.
 
@@ -141,16 +141,17 @@ class Recorder:
         """
         now = self._clock()
         runs = self._runs
-        known = runs.get(run_id)
+        key = _key(run_id)
+        known = runs.get(key)
         if known is not None:
             known.copies += 1
             return
-        parent = None if parent_run_id is None else runs.get(parent_run_id)
+        parent = None if parent_run_id is None else runs.get(_key(parent_run_id))
         if _suppressed.get() or (parent is None and self._left_out(parent_run_id)):
-            runs[run_id] = None
+            runs[key] = None
             return
         trace = parent.trace if parent is not None else Trace(self._ids.trace())
-        run = runs[run_id] = Run(trace, self._ids.span(), parent, now)
+        run = runs[key] = Run(trace, self._ids.span(), parent, now)
         attributes[Attr.RUN_ID] = run_id
         if metadata and not _OWNER_KEYS.isdisjoint(metadata):
             _note_owner(trace, metadata, attributes)
@@ -159,7 +160,7 @@ class Recorder:
             context = self._context(trace, attributes)
             if parent_run_id is not None:
                 attributes[Attr.PARENT_RUN_ID] = parent_run_id
-        fields = (
+        fields: tuple[Any, ...] = (
             trace.trace_id,
             run.span_id,
             None if parent is None else parent.span_id,
@@ -177,13 +178,13 @@ class Recorder:
 
     def token(self, run_id: UUID, text: str) -> None:
         """A model has streamed a chunk."""
-        run = self._runs.get(run_id)
+        run = self._runs.get(_key(run_id))
         if run is not None and run.counts_now():
             run.stream(text, self._clock() if run.said is None else 0)
 
     def event(self, run_id: UUID, name: str, content: dict[str, object]) -> None:
         """Something happened within a run."""
-        run = self._runs.get(run_id)
+        run = self._runs.get(_key(run_id))
         if run is not None and run.counts_now():
             kept = content if self._content else {}
             self._event(run, name, kept)
@@ -200,7 +201,7 @@ class Recorder:
     ) -> None:
         """A run has ended. ``inputs`` counts when ``deferred``; the other arguments are as for ``start``."""
         now = self._clock()
-        run = self._runs.pop(run_id, None)
+        run = self._runs.pop(_key(run_id), None)
         if run is None:
             return
         ending = run.close(ending, streamed=deferred)
@@ -213,10 +214,10 @@ class Recorder:
             outputs = None
         elif outputs is None:
             outputs = _NULL
-        fields = (
+        fields: tuple[Any, ...] = (
             run.trace.trace_id,
             run.span_id,
-            now if now > run.started_ns else run.started_ns,
+            max(run.started_ns, now),
             ending.status.value,
             ending.message if self._content else ending.message.partition(":")[0],
             None if not deferred or not self._content else _NULL if inputs is None else inputs,
@@ -229,9 +230,9 @@ class Recorder:
             self.finished += 1
             scope.last_trace.set(TRACE_ID_PREFIX + run.trace.trace_id)
 
-    def fail(self, run_id: UUID, error: BaseException, ending: Ending, outputs: object = None, **more: Any) -> None:
+    def fail(self, run_id: UUID, error: BaseException, ending: Ending, outputs: object = None, **more: Any) -> None:  # noqa: ANN401 - arguments of end()
         """A run has raised: its ``exception`` event, and its end. ``more`` is passed on to ``end``."""
-        run = self._runs.get(run_id)
+        run = self._runs.get(_key(run_id))
         if run is not None and ending.status is _ERROR:
             found: dict[str, object] = dict(exception_attributes(error))
             if not self._content:
@@ -255,7 +256,7 @@ class Recorder:
 
     def _left_out(self, parent_run_id: UUID | None) -> bool:
         """Whether a run without a known parent is below one that was left out, or drew the wrong lot."""
-        if parent_run_id is not None and parent_run_id in self._runs:
+        if parent_run_id is not None and _key(parent_run_id) in self._runs:
             return True
         rate = self.settings.sample_rate
         return rate < 1.0 and self._sample() >= rate
@@ -285,9 +286,14 @@ class Recorder:
         self.evicted += 1
 
 
+def _key(run_id: UUID) -> object:
+    """What a run is remembered by. Hashing a UUID is a call of Python code; LangChain does not stop a str either."""
+    return run_id.int if type(run_id) is UUID else run_id
+
+
 def _start_record(fields: tuple[Any, ...]) -> SpanStart:
-    *others, context = fields
-    return SpanStart(*others, None if context is None else TraceContext(**context))
+    context = fields[8]
+    return SpanStart._make((*fields[:8], None if context is None else TraceContext(**context)))
 
 
 def _note_owner(trace: Trace, metadata: Mapping[str, Any], attributes: dict[str, object]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias, TypeVar, cast
 
 import orjson
 
@@ -120,5 +120,5 @@ class Sealer:
 
 
 def _valid(text: str) -> str:
-    """UTF-8 has no lone surrogates: they are kept readable as \\udXXX."""
+    """UTF-8 has no lone surrogates: they are kept, readable as escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -41,7 +41,7 @@ def replayed(name: str, folder: Path | None = None) -> Iterator[None]:
     """
     cassette = _cassette(name, CASSETTES if folder is None else folder)
     with demo_extra():
-        import vcr  # type: ignore[import-untyped]
+        import vcr  # noqa: PLC0415 - not installed without the extra
     recorder = vcr.VCR(record_mode="none", match_on=("method", "uri", "body"), before_record_request=_openai_only)
     with environment(_REPLAYING), recorder.use_cassette(str(cassette)):
         yield

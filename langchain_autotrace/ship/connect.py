@@ -35,14 +35,18 @@ def tracking_uri(folder: DestinationFolder) -> str:
     return public
 
 
-def open_sink(folder: DestinationFolder) -> Sink:
+def open_sink(folder: DestinationFolder, uri: str | None = None) -> Sink:
     """The sink of the folder's destination. Imports MLflow; connects with the first batch.
+
+    Args:
+        folder: whose journals are to be delivered.
+        uri: the destination's tracking URI, where the caller knows it whole; found again otherwise.
 
     Raises:
         CredentialsNeeded: see :func:`tracking_uri`.
         DestinationError: MLflow, or what it needs for this destination, is not installed.
     """
-    uri = tracking_uri(folder)
+    uri = uri or tracking_uri(folder)
     # MLflow counts calls of its API and reports them; the program did not make these calls.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     probe = prices.Probe() if destination.kind(uri) in {"sqlite", "database"} else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from langchain_autotrace import destination
 from langchain_autotrace.errors import JournalFormatError
@@ -43,6 +43,8 @@ class Waiting:
     """When the first of ``traces`` started, in nanoseconds since the Unix epoch."""
     torn: int
     """Records cut by a crash, that the shipper has not counted yet."""
+    orphans: int
+    """Records of spans whose start the journal does not have, that the shipper has not counted yet."""
     unreadable: dict[str, str]
     """Journals of another version, and why."""
 
@@ -65,6 +67,8 @@ class Backlog:
     newest_rejected: tuple[Rejected, ...]
     torn: int
     """Records lost to crashes since the folder was made."""
+    orphans: int
+    """Records of spans whose start is lost, since the folder was made."""
     error: str | None
     """Why the store takes nothing; None while it does."""
     failing_since: float | None
@@ -104,6 +108,7 @@ def look(folder: DestinationFolder) -> Backlog:
         rejected=len(rejected),
         newest_rejected=tuple(rejected[:_NEWEST_REJECTED]),
         torn=status.get("torn", 0) + waiting.torn,
+        orphans=status.get("orphans", 0) + waiting.orphans,
         error=status.get("error"),
         failing_since=status.get("failing_since"),
     )
@@ -111,23 +116,35 @@ def look(folder: DestinationFolder) -> Backlog:
 
 def count(folder: DestinationFolder) -> Waiting:
     """Read all journals of the folder from where the shipper is."""
-    roots: list[int] = []
+    found: list[_Process] = []
     unreadable: dict[str, str] = {}
-    open_traces = torn = 0
     for process in sorted(folder.processes()):
         try:
-            of_process, still_open, cut = _count_process(folder, process)
+            found.append(_count_process(folder, process))
         except JournalFormatError as error:
             unreadable[process] = str(error)
-        else:
-            roots += of_process
-            open_traces += still_open
-            torn += cut
-    return Waiting(len(roots), open_traces, min(roots, default=None), torn, unreadable)
+    roots = [root for one in found for root in one.roots]
+    return Waiting(
+        traces=len(roots),
+        open=sum(one.open for one in found),
+        oldest_ns=min(roots, default=None),
+        torn=sum(one.torn for one in found),
+        orphans=sum(one.orphans for one in found),
+        unreadable=unreadable,
+    )
 
 
-def _count_process(folder: DestinationFolder, process: str) -> tuple[list[int], int, int]:
-    """Start times of the traces that wait, the number of open ones, and of records cut."""
+class _Process(NamedTuple):
+    """What one journal holds."""
+
+    roots: list[int]
+    """When each trace that waits started."""
+    open: int
+    torn: int
+    orphans: int
+
+
+def _count_process(folder: DestinationFolder, process: str) -> _Process:
     saved = checkpoint.load(folder, process)
     dead = not folder.is_alive(process)
     assembler = Assembler()
@@ -141,7 +158,7 @@ def _count_process(folder: DestinationFolder, process: str) -> tuple[list[int], 
             roots += _roots(assembler.take(0.0))
     still_open = assembler.open_traces
     rest = assembler.finish() if dead else assembler.take(0.0, everything=True)
-    return roots + _roots(rest), 0 if dead else still_open, reader.torn
+    return _Process(roots + _roots(rest), 0 if dead else still_open, reader.torn, assembler.orphans)
 
 
 def _roots(traces: Iterable[FinishedTrace]) -> list[int]:

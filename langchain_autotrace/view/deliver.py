@@ -188,6 +188,9 @@ def _drain(folder: DestinationFolder, deadline: float) -> str | None:
         # The shipper needs a moment to see that a process is dead, and only then ends what it left open.
         while not _emptied(folder, shipper, deadline) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
+        if shipper.error is None:
+            # What the store took just after the deadline has still to be written down, or it comes again.
+            shipper.step(everything=True)
     return shipper.error
 
 

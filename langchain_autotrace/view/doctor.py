@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from langchain_autotrace import destination, settings
 from langchain_autotrace.errors import AutotraceError
 from langchain_autotrace.journal.folder import HOME_VARIABLE, home
-from langchain_autotrace.version import VERSION
+from langchain_autotrace.version import __version__
 from langchain_autotrace.view import backlog, store
 from langchain_autotrace.view.deliver import traces
 from langchain_autotrace.view.text import moment
@@ -59,7 +59,7 @@ def versions() -> dict[str, str | None]:
     """Python's, this package's, and those of the packages it works with; None for what is not installed."""
     return {
         "python": platform.python_version(),
-        "langchain-autotrace": VERSION,
+        "langchain-autotrace": __version__,
         **{name: _version(name) for name in _PACKAGES},
     }
 

@@ -36,6 +36,8 @@ def status(one: Backlog) -> Group:
     ]
     if one.torn:
         facts.append(("torn", Text(f"{one.torn} records cut by a crash", _STYLES["warning"])))
+    if one.orphans:
+        facts.append(("orphans", Text(f"{one.orphans} records of spans whose start is lost", _STYLES["warning"])))
     facts += [("unreadable", Text(f"{name}: {why}", _STYLES["problem"])) for name, why in waiting.unreadable.items()]
     if one.error:
         facts.append(("error", Text(clean(one.error), _STYLES["problem"])))

@@ -17,8 +17,8 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.tools import tool
 
 import langchain_autotrace
-from langchain_autotrace.autolog import shutdown
 from langchain_autotrace.cli import main
+from langchain_autotrace.control import shutdown
 from langchain_autotrace.journal.folder import all_folders
 
 if TYPE_CHECKING:

@@ -63,13 +63,14 @@ class TestStatus:
         head = {"reason": "TraceRejected: far too large", "process": "p", "time": time.time()}
         (folder.rejected / "abc.jsonl").write_bytes(orjson.dumps(head) + b"\n")
         folder.segment("future", 1).write_bytes(b'{"kind":"process","version":99}\n')
-        status = {"torn": 2, "error": "the store is down", "failing_since": time.time(), "delivered": 7}
+        status = {"torn": 2, "orphans": 5, "error": "the store is down", "failing_since": time.time(), "delivered": 7}
         replace(folder.status_file, orjson.dumps(status))
         shown = cli("status", "--tracking-uri", store).stdout
         for part in (
             "1 trace\n",
             "far too large",
             "2 records cut",
+            "5 records of spans",
             "future: ",
             "format 99",
             "is down",
@@ -183,7 +184,7 @@ class TestShip:
         assert f"{store}: 1 trace delivered future was left alone: " in _said(result)
 
     def test_follow(self, tmp_path: Path) -> None:
-        """A sidecar makes the database, delivers what comes and on SIGTERM what came last, and prints what it should."""
+        """A sidecar makes the database, delivers what comes, on SIGTERM what came last, and prints that alone."""
         uri = f"sqlite:///{tmp_path}/mlflow.db"
         waiting = f"waiting for traces in {tmp_path}/home; Ctrl-C or SIGTERM ends"
         command = [sys.executable, "-m", "langchain_autotrace.cli", "ship", "--follow", "--json"]

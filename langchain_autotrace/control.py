@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -29,7 +30,7 @@ from langchain_autotrace.journal.writer import Journal
 from langchain_autotrace.launch import Launcher
 from langchain_autotrace.settings import Redact, Settings, Shipper
 from langchain_autotrace.span import ProcessInfo
-from langchain_autotrace.version import VERSION
+from langchain_autotrace.version import __version__
 
 _POLL_SECONDS: Final = 0.01
 _RELAUNCH_SECONDS: Final = 2.0
@@ -90,7 +91,7 @@ class AutotraceHandler(CallbackHandler):
         DestinationError: traces sent there would be lost.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - those of autolog()
         if settings:
             self.recorder = _pipeline_for(settings_module.resolve(**settings)).recorder
 
@@ -115,7 +116,7 @@ class _Holder:
         return _state.handler
 
 
-def autolog(
+def autolog(  # noqa: PLR0913 - the settings, each by name
     *,
     experiment: str | None = None,
     tracking_uri: str | None = None,
@@ -326,7 +327,7 @@ def _at_exit() -> None:
     silent = all(pipeline.settings.silent for pipeline in _state.pipelines)
     line = _farewell(result)
     if line and not silent:
-        print(line, file=sys.stderr)
+        print(line, file=sys.stderr)  # noqa: T201 - logging may be shut down by now
     shutdown()
 
 
@@ -371,7 +372,7 @@ def _describe_process() -> ProcessInfo:
         user=_user(),
         source=sys.argv[0] or "<interactive>",
         folder=_folder(),
-        package=VERSION,
+        package=__version__,
     )
 
 
@@ -384,6 +385,6 @@ def _user() -> str:
 
 def _folder() -> str:
     try:
-        return os.getcwd()
+        return str(Path.cwd())
     except FileNotFoundError:
         return ""
