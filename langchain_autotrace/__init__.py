@@ -33,7 +33,8 @@ _HOMES: Final = dict.fromkeys(__all__, "langchain_autotrace.control") | dict.fro
 def __getattr__(name: str) -> object:
     """Import what captures when it is asked for: the shipper and the command line do without LangChain."""
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 

@@ -22,7 +22,7 @@ from langchain_autotrace.span import Json
 
 Converter: TypeAlias = Callable[[Any], object]
 
-OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
+OPTIONS: Final = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 _MAX_DEPTH: Final = 100
 _MAX_NODES: Final = 100_000
 _MAX_REPR: Final = 10_000
@@ -71,12 +71,26 @@ def _find_converter(kind: type) -> Converter:
 
 def message(value: BaseMessage) -> dict[str, object]:
     """A message in LangChain's own form, without its empty fields."""
-    form: dict[str, object] = {"type": value.type, "content": value.content}
     fields = value.__dict__
-    form.update((name, fields[name]) for name in _MESSAGE_FIELDS if fields.get(name))
+    form: dict[str, object] = {"type": value.type, "content": value.content}
+    if fields.keys() <= _PLAIN_MESSAGE:  # most of what people and systems say; no loop
+        if value.id:
+            form["id"] = value.id
+        if value.name:
+            form["name"] = value.name
+        if value.additional_kwargs:
+            form["additional_kwargs"] = value.additional_kwargs
+        if value.response_metadata:
+            form["response_metadata"] = value.response_metadata
+        return form
+    for name in _MESSAGE_FIELDS:
+        field = fields.get(name)
+        if field is not None and (name == "artifact" or field):  # an artifact may be neither true nor false
+            form[name] = field
     return form
 
 
+_PLAIN_MESSAGE: Final = frozenset({"type", "content", "id", "name", "additional_kwargs", "response_metadata", "example"})
 _MESSAGE_FIELDS: Final = (
     "id",
     "name",

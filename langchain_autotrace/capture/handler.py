@@ -78,7 +78,7 @@ class CallbackHandler(BaseCallbackHandler):
                 run_id,
                 parent_run_id,
                 called,
-                _PARSER if run_type == "parser" else _chain_type(called, metadata),
+                _PARSER if run_type == "parser" else _chain_type(called, metadata) if metadata else _CHAIN,
                 inputs,
                 {Attr.METADATA: metadata, Attr.TAGS: tags} if metadata else {Attr.TAGS: tags} if tags else {},
                 metadata,
@@ -260,7 +260,7 @@ class CallbackHandler(BaseCallbackHandler):
         self.recorder.end(
             run_id,
             output,
-            ending=Ending(Status.ERROR, None, _tool_error(output)) if failed else RETURNED,
+            ending=Ending(Status.ERROR.value, None, _tool_error(output)) if failed else RETURNED,
         )
 
     @guarded
@@ -337,10 +337,10 @@ def _name(serialized: Mapping[str, Any] | None, metadata: _Metadata, default: st
     return str(known.get("name") or last or (metadata or _NO_PARAMS).get("langgraph_node") or default)
 
 
-def _chain_type(name: str, metadata: _Metadata) -> str:
-    if metadata and metadata.get("ls_integration") == _AGENT_INTEGRATION:
-        return _AGENT if name == metadata.get("lc_agent_name", "LangGraph") else _CHAIN
-    return _AGENT if name == "AgentExecutor" else _CHAIN
+def _chain_type(name: str, metadata: Mapping[str, Any]) -> str:
+    if metadata.get("ls_integration") == _AGENT_INTEGRATION and name == metadata.get("lc_agent_name", "LangGraph"):
+        return _AGENT
+    return _CHAIN
 
 
 def _labels(tags: Sequence[str] | None, metadata: _Metadata) -> dict[str, object]:

@@ -18,7 +18,7 @@ import orjson
 
 from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.encode import convert
-from langchain_autotrace.capture.redact import might_hold_secret
+from langchain_autotrace.capture.redact import holds_secret
 from langchain_autotrace.capture.runs import Ids, Run, Trace
 from langchain_autotrace.capture.seal import Sealer, Write
 from langchain_autotrace.capture.status import RETURNED, Ending, exception_attributes
@@ -59,7 +59,7 @@ _suppressed: Final = scope.suppressed
 _NULL: Final = orjson.Fragment(b"null")
 """A value that is None, where None itself says that there is no value."""
 # Looking up a member of an enumeration costs as much as a function call in Python 3.11.
-_ERROR: Final = Status.ERROR
+_ERROR: Final = Status.ERROR.value
 _ABANDONED: Final = Outcome.ABANDONED
 
 
@@ -141,12 +141,14 @@ class Recorder:
         """
         now = self._clock()
         runs = self._runs
-        key = _key(run_id)
-        known = runs.get(key)
-        if known is not None:
-            known.copies += 1
+        key = run_id.int if type(run_id) is UUID else run_id
+        if key in runs:
+            self._again(key)
             return
-        parent = None if parent_run_id is None else runs.get(_key(parent_run_id))
+        if parent_run_id is None:
+            parent = None
+        else:
+            parent = runs.get(parent_run_id.int if type(parent_run_id) is UUID else parent_run_id)
         if _suppressed.get() or (parent is None and self._left_out(parent_run_id)):
             runs[key] = None
             return
@@ -171,8 +173,13 @@ class Recorder:
             attributes,
             context,
         )
-        line = self._fast(self._start_line, fields)
-        self._write(self._sealer.line(_start_record(fields)) if line is None else line)
+        try:
+            line = None if self._careful else self._start_line(*fields, convert)
+        except Exception:  # noqa: BLE001 - user objects raise anything; the careful way guards each step
+            line = None
+        if line is None or len(line) > self._limit or holds_secret(line.lower().decode()):
+            line = self._sealer.line(_start_record(fields))
+        self._write(line)
         if len(runs) > _MAX_OPEN:
             self._evict()
 
@@ -201,7 +208,7 @@ class Recorder:
     ) -> None:
         """A run has ended. ``inputs`` counts when ``deferred``; the other arguments are as for ``start``."""
         now = self._clock()
-        run = self._runs.pop(_key(run_id), None)
+        run = self._runs.pop(run_id.int if type(run_id) is UUID else run_id, None)
         if run is None:
             return
         ending = run.close(ending, streamed=deferred)
@@ -210,7 +217,7 @@ class Recorder:
             attributes[Attr.OUTCOME] = ending.outcome
             if ending.outcome is _ABANDONED:
                 outputs = run.partial(outputs)
-        if not self._content or (outputs is None and ending.status is _ERROR):
+        if not self._content or (outputs is None and ending.status == _ERROR):
             outputs = None
         elif outputs is None:
             outputs = _NULL
@@ -218,14 +225,19 @@ class Recorder:
             run.trace.trace_id,
             run.span_id,
             max(run.started_ns, now),
-            ending.status.value,
+            ending.status,
             ending.message if self._content else ending.message.partition(":")[0],
             None if not deferred or not self._content else _NULL if inputs is None else inputs,
             outputs,
             attributes,
         )
-        line = self._fast(self._end_line, fields)
-        self._write(self._sealer.line(SpanEnd(*fields)) if line is None else line)
+        try:
+            line = None if self._careful else self._end_line(*fields, convert)
+        except Exception:  # noqa: BLE001 - user objects raise anything; the careful way guards each step
+            line = None
+        if line is None or len(line) > self._limit or holds_secret(line.lower().decode()):
+            line = self._sealer.line(SpanEnd(*fields))
+        self._write(line)
         if run.parent is None:
             self.finished += 1
             scope.last_trace.set(TRACE_ID_PREFIX + run.trace.trace_id)
@@ -233,26 +245,22 @@ class Recorder:
     def fail(self, run_id: UUID, error: BaseException, ending: Ending, outputs: object = None, **more: Any) -> None:  # noqa: ANN401 - arguments of end()
         """A run has raised: its ``exception`` event, and its end. ``more`` is passed on to ``end``."""
         run = self._runs.get(_key(run_id))
-        if run is not None and ending.status is _ERROR:
+        if run is not None and ending.status == _ERROR:
             found: dict[str, object] = dict(exception_attributes(error))
             if not self._content:
                 found = {"exception.type": found["exception.type"]}
             self._event(run, "exception", found)
         self.end(run_id, outputs, ending=ending, **more)
 
-    def _fast(self, make: Callable[..., bytes], fields: tuple[object, ...]) -> bytes | None:
-        """The line made in one pass; None when the careful way is needed."""
-        if self._careful:
-            return None
-        try:
-            line = make(*fields, convert)
-        except Exception:  # noqa: BLE001 - user objects raise anything; the careful way guards each step
-            return None
-        return None if len(line) > self._limit or might_hold_secret(line) else line
-
     def _event(self, run: Run, name: str, attributes: dict[str, object]) -> None:
         record = SpanEvent(run.trace.trace_id, run.span_id, name, self._clock(), attributes)  # type: ignore[arg-type]
         self._write(self._sealer.line(record))
+
+    def _again(self, key: object) -> None:
+        """A start that came before: another handler of ours is in the run's list."""
+        run = self._runs.get(key)
+        if run is not None:
+            run.copies += 1
 
     def _left_out(self, parent_run_id: UUID | None) -> bool:
         """Whether a run without a known parent is below one that was left out, or drew the wrong lot."""

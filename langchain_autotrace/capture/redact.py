@@ -75,26 +75,22 @@ _SIEVE: Final = (
 )
 """Of lower-case text. All of its alternatives begin with plain letters, few enough for the engine to look for them all
 at once; a case-insensitive expression takes four times as long."""
-_holds: Final[Callable[[str], bool]] = SchemaValidator(
+holds_secret: Final[Callable[[str], bool]] = SchemaValidator(
     core_schema.str_schema(pattern=_SIEVE, regex_engine="rust-regex")
 ).isinstance_python
-
-
-def might_hold_secret(text: Json) -> bool:
-    """Whether a text is worth a closer look. False is certain."""
-    return _holds(text.lower().decode())
+"""Whether a lower-case text is worth a closer look. False is certain."""
 
 
 def scrub(text: Json) -> Json:
     """The JSON ``text`` without what looks like a secret, by key name or by shape."""
-    if not might_hold_secret(text):
+    if not holds_secret(text.lower().decode()):
         return text
     return orjson.dumps(_clean(orjson.loads(text)))
 
 
 def scrub_text(text: str) -> str:
     """A plain text (an error message, a name) without what looks like a secret."""
-    return _clean_text(text) if _holds(text.lower()) else text
+    return _clean_text(text) if holds_secret(text.lower()) else text
 
 
 def apply(hook: Callable[[Any], Any], text: Json) -> tuple[Json, Exception | None]:

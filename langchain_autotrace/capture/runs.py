@@ -9,8 +9,8 @@ from typing import Final
 from langchain_autotrace.capture.status import RETURNED, Ending
 from langchain_autotrace.span import Outcome, Status
 
-_PAUSED: Final = Ending(Status.OK, Outcome.INTERRUPTED, "", paused=True)
-_ABANDONED: Final = Ending(Status.OK, Outcome.ABANDONED, "")
+_PAUSED: Final = Ending(Status.OK.value, Outcome.INTERRUPTED, "", paused=True)
+_ABANDONED: Final = Ending(Status.OK.value, Outcome.ABANDONED, "")
 
 
 class Ids:

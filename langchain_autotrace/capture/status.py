@@ -17,29 +17,35 @@ _PAUSE: Final = "GraphInterrupt"
 _MAX_STACK: Final = 50_000
 
 
+# Plain text: to look up a member or its value costs as much as a call in Python 3.11.
+_OK: Final = Status.OK.value
+_ERROR: Final = Status.ERROR.value
+
+
 class Ending(NamedTuple):
     """A span's status with its reasons."""
 
-    status: Status
+    status: str
+    """A value of :class:`Status`."""
     outcome: Outcome | None
     message: str
     paused: bool = False
     """Whether a graph was interrupted here, and not only steered."""
 
 
-RETURNED: Final = Ending(Status.OK, None, "")
+RETURNED: Final = Ending(_OK, None, "")
 """How most runs end."""
 
 
 def ending(error: BaseException) -> Ending:
     """The status that ``error`` gives the run it left."""
     if isinstance(error, GeneratorExit):
-        return Ending(Status.OK, Outcome.ABANDONED, "")
+        return Ending(_OK, Outcome.ABANDONED, "")
     names = {base.__name__ for base in type(error).__mro__}
     if _CONTROL_FLOW in names:
-        return Ending(Status.OK, Outcome.INTERRUPTED, "", paused=_PAUSE in names)
+        return Ending(_OK, Outcome.INTERRUPTED, "", paused=_PAUSE in names)
     outcome = Outcome.CANCELLED if isinstance(error, asyncio.CancelledError) else None
-    return Ending(Status.ERROR, outcome, error_text(error))
+    return Ending(_ERROR, outcome, error_text(error))
 
 
 def error_text(error: BaseException) -> str:

@@ -99,16 +99,16 @@ class DestinationFolder:
 
     def segments(self, process: str) -> list[int]:
         """Numbers of a process's segments that are still here, in order."""
-        return sorted(int(found["number"]) for found in self._segment_names() if found["process"] == process)
+        return sorted(int(found["number"]) for found in self._segment_names(process) if found["process"] == process)
 
     def processes(self) -> set[str]:
         """Names of all processes that have a journal here."""
         return {found["process"] for found in self._segment_names()}
 
-    def _segment_names(self) -> Iterator[re.Match[str]]:
+    def _segment_names(self, begin: str = "") -> Iterator[re.Match[str]]:
         try:
             with os.scandir(self.path) as entries:
-                names = [entry.name for entry in entries]
+                names = [entry.name for entry in entries if entry.name.startswith(begin)]
         except FileNotFoundError:
             return
         yield from filter(None, map(_SEGMENT.fullmatch, names))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from langchain_autotrace.journal.folder import DestinationFolder
 
-_CHUNK: Final = 1 << 18
+_CHUNK: Final = 1 << 16
 
 
 class Position(NamedTuple):
@@ -44,7 +44,7 @@ class JournalReader:
         self._folder = folder
 
     def read(self, *, finished: bool) -> list[Record]:
-        """The next records, some 256 kB of them; empty when there is nothing new.
+        """The next records, some 64 kB of them; empty when there is nothing new.
 
         Args:
             finished: whether the process is known to be dead. Then what it left half-written is passed over and

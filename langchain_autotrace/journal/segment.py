@@ -23,7 +23,14 @@ SEGMENT_BYTES: Final = 1 << 19
 
 
 class Segment:
-    """One open segment. Not thread-safe; the journal's lock guards it."""
+    """One open segment. Not thread-safe; the journal's lock guards it.
+
+    Attributes:
+        path: the file.
+        size: bytes it holds.
+        used: bytes taken so far.
+        map: the file's bytes.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
         """Make the file.
@@ -32,35 +39,35 @@ class Segment:
             JournalClosed: the disk is full or read-only, or the file system has no memory maps.
         """
         self.path = path
-        self._size = size
-        self._used = 0
+        self.size = size
+        self.used = 0
         try:
-            self._map = _zeroed(path, size)
+            self.map = _zeroed(path, size)
         except OSError as error:
             msg = f"the journal at {path.parent} takes no more records ({error.strerror})"
             raise JournalClosed(msg) from error
 
     def append(self, line: bytes) -> bool:
         """Write a line, if it still fits."""
-        start = self._used
+        start = self.used
         end = start + len(line)
-        if end > self._size:
+        if end > self.size:
             return False
         # The place is taken before it is filled: if filling it should fail, the next record stands behind the hole,
         # which readers pass over, and not in it.
-        self._used = end
-        self._map[start:end] = line
+        self.used = end
+        self.map[start:end] = line
         return True
 
     def close(self) -> None:
         """Let go of the file and give back what it has reserved and not used."""
-        self._map.close()
+        self.map.close()
         with contextlib.suppress(OSError):  # the folder may be gone, and readers pass over zeros
-            os.truncate(self.path, self._used)
+            os.truncate(self.path, self.used)
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's file as it is."""
-        self._map.close()
+        self.map.close()
 
 
 def _zeroed(path: Path, size: int) -> mmap.mmap:

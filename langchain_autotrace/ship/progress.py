@@ -95,9 +95,10 @@ class Progress:
         checkpoints.save(self._folder, self.name, current)
         self._saved = current._replace(unfinished=())
         self._save_again_at = now + _SAVING_SHARE * (self._clock() - now)
-        for number in self._folder.segments(self.name):
-            if number < current.position.segment:
-                self._folder.segment(self.name, number).unlink(missing_ok=True)
+        if current.position.segment > saved.position.segment:
+            for number in self._folder.segments(self.name):
+                if number < current.position.segment:
+                    self._folder.segment(self.name, number).unlink(missing_ok=True)
         return current.torn - saved.torn, current.orphans - saved.orphans
 
     def _state(self) -> Checkpoint:

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
 _BATCH_TRACES: Final = 100
+"""Finished traces in one write. With as many in memory, the rest stays in the journal."""
 _BATCH_SECONDS: Final = 0.2
-_MAX_WAITING: Final = 1_000
-"""Finished traces held in memory; the rest stays in the journal."""
 _DISCOVER_SECONDS: Final = 0.1
 _IDLE_SECONDS: Final = (0.01, 0.1)
 _BACKOFF_SECONDS: Final = (0.5, 30.0)
@@ -63,7 +62,7 @@ class Shipper:
         self._retry_at = float("-inf")
         self._failures = 0
         self._failing_since: float | None = None
-        self._is_stuck = False
+        self._is_delivering = self._is_stuck = False
         status = folder.read_status()
         self._told_error: bool = status.get("error") is not None
         self._delivered: int = status.get("delivered", 0)
@@ -136,12 +135,16 @@ class Shipper:
 
     def _step(self, *, everything: bool) -> bool:
         self._discover(at_once=everything)
-        if self._waiting and (everything or self._is_due()):
-            # Nothing is read until all that was is delivered: under a load that never ends, the checkpoint
-            # would never move, and no flush be answered.
-            return self._clock() >= self._retry_at and self._deliver()
-        moved = self._read_all(everything=everything)
-        return moved or (not self._waiting and self._settle(at_once=everything))
+        # Once it is due, nothing is read until all that was is delivered: under a load that never ends, the
+        # checkpoint would never move, and no flush be answered.
+        self._is_delivering = bool(self._waiting) and (self._is_delivering or everything or self._is_due())
+        if self._is_delivering:
+            moved = self._clock() >= self._retry_at and self._deliver()
+        else:
+            moved = self._read_all(everything=everything)
+        if not self._waiting and (self._is_delivering or not moved):
+            moved |= self._settle(at_once=everything)
+        return moved
 
     def _discover(self, *, at_once: bool) -> None:
         now = self._clock()
@@ -159,7 +162,7 @@ class Shipper:
     def _read_all(self, *, everything: bool) -> bool:
         moved = False
         for process in list(self._processes.values()):
-            if len(self._waiting) >= _MAX_WAITING:
+            if len(self._waiting) >= _BATCH_TRACES:
                 break
             # Behind the others, so that one that writes without pause does not keep them waiting.
             self._processes[process.name] = self._processes.pop(process.name)

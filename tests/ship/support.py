@@ -40,6 +40,7 @@ def start(  # noqa: PLR0913 - the fields of a record
     at: float = 0,
     inputs: object = ...,
     attributes: dict[str, Any] | None = None,
+    context: TraceContext = CONTEXT,
     **fields: Any,
 ) -> SpanStart:
     """The start of a span, ``at`` seconds after the first; a root when it has no parent."""
@@ -52,7 +53,7 @@ def start(  # noqa: PLR0913 - the fields of a record
         time_ns=BEGIN + int(at * SECOND),
         inputs=None if inputs is None else orjson.dumps(f"inputs {span}" if inputs is ... else inputs),
         attributes=orjson.dumps(attributes or {}),
-        trace=CONTEXT if parent is None else None,
+        trace=context if parent is None else None,
     )._replace(**fields)
 
 

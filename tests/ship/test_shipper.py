@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import resource
 import threading
 import time
-from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -16,12 +17,12 @@ from langchain_autotrace.journal import checkpoint, codec
 from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.ship.sink import MemorySink
 from langchain_autotrace.span import Outcome, Record
-from tests.journal.support import INFO, new_folder, new_journal, numbers
+from tests.journal.support import INFO, new_folder, new_journal
 from tests.journal.support import event as filler
 from tests.ship.support import Clock, ScriptedSink, end, event, joined, start, trace_id, whole, write
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from langchain_autotrace.journal.folder import DestinationFolder
     from langchain_autotrace.ship.assemble import FinishedTrace
@@ -79,18 +80,16 @@ def test_batches(folder: DestinationFolder, clock: Clock) -> None:
     records = [record for number in range(250) for record in whole(number)]
     write(journal, *records)
     shipper = shipper_of(folder, sink, clock)
-    while shipper.step():
-        pass
-    at_once = list(sink.batches)
     run(shipper, clock, 0.3)
+    at_once = list(sink.batches)
     write(journal, *whole(250))
     run(shipper, clock, 0.19)
     before = list(sink.batches)
     run(shipper, clock, 0.05)
 
-    assert at_once == [100, 100, 50]
+    assert (sum(at_once), max(at_once)) == (250, 100)
     assert before == at_once
-    assert sink.batches == [100, 100, 50, 1]
+    assert sink.batches == [*at_once, 1]
     assert sink.spans == joined([*records, *whole(250)])
     assert status_of(folder) == a_status(251)
 
@@ -151,7 +150,7 @@ def test_a_store_that_is_down_for_days(folder: DestinationFolder, clock: Clock) 
     sink, journal = Timed(clock, [DOWN] * 1_200), new_journal(folder)
     write(journal, *whole(1))
     shipper = shipper_of(folder, sink, clock)
-    for _ in range(1_201):
+    for _ in range(1_300):
         clock.sleep(30.0)
         shipper.step()
         shipper.step()
@@ -172,7 +171,7 @@ def test_a_trace_that_is_refused(folder: DestinationFolder, clock: Clock, poison
     """One trace among a hundred that the store refuses is set aside alone, whole and with the reason."""
     sink, journal = ScriptedSink(poison=[poison]), new_journal(folder)
     records: list[Record] = [record for number in range(100) if number != poison for record in whole(number)]
-    bad = [start(poison, 1), start(poison, 2, 1), event(poison, 2), end(poison, 2), end(poison, 1)]
+    bad: list[Record] = [start(poison, 1), start(poison, 2, 1), event(poison, 2), end(poison, 2), end(poison, 1)]
     for number in range(100):
         write(journal, *(bad if number == poison else whole(number)))
     shipper = shipper_of(folder, sink, clock)
@@ -193,7 +192,7 @@ def test_a_trace_that_is_refused(folder: DestinationFolder, clock: Clock, poison
 def test_a_fault_while_a_refused_trace_is_looked_for(folder: DestinationFolder, clock: Clock) -> None:
     """A store that goes down in the middle of it has every trace stored or set aside once in the end, and counted."""
     refused = TraceRejected("one of them")
-    sink = ScriptedSink([refused, None, DOWN, None, refused, DOWN, None, refused])
+    sink = ScriptedSink([refused, None, DOWN, refused, None, refused, DOWN, refused, None, refused])
     journal = new_journal(folder)
     records = [record for number in range(8) for record in whole(number)]
     write(journal, *records)
@@ -208,7 +207,7 @@ def test_late_spans_of_a_refused_trace(folder: DestinationFolder, clock: Clock) 
     """Spans that come after the rest of their trace was set aside are set aside beside it, the same ones once."""
     sink, journal = ScriptedSink(poison=[1]), new_journal(folder)
     shipper = shipper_of(folder, sink, clock)
-    records = [start(1, 1), start(1, 2, 1), end(1, 1), event(1, 2), end(1, 2)]
+    records: list[Record] = [start(1, 1), start(1, 2, 1), end(1, 1), event(1, 2), end(1, 2)]
     write(journal, *records[:3])
     shipper.drain(timeout=1.0)
     write(journal, *records[3:])
@@ -227,13 +226,13 @@ def test_a_flush(folder: DestinationFolder, clock: Clock) -> None:
     write(journal, *records)
     mark = journal.flush_mark()
     shipper = shipper_of(folder, sink, clock)
-    answers = []
-    while len(answers) < 100 and checkpoint.glance(folder, journal.process).flushed < mark:
+    answers: list[tuple[int, int]] = []
+    while len(answers) < 300 and checkpoint.glance(folder, journal.process).flushed < mark:
         answers.append((checkpoint.glance(folder, journal.process).flushed, len(sink.spans)))
         if not shipper.step():
             clock.sleep(0.01)
 
-    assert set(answers) == {(0, 0), (0, 2)}
+    assert set(answers) == {(0, 0)}
     assert clock() < 1_002.0
     assert sink.spans == joined(records[:-1])
     assert checkpoint.load(folder, journal.process).unfinished == (start(1, 2, 1), start(3, 1))
@@ -265,12 +264,12 @@ class Crash(BaseException):
 
 
 class Crashing(MemorySink):
-    """Stores, and ends the shipper with every second write."""
+    """Stores, and ends the shipper with every third write."""
 
     def write(self, batch: list[FinishedTrace]) -> None:  # type: ignore[override] # what the shipper gives
         """Store, and maybe crash."""
         super().write(batch)
-        if self.writes % 2:
+        if self.writes % 3 == 1:
             raise Crash
 
 
@@ -300,7 +299,7 @@ def test_a_crash_between_store_and_checkpoint(folder: DestinationFolder, clock: 
 def test_a_trace_that_goes_on_for_long(folder: DestinationFolder, clock: Clock) -> None:
     """Segments are removed though a trace that began in them is still open, and it is whole in the end."""
     sink, journal = ScriptedSink(), new_journal(folder)
-    long = [start(1, 1, inputs="x" * 1_000), start(1, 2, 1), event(1, 2)]
+    long: list[Record] = [start(1, 1, inputs="x" * 1_000), start(1, 2, 1), event(1, 2)]
     write(journal, *long)
     segments = []
     for number in range(10, 40):
@@ -385,22 +384,34 @@ def test_a_large_backlog_and_no_store(folder: DestinationFolder, clock: Clock) -
     shipper = shipper_of(folder, sink, clock)
     run(shipper, clock, 20.0)
 
-    assert 100 <= len(shipper._waiting) <= 1_500
+    assert 100 <= len(shipper._waiting) <= 400
     run(shipper, clock, 100.0)
     assert sorted(sink.spans) == [trace_id(number) for number in range(20_000)]
     assert status_of(folder) == a_status(20_000)
     assert len(folder.segments(journal.process)) == 1
 
 
+@pytest.fixture
+def few_files() -> Iterator[None]:
+    """Let this process open a few files more, and no others."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 16, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="it counts the open files as Linux tells them")
+@pytest.mark.usefixtures("few_files")
 def test_many_processes(folder: DestinationFolder, clock: Clock) -> None:
     """A backlog of more processes than a process may open files is delivered."""
-    for number in range(1_500):
+    for number in range(200):
         line = b"".join(map(codec.encode, [INFO, *whole(number)]))
         folder.segment(f"p{number}", 1).write_bytes(line)
     sink = ScriptedSink()
 
     assert shipper_of(folder, sink, clock).drain(timeout=100.0)
-    assert len(sink.spans) == 1_500
+    assert len(sink.spans) == 200
     assert left_in(folder) == set()
 
 
@@ -511,8 +522,7 @@ def test_a_folder_that_cannot_be_written_for_a_while(folder: DestinationFolder, 
     obstacle = folder.checkpoint(journal.process)
     obstacle.mkdir()
     shipper = shipper_of(folder, sink, clock)
-    with suppress(IsADirectoryError):
-        run(shipper, clock, 5.0)
+    run(shipper, clock, 5.0)
     said = status_of(folder)["error"]
     obstacle.rmdir()
     run(shipper, clock, 60.0)
@@ -566,5 +576,4 @@ def test_a_journal_written_all_the_while(folder: DestinationFolder) -> None:
     shipper.serve(linger=0.0, patience=0.0)
 
     assert sink.spans == joined(record for number in range(900) for record in whole(number))
-    assert numbers([]) == []
     assert status_of(folder) == a_status(900)
