@@ -90,7 +90,9 @@ def message(value: BaseMessage) -> dict[str, object]:
     return form
 
 
-_PLAIN_MESSAGE: Final = frozenset({"type", "content", "id", "name", "additional_kwargs", "response_metadata", "example"})
+_PLAIN_MESSAGE: Final = frozenset(
+    {"type", "content", "id", "name", "additional_kwargs", "response_metadata", "example"}
+)
 _MESSAGE_FIELDS: Final = (
     "id",
     "name",
@@ -161,6 +163,7 @@ _BY_BASE: Final[tuple[tuple[type | tuple[type, ...], Converter], ...]] = (
     ((bytes, bytearray, memoryview), _from_bytes),
     (Mapping, dict),
     ((set, frozenset), list),
+    (tuple, lambda value: value._asdict() if hasattr(value, "_asdict") else list(value)),
     (type, described),
 )
 _BY_LIBRARY: Final[dict[str, Converter]] = {"pandas": _from_frame, "numpy": _from_array, "decimal": str, "pathlib": str}

@@ -101,7 +101,7 @@ def _metadata(
         value = next((own[name] for own in attributes if own.get(name)), None)
         if value:
             found[key] = str(value)
-    totals = _totals([own[Attr.TOKEN_USAGE] for own in attributes if isinstance(own.get(Attr.TOKEN_USAGE), dict)])
+    totals = _totals([own[Attr.TOKEN_USAGE] for own in attributes if Attr.TOKEN_USAGE in own])
     if totals:
         found[TraceMetadataKey.TOKEN_USAGE] = orjson.dumps(totals).decode()
     reasoning = sum(_count(own.get(Attr.REASONING_TOKENS)) for own in attributes)
@@ -113,10 +113,8 @@ def _metadata(
     }
 
 
-def _totals(usages: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    return {
-        key: sum(_count(one.get(key)) for one in usages) for key in _TOKEN_KEYS if any(key in one for one in usages)
-    }
+def _totals(usages: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    return {key: sum(one.get(key, 0) for one in usages) for key in _TOKEN_KEYS if any(key in one for one in usages)}
 
 
 def _count(value: object) -> int:
@@ -156,9 +154,12 @@ def _attributes(span: SpanRecords) -> dict[str, Any]:
     attributes: dict[str, Any] = _loads(span.start.attributes)
     if span.end is not None:
         attributes |= _loads(span.end.attributes)
-    if isinstance(session := attributes.get(Attr.SESSION), str):
-        # MLflow refuses the span of a longer one (mlflow.store.tracking.utils.trace_analytics.validate_session_id).
-        attributes[Attr.SESSION] = session[:MAX_CHARS_IN_TRACE_INFO_METADATA]
+    if (session := attributes.get(Attr.SESSION)) is not None:
+        # MLflow refuses the span of any other (mlflow.store.tracking.utils.trace_analytics.validate_session_id).
+        attributes[Attr.SESSION] = str(session)[:MAX_CHARS_IN_TRACE_INFO_METADATA]
+    if (usage := attributes.pop(Attr.TOKEN_USAGE, None)) and isinstance(usage, dict):
+        # MLflow sums them up, and breaks down over what is no number.
+        attributes[Attr.TOKEN_USAGE] = {key: count for key, count in usage.items() if isinstance(count, int)}
     return attributes
 
 

@@ -13,7 +13,7 @@ from mlflow.store.tracking.rest_store import RestStore
 from mlflow.tracing.client import TracingClient
 
 from langchain_autotrace import destination
-from langchain_autotrace.errors import SinkUnavailable, TraceRejected
+from langchain_autotrace.errors import SinkError, SinkUnavailable, TraceRejected
 from langchain_autotrace.ship.mlflow_errors import mapped_errors
 from langchain_autotrace.ship.mlflow_form import MlflowTrace, mlflow_trace
 from langchain_autotrace.span import TRACE_ID_PREFIX, TraceContext
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from langchain_autotrace.ship.assemble import FinishedTrace
 
 _DEFAULT_EXPERIMENT: Final = "0"
-_NOT_FOUND: Final = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
 
 
 class MlflowSink:
@@ -36,8 +35,9 @@ class MlflowSink:
         """Connects with the first batch, and creates the database then if there is none."""
         self._uri = tracking_uri
         self._experiments: dict[tuple[str | None, str | None], str] = {}
-        self._takes_spans = destination.kind(tracking_uri) != "databricks"
-        """Whether the store keeps spans itself; file stores keep them as a file beside the trace."""
+        kind = destination.kind(tracking_uri)
+        self._takes_spans: bool | None = {"sqlite": True, "database": True, "server": None}.get(kind or "", False)
+        """Whether the store keeps spans itself; others keep them as a file beside the trace. None: not known yet."""
 
     @functools.cached_property
     def _client(self) -> TracingClient:
@@ -57,13 +57,14 @@ class MlflowSink:
         try:
             with mapped_errors(self._uri):
                 self._store(batch)
-        except TraceRejected:
-            # MLflow refuses traces of an experiment that was deleted meanwhile as if they were wrong.
-            self._experiments.clear()
-            with mapped_errors(self._uri):
-                for trace in batch:
-                    if trace.root is not None:
-                        self._experiment(trace.root.trace)
+        except SinkError as error:
+            if isinstance(error, TraceRejected) or _is_not_found(error.__cause__):
+                # MLflow may mean that an experiment was deleted meanwhile: look again, which says so.
+                self._experiments.clear()
+                with mapped_errors(self._uri):
+                    for trace in batch:
+                        if trace.root is not None:
+                            self._experiment(trace.root.trace)
             raise
 
     def _store(self, batch: Sequence[FinishedTrace]) -> None:
@@ -72,11 +73,28 @@ class MlflowSink:
             experiment = self._experiment_of_late(trace) if trace.root is None else self._experiment(trace.root.trace)
             by_experiment[experiment].append(mlflow_trace(trace, experiment))
         for experiment, traces in by_experiment.items():
-            rows = {trace.trace_id: self._client.start_trace(trace.info) for trace in traces if trace.info is not None}
-            if self._takes_spans:
+            rows = {trace.trace_id: self._start(trace.info) for trace in traces if trace.info is not None}
+            if self._takes_spans is not False:
                 self._takes_spans = self._log_spans(experiment, [span for trace in traces for span in trace.spans])
             if not self._takes_spans:
                 self._upload_spans(traces, rows)
+
+    def _start(self, info: TraceInfo) -> TraceInfo:
+        """Write the trace's row; as the store has it then."""
+        try:
+            return self._client.start_trace(info)
+        except Exception:
+            # A file store takes a trace once, and breaks down when it comes again.
+            if self._takes_spans or (row := self._stored(info.trace_id)) is None:
+                raise
+            return row
+
+    def _stored(self, trace_id: str) -> TraceInfo | None:
+        try:
+            row: TraceInfo = self._client.store.get_trace_info(trace_id)
+        except MlflowException:
+            return None
+        return row
 
     def _log_spans(self, experiment: str, spans: list[Span]) -> bool:
         """Whether the store has taken them."""
@@ -110,7 +128,7 @@ class MlflowSink:
         try:
             return str(self._client.store.get_trace_info(TRACE_ID_PREFIX + trace.trace_id).experiment_id)
         except MlflowException as error:
-            if error.error_code not in _NOT_FOUND:
+            if not _is_not_found(error):
                 raise
             msg = "the store does not have the trace that these spans belong to"
             raise TraceRejected(msg) from error
@@ -140,3 +158,7 @@ class MlflowSink:
             )
             raise SinkUnavailable(msg)
         return str(found.experiment_id)
+
+
+def _is_not_found(error: BaseException | None) -> bool:
+    return isinstance(error, MlflowException) and error.error_code in {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"}
