@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import operator
 import threading
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress as ignoring
 from contextvars import copy_context
+from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict
+from uuid import uuid4
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.agents import AgentAction, AgentFinish
+from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, adispatch_custom_event, dispatch_custom_event
 from langchain_core.documents import Document
 from langchain_core.language_models.fake import FakeListLLM
@@ -528,6 +533,79 @@ def test_events_of_a_run(store: str) -> None:
     first, second = traced(store, program)
     seen = [[(event.name, event.attributes) for event in trace.data.spans[0].events] for trace in (first, second)]
     assert seen == [[("progress", {"data": '{"done":7}'})], [("progress", {"data": '{"done":8}'})]]
+
+
+def test_each_try_of_a_retry(store: str) -> None:
+    """Each try of a retried run is a span with its own status, and the whole is OK when the last one is."""
+    (trace,) = traced(store, WAYS["retries"])
+    assert tree(trace)[2] == "OK"
+    assert [how for _, _, how, _ in tree(trace)[3]] == ["ERROR", "ERROR", "OK"]
+
+
+def test_older_callbacks(store: str) -> None:
+    """Retries, texts and agent actions that older chains announce are events of their run."""
+    handler = AutotraceHandler(tracking_uri=store, shipper="external")
+    run_id = uuid4()
+    handler.on_chain_start({"name": "old"}, {"x": 1}, run_id=run_id)
+    state: Any = SimpleNamespace(attempt_number=2, idle_for=1.5, outcome=None)
+    handler.on_retry(state, run_id=run_id)
+    failed = SimpleNamespace(failed=True, exception=lambda: ValueError("bad"))
+    state.outcome = failed
+    handler.on_retry(state, run_id=run_id)
+    handler.on_text("thinking", run_id=run_id)
+    handler.on_agent_action(AgentAction("add", {"a": 1}, "log"), run_id=run_id)
+    handler.on_agent_finish(AgentFinish({"output": 3}, "log"), run_id=run_id)
+    handler.on_text("unknown run", run_id=uuid4())
+    handler.on_chain_end({"y": 2}, run_id=run_id)
+    handler.on_chain_end({"y": 2}, run_id=run_id)
+    deliver()
+    (span,) = stored(store)[0].data.spans
+    assert span.name == "old"
+    assert [(event.name, event.attributes) for event in span.events] == [
+        ("retry", {"attempt": 2, "slept": 1.5}),
+        ("retry", {"attempt": 2, "slept": 1.5, "exception": "ValueError: bad"}),
+        ("text", {"text": "thinking"}),
+        ("agent_action", {"tool": "add", "tool_input": '{"a":1}', "log": "log"}),
+        ("agent_finish", {"return_values": '{"output":3}', "log": "log"}),
+    ]
+
+
+def test_a_text_model_that_fails(store: str) -> None:
+    """A text model that raises is an ERROR with the prompt it was asked."""
+
+    class Broken(FakeListLLM):
+        def _call(self, *args: Any, **kwargs: Any) -> str:
+            raise TimeoutError("too slow")
+
+    (trace,) = traced(store, lambda: Broken(responses=["x"]).invoke("ok?"))
+    assert tree(trace) == ("Broken", "LLM", "ERROR", [])
+    (span,) = trace.data.spans
+    assert (span.inputs, span.status.description) == (["ok?"], "TimeoutError: too slow")
+
+
+def test_protocol_events_are_chunks(store: str) -> None:
+    """A model streamed as version 3 protocol events has its chunks counted and its answer whole."""
+
+    async def program() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is in beta
+            stream: Any = await FakeListChatModel(responses=["an answer"]).astream_events("hi", version="v3")
+            await collect(stream)
+
+    (trace,) = traced(store, lambda: asyncio.run(program()))
+    (span,) = trace.data.spans
+    assert span.outputs["choices"][0]["message"]["content"] in ("an answer", [{"type": "text", "text": "an answer"}])
+    assert span.get_attribute("langchain.chunk_count") == len("an answer")
+
+
+def test_an_answer_from_the_cache(store: str) -> None:
+    """An answer from LangChain's cache is marked and adds nothing to the trace's tokens."""
+    usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+    model = Scripted(messages=iter([AIMessage("a", usage_metadata=usage)]), cache=InMemoryCache())
+    first, second = traced(store, lambda: (model.invoke("hi"), model.invoke("hi")))
+    assert first.info.token_usage == usage
+    assert not second.info.token_usage
+    assert second.data.spans[0].get_attribute("langchain.cache_hit") is True
 
 
 def test_inputs_are_those_of_the_start(store: str) -> None:

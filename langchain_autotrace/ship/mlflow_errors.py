@@ -51,6 +51,9 @@ def reason(error: BaseException) -> str:
 
 
 def _speaks_of_content(error: Exception) -> bool:
+    status = _http_status(error)
+    if status is not None:
+        return status in _REFUSED_HTTP
     if isinstance(error, MlflowException):
         return _is_refusal(error)
     if isinstance(error, sqlalchemy.exc.SQLAlchemyError):
@@ -64,10 +67,7 @@ def _is_refusal(error: MlflowException) -> bool:
     if isinstance(cause, sqlalchemy.exc.SQLAlchemyError):
         # MLflow calls them all bad requests, a missing table or permission too.
         return _is_of_row(cause)
-    if isinstance(cause, _OF_CONTENT):
-        return True
-    status = _http_status(error)
-    return error.error_code in _REFUSED if status is None else status in _REFUSED_HTTP
+    return isinstance(cause, _OF_CONTENT) or error.error_code in _REFUSED
 
 
 def _is_of_row(error: sqlalchemy.exc.SQLAlchemyError) -> bool:

@@ -23,7 +23,6 @@ from mlflow.tracing.constant import (
 from mlflow.tracing.utils.truncation import set_request_response_preview
 from mlflow.utils import git_utils, mlflow_tags
 
-from langchain_autotrace.destination import without_password
 from langchain_autotrace.span import TRACE_ID_PREFIX, Attr, Json, ProcessInfo, Status, TraceContext
 
 if TYPE_CHECKING:
@@ -124,14 +123,13 @@ def _count(value: object) -> int:
 @functools.lru_cache(maxsize=256)
 def _environment(process: ProcessInfo) -> dict[str, str]:
     """Source, user and git state of the program, under the names that MLflow's own traces have them."""
-    repository = git_utils.get_git_repo_url(process.folder)
     found = {
         mlflow_tags.MLFLOW_USER: process.user,
         mlflow_tags.MLFLOW_SOURCE_NAME: process.source,
         mlflow_tags.MLFLOW_SOURCE_TYPE: "LOCAL",
         mlflow_tags.MLFLOW_GIT_COMMIT: git_utils.get_git_commit(process.folder),
         mlflow_tags.MLFLOW_GIT_BRANCH: git_utils.get_git_branch(process.folder),
-        mlflow_tags.MLFLOW_GIT_REPO_URL: without_password(repository) if repository else None,
+        mlflow_tags.MLFLOW_GIT_REPO_URL: git_utils.get_git_repo_url(process.folder),
     }
     return {key: str(value) for key, value in found.items() if value}
 

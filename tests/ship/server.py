@@ -1,0 +1,95 @@
+"""An HTTP server that plays MLflow's tracking server, as far as the sink sees it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import defaultdict
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXPERIMENTS = "/api/2.0/mlflow/experiments/get"
+TRACES = "/api/3.0/mlflow/traces"
+SPANS = "/v1/traces"
+VERSION = "/version"
+
+
+class Answer(NamedTuple):
+    """What the server says to a request."""
+
+    status: int
+    body: str
+    kind: str = "application/json"
+
+
+class FakeServer:
+    """Keeps what it was given, and fails as told."""
+
+    def __init__(self, artifacts: str) -> None:
+        """Traces are told to have their artifacts at ``artifacts``."""
+        self.artifacts = artifacts
+        self.url = ""
+        self.answers: dict[str, list[Answer]] = defaultdict(list)
+        """For each path, what to answer next instead of the usual."""
+        self.version = "3.17.2"
+        self.rows: dict[str, dict[str, Any]] = {}
+        self.spans: list[tuple[str, str]] = []
+        """Experiment and name of each span."""
+        self.asked: list[str] = []
+
+    def answer(self, path: str, body: bytes, headers: Any) -> Answer:
+        """Do what MLflow's server does."""
+        self.asked.append(path)
+        if self.answers[path]:
+            return self.answers[path].pop(0)
+        if path == VERSION:
+            return Answer(200, self.version, "text/plain")
+        if path == EXPERIMENTS:
+            found = {"experiment_id": "0", "name": "Default", "lifecycle_stage": "active"}
+            return Answer(200, json.dumps({"experiment": found}))
+        if path == SPANS:
+            request = ExportTraceServiceRequest.FromString(body)
+            spans = request.resource_spans[0].scope_spans[0].spans
+            self.spans += [(headers["x-mlflow-experiment-id"], span.name) for span in spans]
+            return Answer(200, "", "application/x-protobuf")
+        row = json.loads(body)["trace"]["trace_info"]
+        row["tags"]["mlflow.artifactLocation"] = f"{self.artifacts}/{row['trace_id']}"
+        self.rows[row["trace_id"]] = row
+        return Answer(200, json.dumps({"trace": {"trace_info": row}}))
+
+
+@contextmanager
+def running(server: FakeServer) -> Iterator[FakeServer]:
+    """Answer requests in the block."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+            answer = server.answer(self.path.partition("?")[0], body, self.headers)
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.kind)
+            self.send_header("Content-Length", str(len(answer.body.encode())))
+            self.end_headers()
+            self.wfile.write(answer.body.encode())
+
+        do_POST = do_GET  # noqa: N815 - the base class's name
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.url = f"http://127.0.0.1:{http.server_address[1]}"
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()

@@ -1,0 +1,186 @@
+"""The shipper as a process: ``python -m langchain_autotrace.ship FOLDER``."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from langchain_autotrace.journal.folder import DestinationFolder
+from langchain_autotrace.ship import __main__ as ship
+from langchain_autotrace.ship.connect import URI_VARIABLE
+from tests.journal.support import ROOT, new_journal
+from tests.ship.support import end, start, trace_id, whole, write
+from tests.support import stored
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from langchain_autotrace.ship.shipper import Shipper
+
+
+@pytest.fixture(autouse=True)
+def no_prices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have MLflow load no prices from the network."""
+    monkeypatch.setenv("MLFLOW_MODEL_CATALOG_URI", "")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, store: str) -> DestinationFolder:
+    """The folder of a real store."""
+    folder = DestinationFolder(tmp_path / "home" / "destination")
+    folder.create(store)
+    return folder
+
+
+def shipper_process(folder: DestinationFolder, **environment: str) -> subprocess.Popen[str]:
+    """A shipper in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "langchain_autotrace.ship", str(folder.path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "LANGCHAIN_AUTOTRACE_LINGER": "0", **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def files(folder: DestinationFolder) -> set[str]:
+    """The files of the folder."""
+    return {path.name for path in folder.path.iterdir()}
+
+
+def test_a_shipper_that_is_killed_again_and_again(folder: DestinationFolder, store: str) -> None:
+    """However often a shipper is killed, exactly the traces and spans that were written are stored in the end."""
+    draw = random.Random(7)
+    live, dead = new_journal(folder), new_journal(folder)
+    for number in range(700):
+        write(live if number % 2 else dead, *whole(number + 1, spans=3))
+    write(dead, start(2_000, 1), start(2_000, 2, 1), end(2_000, 2))
+    dead.close()
+    for number in range(4):
+        with shipper_process(folder) as process:
+            while not (folder.path / "shipper.lock").exists() or not folder.has_shipper():
+                time.sleep(0.01)
+            time.sleep(draw.uniform(0.0, 4.0))
+            write(live, *whole(1_000 + number, spans=3))
+            process.kill()
+    live.close()
+    with shipper_process(folder) as process:
+        _, complaint = process.communicate(timeout=100)
+
+    assert process.returncode == 0, complaint
+    traces = stored(store)
+    expected = dict.fromkeys((*range(1, 701), *range(1000, 1004)), 3) | {2_000: 2}
+    assert {trace.info.trace_id: len(trace.data.spans) for trace in traces} == {
+        f"tr-{trace_id(number)}": spans for number, spans in expected.items()
+    }
+    assert {trace.info.state.value for trace in traces[:-1]} == {"OK"}
+    assert files(folder) == {"destination.json", "shipper.lock", "status.json"}
+
+
+def test_two_shippers(folder: DestinationFolder) -> None:
+    """A second shipper of a folder ends at once and does nothing."""
+    with folder.shipper_lock(), shipper_process(folder) as process:
+        _, complaint = process.communicate(timeout=60)
+
+    assert (process.returncode, complaint) == (0, "")
+    assert files(folder) == {"destination.json", "shipper.lock"}
+    with folder.shipper_lock():
+        before = time.monotonic()
+        assert ship.serve(folder) is None
+        assert time.monotonic() - before < 5.0
+
+
+def test_a_process_that_comes_as_the_shipper_goes(
+    folder: DestinationFolder, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that still saw a shipper, as it was about to end, is served."""
+    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_LINGER", "0")
+    serve, served = ship.serve, []
+
+    def serve_and_meet(folder: DestinationFolder) -> Shipper | None:
+        shipper = serve(folder)
+        served.append(shipper)
+        if len(served) == 1:
+            journal = new_journal(folder)
+            write(journal, *whole(1))
+            journal.close()
+        return shipper
+
+    monkeypatch.setattr(ship, "serve", serve_and_meet)
+
+    assert ship.main(str(folder.path)) == 0
+    assert len(served) == 2
+    assert [trace.info.trace_id for trace in stored(store)] == [f"tr-{trace_id(1)}"]
+
+
+def test_a_folder_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that is none of ours is refused in one line."""
+    assert ship.main(str(tmp_path)) == 1
+    assert capsys.readouterr().err == (
+        f"langchain-autotrace: {tmp_path} is not a journal folder of langchain-autotrace (FileNotFoundError).\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("uri", "environment", "said"),
+    [
+        (
+            "postgresql://me:***@host/db",
+            {},
+            "postgresql://me:***@host/db needs its password: set MLFLOW_TRACKING_URI to the whole URI.",
+        ),
+        (
+            "http://host",
+            {"LANGCHAIN_AUTOTRACE_LINGER": "soon"},
+            "LANGCHAIN_AUTOTRACE_LINGER='soon': use a number of seconds.",
+        ),
+        (
+            "http://host",
+            {"LANGCHAIN_AUTOTRACE_PATIENCE": "x"},
+            "LANGCHAIN_AUTOTRACE_PATIENCE='x': use a number of seconds.",
+        ),
+    ],
+)
+def test_a_shipper_that_cannot_begin(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    uri: str,
+    environment: dict[str, str],
+    said: str,
+) -> None:
+    """What keeps a shipper from beginning is told to the programs that wait for one."""
+    folder = DestinationFolder(tmp_path / "folder")
+    folder.create(uri)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert ship.main(str(folder.path)) == 1
+    assert capsys.readouterr().err == f"langchain-autotrace: {said}\n"
+    status = folder.read_status()
+    assert status["error"] == said
+    assert time.time() - 60 < status["failing_since"] <= status["time"]
+    assert not folder.has_shipper()
+
+
+def test_a_password(tmp_path: Path) -> None:
+    """The password of a destination is neither in the log nor in the status of a shipper that cannot reach it."""
+    folder = DestinationFolder(tmp_path / "folder")
+    folder.create("http://me:***@127.0.0.1:1")
+    journal = new_journal(folder)
+    write(journal, *whole(1))
+    journal.close()
+    environment = {URI_VARIABLE: "http://me:s3cret@127.0.0.1:1", "LANGCHAIN_AUTOTRACE_PATIENCE": "0.5"}
+    with shipper_process(folder, **environment) as process:
+        _, log = process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert "http://me:***@127.0.0.1:1" in log
+    written = "".join(path.read_text(errors="replace") for path in folder.path.iterdir())
+    assert "http://me:***@127.0.0.1:1" in folder.read_status()["error"]
+    assert "s3cret" not in log + written

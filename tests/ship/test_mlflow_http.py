@@ -1,0 +1,163 @@
+"""The sink and a tracking server: what each of its answers means."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from mlflow.entities.trace_data import TraceData
+
+from langchain_autotrace.errors import SinkUnavailable, TraceRejected
+from langchain_autotrace.ship.assemble import FinishedTrace
+from langchain_autotrace.ship.mlflow_sink import MlflowSink
+from tests.journal.support import INFO
+from tests.ship.server import EXPERIMENTS, SPANS, TRACES, VERSION, Answer, FakeServer, running
+from tests.ship.support import finished, start, trace_id, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BATCH = [finished(*whole(1)), finished(*whole(2, spans=1))]
+ROWS = [f"tr-{trace_id(1)}", f"tr-{trace_id(2)}"]
+STORED = [("0", "span 1"), ("0", "span 2"), ("0", "span 1")]
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    """A server, and no second tries on MLflow's own account."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with running(FakeServer(str(tmp_path))) as started:
+        yield started
+
+
+def refusal(code: str) -> str:
+    """An error as MLflow's server words it."""
+    return json.dumps({"error_code": code, "message": "the reason"})
+
+
+def test_a_server(server: FakeServer) -> None:
+    """Each trace's row is written, then all spans of the batch in one request."""
+    MlflowSink(server.url).write(BATCH)
+
+    assert list(server.rows) == ROWS
+    assert server.spans == STORED
+    assert server.asked == [EXPERIMENTS, TRACES, TRACES, VERSION, SPANS]
+    row = server.rows[ROWS[0]]
+    assert (row["state"], row["request_preview"], row["tags"]["mlflow.traceName"]) == ("OK", '"inputs 1"', "span 1")
+
+
+@pytest.mark.parametrize("path", [TRACES, SPANS])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(400, refusal("INVALID_PARAMETER_VALUE")),
+        Answer(400, refusal("BAD_REQUEST")),
+        Answer(400, "no", "text/plain"),
+        Answer(400, '{"detail":"Invalid OpenTelemetry format"}'),
+        Answer(413, "<html>Request Entity Too Large</html>", "text/html"),
+        Answer(413, '{"message":"Request Too Long"}'),
+        Answer(422, '{"detail":"Cannot convert OpenTelemetry span to MLflow span"}'),
+    ],
+)
+def test_a_refusal(server: FakeServer, path: str, answer: Answer) -> None:
+    """What a server says of the content refuses the batch."""
+    server.answers[path] = [answer]
+
+    with pytest.raises(TraceRejected):
+        MlflowSink(server.url).write(BATCH)
+
+
+TROUBLE = [
+    Answer(401, "You are not authenticated", "text/html"),
+    Answer(403, "Permission denied", "text/html"),
+    Answer(403, refusal("PERMISSION_DENIED")),
+    Answer(404, refusal("RESOURCE_DOES_NOT_EXIST")),
+    Answer(405, '{"detail":"Method Not Allowed"}'),
+    Answer(408, ""),
+    Answer(429, refusal("REQUEST_LIMIT_EXCEEDED")),
+    Answer(500, refusal("INTERNAL_ERROR")),
+    Answer(500, "oops", "text/plain"),
+    Answer(502, "<html>Bad Gateway</html>", "text/html"),
+    Answer(503, refusal("TEMPORARILY_UNAVAILABLE")),
+    Answer(504, ""),
+]
+A_LOGIN_PAGE = Answer(200, "<html>Please log in</html>", "text/html")
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        *itertools.product([EXPERIMENTS, TRACES, SPANS], TROUBLE),
+        # MLflow does not look at what is said of spans.
+        *itertools.product([EXPERIMENTS, TRACES], [A_LOGIN_PAGE]),
+    ],
+)
+def test_a_server_in_trouble(server: FakeServer, path: str, answer: Answer) -> None:
+    """Any other trouble keeps the batch, which goes through when it is over."""
+    server.answers[path] = [answer]
+    sink = MlflowSink(server.url)
+
+    with pytest.raises(SinkUnavailable, match=rf"^{server.url}: "):
+        sink.write(BATCH)
+    sink.write(BATCH)
+
+    assert list(server.rows) == ROWS
+    assert server.spans == STORED
+
+
+def test_no_server(server: FakeServer) -> None:
+    """A server that is not there is unavailable, and its password is not told."""
+    url = server.url.replace("http://", "http://me:s3cret@").rpartition(":")[0] + ":1"
+
+    with pytest.raises(SinkUnavailable) as refused:
+        MlflowSink(url).write(BATCH)
+
+    assert "s3cret" not in str(refused.value)
+    assert str(refused.value).startswith("http://me:***@127.0.0.1:1: ")
+
+
+def test_a_server_that_does_not_say_its_version_at_first(server: FakeServer) -> None:
+    """A server that was in trouble when MLflow asked for its version gets the spans later."""
+    server.answers[VERSION] = [Answer(500, "")]
+    sink = MlflowSink(server.url)
+
+    with pytest.raises(SinkUnavailable, match="version"):
+        sink.write(BATCH)
+    sink.write(BATCH)
+
+    assert server.spans == STORED
+
+
+@pytest.mark.parametrize("kind", ["old", "files"])
+def test_a_server_that_takes_no_spans(server: FakeServer, tmp_path: Path, kind: str) -> None:
+    """A server that is old, or has a file store, gets each trace's spans as a file, where MLflow looks for it."""
+    if kind == "old":
+        server.version = "3.3.2"
+    server.answers[SPANS] = [Answer(501, '{"detail":"REST OTLP span logging is not supported by FileStore"}')]
+    sink = MlflowSink(server.url)
+    sink.write(BATCH)
+    sink.write(BATCH)
+
+    kept = [TraceData.from_dict(json.loads((tmp_path / row / "traces.json").read_text())) for row in ROWS]
+    assert [[span.name for span in data.spans] for data in kept] == [["span 1", "span 2"], ["span 1"]]
+    assert server.spans == []
+    assert server.asked.count(SPANS) == (kind == "files")
+
+
+def test_late_spans_and_a_server(server: FakeServer) -> None:
+    """Late spans whose trace the server does not have are refused."""
+    server.answers[f"{TRACES}/{ROWS[0]}"] = [Answer(404, refusal("RESOURCE_DOES_NOT_EXIST"))]
+    late = FinishedTrace(trace_id(1), INFO, None, finished(*whole(1)).spans)
+
+    with pytest.raises(TraceRejected):
+        MlflowSink(server.url).write([late])
+
+
+def test_an_open_span_and_a_server(server: FakeServer) -> None:
+    """A trace with a span that is still open goes through."""
+    MlflowSink(server.url).write([finished(start(1, 1), start(1, 2, 1), *whole(1)[3:])])
+
+    assert server.spans == [("0", "span 1"), ("0", "span 2")]
