@@ -32,7 +32,7 @@ def span_id(number: int) -> str:
     return f"{number:016x}"
 
 
-def start(  # noqa: PLR0913 - the fields of a record
+def start(
     trace: int,
     span: int,
     parent: int | None = None,
