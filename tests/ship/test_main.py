@@ -127,44 +127,42 @@ def test_a_folder_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(
-    ("uri", "environment", "said"),
+    ("uri", "variable", "said"),
     [
         (
             "postgresql://me:***@host/db",
-            {},
+            "=",
             "postgresql://me:***@host/db needs its password: set MLFLOW_TRACKING_URI to the whole URI.",
         ),
         (
             "http://host",
-            {"LANGCHAIN_AUTOTRACE_LINGER": "soon"},
+            "LANGCHAIN_AUTOTRACE_LINGER=soon",
             "LANGCHAIN_AUTOTRACE_LINGER='soon': use a number of seconds.",
         ),
         (
             "http://host",
-            {"LANGCHAIN_AUTOTRACE_PATIENCE": "x"},
+            "LANGCHAIN_AUTOTRACE_PATIENCE=x",
             "LANGCHAIN_AUTOTRACE_PATIENCE='x': use a number of seconds.",
         ),
     ],
 )
 def test_a_shipper_that_cannot_begin(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    uri: str,
-    environment: dict[str, str],
-    said: str,
+    folder: DestinationFolder, capsys: pytest.CaptureFixture[str], uri: str, variable: str, said: str
 ) -> None:
     """What keeps a shipper from beginning is told to the programs that wait for one."""
-    folder = DestinationFolder(tmp_path / "folder")
+    (folder.path / "destination.json").unlink()
     folder.create(uri)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+    name, _, value = variable.partition("=")
+    with pytest.MonkeyPatch.context() as patch:
+        if name:
+            patch.setenv(name, value)
+        status = ship.main(str(folder.path))
 
-    assert ship.main(str(folder.path)) == 1
+    assert status == 1
     assert capsys.readouterr().err == f"langchain-autotrace: {said}\n"
-    status = folder.read_status()
-    assert status["error"] == said
-    assert time.time() - 60 < status["failing_since"] <= status["time"]
+    told = folder.read_status()
+    assert told["error"] == said
+    assert time.time() - 60 < told["failing_since"] <= told["time"]
     assert not folder.has_shipper()
 
 
