@@ -43,7 +43,7 @@ _SECRETS: Final = (
     (re.compile(r"\b(https?://)[^\s/?#@:]+@", re.IGNORECASE), r"\1***@"),
     (
         re.compile(
-            r"((?:[?&;]|%3B)(?:password|passwd|pwd|sslpassword|token|access_token|secret|api_?key)(?:=|%3D))"
+            r"((?:[?&;=]|%3B)(?:password|passwd|pwd|sslpassword|token|access_token|secret|api_?key)(?:=|%3D))"
             r"(?:(?!%3B)[^&;#\s])*",
             re.IGNORECASE,
         ),

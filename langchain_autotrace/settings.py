@@ -124,7 +124,7 @@ def _explain(error: ValidationError, from_environment: Mapping[str, str]) -> str
 def _advice(name: str, kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-        known = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(Settings.model_fields)}"
+        known = f"perhaps {near[0]} is meant" if near else f"the settings are {', '.join(Settings.model_fields)}"
         return f"there is no such setting; {known}"
     if kind == "callable_type":
         return "should be a function, given as an argument"

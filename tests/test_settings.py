@@ -121,11 +121,13 @@ def test_a_variable_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, name: s
         ({"experiment": 5}, "experiment=5: Input should be a valid string."),
         ({"redact": "no"}, "redact='no': should be a function, given as an argument."),
         ({"extra_tags": ["a"]}, "extra_tags=['a']: Input should be a valid dictionary."),
-        ({"experimnt": "x"}, "experimnt='x': there is no such setting; did you mean experiment?."),
+        ({"experimnt": "x"}, "experimnt='x': there is no such setting; perhaps experiment is meant."),
         (
             {"zzz": "mysql://me:s3cret@h/d", "silent": "x"},
-            "silent='x': Input should be a valid boolean, unable to interpret input. zzz='mysql://me:***@h/d': there is no "
-            f"such setting; the settings are {', '.join(Settings.model_fields)}.",
+            (
+                "silent='x': Input should be a valid boolean, unable to interpret input. zzz='mysql://me:***@h/d': "
+                f"there is no such setting; the settings are {', '.join(Settings.model_fields)}."
+            ),
         ),
     ],
 )
@@ -149,7 +151,7 @@ def test_equality() -> None:
 def test_settings_do_not_change() -> None:
     """Settings cannot be changed after they were made."""
     with pytest.raises(ValueError, match="frozen"):
-        resolve().silent = True  # type: ignore[misc] # it is what must not work
+        resolve().silent = True
 
 
 def test_a_tag_that_is_no_text() -> None:

@@ -208,7 +208,8 @@ class CallbackHandler(BaseCallbackHandler):
             run = recorder.get(run_id)
             if run is not None:
                 answered = messages.answer(response)
-                recorder.end(run_id, answered, attributes=_answer_attributes(run, response, answered))
+                attributes = _answer_attributes(run, response, answered)
+                recorder.end(run_id, answered, attributes=attributes, plain_outputs=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
             internal_errors.note("on_llm_end", error)
 

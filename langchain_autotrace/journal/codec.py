@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import orjson
 
@@ -17,12 +17,6 @@ _EMPTY: Final = b"{}"
 
 
 _LIVE: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
-
-NULL: Final = orjson.Fragment(b"null")
-"""A live value that is None, where None itself says that there is no value."""
-
-Default: TypeAlias = Callable[[Any], object]
-"""What orjson asks for the JSON form of a value that it does not know."""
 
 
 def encode(record: Record) -> bytes:
@@ -40,12 +34,11 @@ def start_line(  # noqa: PLR0913, PLR0917 - the fields of a record, by position:
     inputs: object,
     attributes: object,
     context: object,
-    default: Default | None = None,
 ) -> bytes:
-    """The line of a :class:`SpanStart` from values as they are, which become JSON in the same pass.
+    """The line of a :class:`SpanStart` from plain values, which become JSON in the same pass.
 
     Raises:
-        TypeError: a value has no JSON form.
+        TypeError: a value is not of the types that orjson knows.
     """
     form = {
         "kind": "start",
@@ -61,7 +54,7 @@ def start_line(  # noqa: PLR0913, PLR0917 - the fields of a record, by position:
         form["inputs"] = inputs
     if context is not None:
         form["context"] = context
-    return orjson.dumps(form, default, _LIVE)
+    return orjson.dumps(form, option=_LIVE)
 
 
 def end_line(  # noqa: PLR0913, PLR0917 - as above
@@ -73,12 +66,11 @@ def end_line(  # noqa: PLR0913, PLR0917 - as above
     inputs: object,
     outputs: object,
     attributes: object,
-    default: Default | None = None,
 ) -> bytes:
-    """The line of a :class:`SpanEnd` from values as they are, which become JSON in the same pass.
+    """The line of a :class:`SpanEnd` from plain values, which become JSON in the same pass.
 
     Raises:
-        TypeError: a value has no JSON form.
+        TypeError: a value is not of the types that orjson knows.
     """
     form = {
         "kind": "end",
@@ -94,7 +86,7 @@ def end_line(  # noqa: PLR0913, PLR0917 - as above
         form["inputs"] = inputs
     if outputs is not None:
         form["outputs"] = outputs
-    return orjson.dumps(form, default, _LIVE)
+    return orjson.dumps(form, option=_LIVE)
 
 
 def _start_record_line(record: SpanStart) -> bytes:

@@ -80,18 +80,22 @@ class Journal:
     def write(self, line: bytes) -> bool:
         """Write a record's line; False, and counted, when the disk refuses it. Never raises for a full disk."""
         with self._lock:
-            segment = self._segment
-            if segment is not None and not self._writing:
+            if not self._writing:
                 # What Segment.append does, without its calls: they cost a run more than the copy.
-                start = segment.used
-                end = start + len(line)
-                if end <= segment.size:
-                    self._writing = True
-                    try:
-                        segment.used = end
-                        segment.map[start:end] = line
-                    finally:
-                        self._writing = False
+                kept = False
+                self._writing = True
+                try:
+                    segment = self._segment
+                    if segment is not None:
+                        start = segment.used
+                        end = start + len(line)
+                        if end <= segment.size:
+                            segment.used = end
+                            segment.map[start:end] = line
+                            kept = True
+                finally:
+                    self._writing = False
+                if kept:
                     self.written += 1
                     if not self._interposed:
                         return True

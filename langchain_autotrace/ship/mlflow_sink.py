@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from langchain_autotrace.ship.assemble import FinishedTrace
 
 _DEFAULT_EXPERIMENT: Final = "0"
+_CONNECTIONS: Final = 4
+"""Requests to a server at a time: most of each is waiting for the answer."""
 
 
 class MlflowSink:
@@ -35,13 +38,13 @@ class MlflowSink:
         """Connects with the first batch, and creates the database then if there is none."""
         self._uri = tracking_uri
         self._experiments: dict[tuple[str | None, str | None], str] = {}
-        kind = destination.kind(tracking_uri)
-        self._takes_spans: bool | None = {"sqlite": True, "database": True, "server": None}.get(kind or "", False)
+        self._kind = destination.kind(tracking_uri)
+        self._takes_spans = {"sqlite": True, "database": True, "server": None}.get(self._kind or "", False)
         """Whether the store keeps spans itself; others keep them as a file beside the trace. None: not known yet."""
 
     @functools.cached_property
     def _client(self) -> TracingClient:
-        if destination.kind(self._uri) == "database":
+        if self._kind == "database":
             # MLflow tries a database that is down for 100 seconds before it says so.
             with sqlalchemy.create_engine(self._uri, poolclass=sqlalchemy.NullPool).connect():
                 pass
@@ -73,11 +76,18 @@ class MlflowSink:
             experiment = self._experiment_of_late(trace) if trace.root is None else self._experiment(trace.root.trace)
             by_experiment[experiment].append(mlflow_trace(trace, experiment))
         for experiment, traces in by_experiment.items():
-            rows = {trace.trace_id: self._start(trace.info) for trace in traces if trace.info is not None}
+            rows = self._start_all([trace.info for trace in traces if trace.info is not None])
             if self._takes_spans is not False:
                 self._takes_spans = self._log_spans(experiment, [span for trace in traces for span in trace.spans])
             if not self._takes_spans:
                 self._upload_spans(traces, rows)
+
+    def _start_all(self, infos: Sequence[TraceInfo]) -> dict[str, TraceInfo]:
+        """Write the rows of traces, by their ids; MLflow has no call for many."""
+        if self._kind not in {"server", "databricks"}:
+            return {info.trace_id: self._start(info) for info in infos}
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            return dict(zip([info.trace_id for info in infos], pool.map(self._start, infos), strict=True))
 
     def _start(self, info: TraceInfo) -> TraceInfo:
         """Write the trace's row; as the store has it then."""

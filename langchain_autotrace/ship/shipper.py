@@ -85,7 +85,7 @@ class Shipper:
                 pause, busy_at = _IDLE_SECONDS[0], self._clock()
                 continue
             idle = self._clock() - busy_at
-            if not self._processes and not self._waiting and idle >= linger:
+            if not self._processes and not self._waiting and idle >= linger and not self.unserved():
                 return
             if self.error is not None and idle >= patience and self._is_abandoned():
                 return

@@ -46,12 +46,14 @@ def test_any_record(record: Record) -> None:
 
 
 def test_values_that_are_not_json_yet() -> None:
-    """Values that capture hands over as they are become JSON in the same pass, and None can be one of them."""
-    start = codec.start_line("a", "b", None, "n", "CHAIN", 1, {"when": {1, 2}}, {}, None, sorted)
-    end = codec.end_line("a", "b", 2, "OK", "", None, codec.NULL, {"set": {3}}, sorted)
+    """Plain values that capture hands over become JSON in the same pass; the others are refused."""
+    start = codec.start_line("a", "b", None, "n", "CHAIN", 1, {"when": [1, 2]}, {}, None)
+    end = codec.end_line("a", "b", 2, "OK", "", None, ["é"], {"set": 3})
 
     assert codec.decode(start) == SpanStart("a", "b", None, "n", "CHAIN", 1, b'{"when":[1,2]}', b"{}", None)
-    assert codec.decode(end) == SpanEnd("a", "b", 2, "OK", "", None, b"null", b'{"set":[3]}')
+    assert codec.decode(end) == SpanEnd("a", "b", 2, "OK", "", None, '["é"]'.encode(), b'{"set":3}')
+    with pytest.raises(TypeError):
+        codec.end_line("a", "b", 2, "OK", "", None, object(), {})
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])

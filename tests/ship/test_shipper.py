@@ -235,7 +235,7 @@ def test_a_flush(folder: DestinationFolder, clock: Clock) -> None:
     assert set(answers) == {(0, 0)}
     assert clock() < 1_002.0
     assert sink.spans == joined(records[:-1])
-    assert checkpoint.load(folder, journal.process).unfinished == (start(1, 2, 1), start(3, 1))
+    assert checkpoint.load(folder, journal.process).unfinished == (start(3, 1), start(1, 2, 1))
 
 
 def test_a_flush_under_a_load_that_never_ends(folder: DestinationFolder, clock: Clock) -> None:
