@@ -252,7 +252,7 @@ def _why_late(folder: DestinationFolder, launcher: Launcher) -> str:
 
 def _checkpoint(journal: Journal) -> checkpoint.Checkpoint:
     try:
-        return checkpoint.load(journal.folder, journal.process)
+        return checkpoint.glance(journal.folder, journal.process)
     except (OSError, JournalError):
         return checkpoint.Checkpoint()
 

@@ -442,7 +442,7 @@ class _Writer:
         """``value`` as JSON."""
         self._steps -= 1
         if self._steps < self._last_step:
-            return self._nothing(whole=whole)
+            return self._nothing(0, whole=whole)
         try:
             return self._any(value, room, whole=whole, depth=depth)
         except (*STOPPED, _TooLarge):
@@ -482,12 +482,11 @@ class _Writer:
     def _container(self, value: Any, room: int, *, whole: bool, depth: int) -> Json:  # noqa: ANN401 - dict, list, tuple
         size = len(value)
         if room < _MIN_ROOM if not whole else size * 2 > room + 1:
-            self.left_out += _guess(value)
-            return self._nothing(whole=whole)
+            return self._nothing(_guess(value), whole=whole)
         if type(value) is dict:
             held = value.copy()  # other threads may write to it
             heads = [_quoted(_key(key)) + b":" for key in islice(held, room // 5 + 1)]
-            items, least, frame, note = list(islice(held.values(), len(heads))), 40, b"{%b}", '"…":"[cut, %d items]"'
+            items, least, frame, note = list(islice(held.values(), len(heads))), 24, b"{%b}", '"…":"[cut, %d items]"'
         else:
             items, least, frame, note = value[:room], 200, b"[%b]", '"… [cut, %d items]"'
             heads = [b""] * len(items)
@@ -515,10 +514,11 @@ class _Writer:
         sizes: list[int] = []
         wanted = 0
         for head, item in zip(heads, items, strict=True):
-            if wanted >= room:
-                break
             sizes.append(_guess(item))
-            wanted += min(sizes[-1], max(room // 64, least)) + len(head) + 1
+            wanted += min(max(sizes[-1], len(_CUT)), max(room // 64, least)) + len(head) + 1
+            if wanted > room and len(sizes) > 1:
+                sizes.pop()
+                break
         parts: dict[int, Json] = {}
         # The smaller ones first: what they leave of their share is for the larger ones.
         for rank, index in enumerate(sorted(range(len(sizes)), key=sizes.__getitem__)):
@@ -542,20 +542,19 @@ class _Writer:
                 self.left_out += len(text) - len(kept)
                 return quoted
             space = min(space * room // len(quoted), space - 1)
-        self.left_out += len(text)
-        return self._nothing(whole=whole)
+        return self._nothing(len(text), whole=whole)
 
     def _atom(self, value: Any, room: int, *, whole: bool) -> Json:  # noqa: ANN401 - a number, None, a UUID
         try:
             text = orjson.dumps(value)
         except TypeError:  # an integer over 64 bits
             return self._text(_digits(value), room, whole=whole)
-        return text if len(text) <= room else self._nothing(whole=whole)
+        return text if len(text) <= room else self._nothing(len(text), whole=whole)
 
-    @staticmethod
-    def _nothing(*, whole: bool) -> Json:
+    def _nothing(self, size: int, *, whole: bool) -> Json:
         if whole:
             raise _TooLarge
+        self.left_out += size
         return _CUT
 
 
