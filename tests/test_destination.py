@@ -58,14 +58,14 @@ def test_passwords(uri: str, public: str) -> None:
 @pytest.mark.parametrize(
     ("uri", "name"),
     [
-        ("sqlite:////work/mlflow.db", "sqlite-mlflow.db"),
-        ("sqlite:////work/a b/Größe!.db", "sqlite-Gr-e-.db"),
+        ("sqlite:////data/mlflow.db", "sqlite-mlflow.db"),
+        ("sqlite:////data/a b/Größe!.db", "sqlite-Gr-e-.db"),
         ("http://host:5000", "http-host-5000"),
         ("https://Host/mlflow/", "https-host-mlflow"),
         ("postgresql+psycopg2://me:s3cret@host/db", "postgresql-host-db"),
         ("databricks", "databricks"),
         ("databricks://profile", "databricks-profile"),
-        ("file:///work/mlruns", "file-mlruns"),
+        ("file:///data/mlruns", "file-mlruns"),
         (f"http://{'h' * 80}", f"http-{'h' * 43}"),
     ],
 )

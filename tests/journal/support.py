@@ -38,7 +38,7 @@ def numbers(records: list[Record]) -> list[int]:
 def new_folder(path: Path) -> DestinationFolder:
     """A destination folder."""
     folder = DestinationFolder(path / "home" / "destination")
-    folder.create("sqlite:////work/mlflow.db")
+    folder.create("sqlite:////data/mlflow.db")
     return folder
 
 

@@ -52,7 +52,7 @@ def test_a_folder_made_twice(folder: DestinationFolder) -> None:
     folder.path.chmod(0o755)
     folder.create("http://another")
 
-    assert folder.public_uri() == "sqlite:////work/mlflow.db"
+    assert folder.public_uri() == "sqlite:////data/mlflow.db"
     assert folder.path.stat().st_mode & 0o777 == 0o700
 
 
