@@ -42,9 +42,9 @@ class Settings(BaseModel):
 
     tracking_uri: str
     """MLflow's tracking URI, absolute."""
-    experiment: str | None = None
+    experiment: str | None = Field(default=None, min_length=1)
     """Name of the experiment; created when it does not exist."""
-    experiment_id: str | None = None
+    experiment_id: str | None = Field(default=None, min_length=1)
     """Id of the experiment, where MLflow's own settings give an id."""
     extra_tags: Annotated[dict[str, str], BeforeValidator(_tags)] = Field(default_factory=dict)
     """Tags put on every trace."""

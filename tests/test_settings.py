@@ -119,6 +119,7 @@ def test_a_variable_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, name: s
     [
         ({"sample_rate": 1.5}, "sample_rate=1.5: Input should be less than or equal to 1."),
         ({"experiment": 5}, "experiment=5: Input should be a valid string."),
+        ({"experiment": ""}, "experiment='': String should have at least 1 character."),
         ({"redact": "no"}, "redact='no': should be a function, given as an argument."),
         ({"extra_tags": ["a"]}, "extra_tags=['a']: Input should be a valid dictionary."),
         ({"experimnt": "x"}, "experimnt='x': there is no such setting; perhaps experiment is meant."),

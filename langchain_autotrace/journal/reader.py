@@ -54,20 +54,34 @@ class JournalReader:
             JournalFormatError: the journal was written in a format of another version.
         """
         while True:
-            # Asked before reading: a writer opens a segment when it will write no more into the one before.
-            final = finished or self._segment_exists(self.position.segment + 1)
+            # Asked before reading: what is read then is all that will ever be there.
+            final = finished or self._is_left()
             before = self.position
             records = list(self._next(final=final))
             if records:
                 return records
-            if self.position == before and not self._advance(final=final):
+            if self.position == before and not (final and self._advance()):
                 return []
 
     def close(self) -> None:
         """Let go of what is held: nothing. No file stays open, of which a backlog of journals would need too many."""
 
-    def _segment_exists(self, number: int) -> bool:
-        return self._folder.segment(self.process, number).exists()
+    def _is_left(self) -> bool:
+        """Whether the writer has gone on to another segment; it does when it will write no more into this one."""
+        if self._folder.segment(self.process, self.position.segment + 1).exists():
+            return True
+        # Somebody may have deleted the next one.
+        return self._is_read() and bool(self._following())
+
+    def _is_read(self) -> bool:
+        """Whether nothing is left of the segment's file: it is cut off when it is closed."""
+        try:
+            return self._folder.segment(self.process, self.position.segment).stat().st_size <= self.position.offset
+        except FileNotFoundError:
+            return True
+
+    def _following(self) -> list[int]:
+        return [number for number in self._folder.segments(self.process) if number > self.position.segment]
 
     def _next(self, *, final: bool) -> Iterator[Record]:
         try:
@@ -124,22 +138,13 @@ class JournalReader:
             self.torn += 1
             return None
 
-    def _advance(self, *, final: bool) -> bool:
-        """Go to the next segment, when there is one and this one is read or gone."""
-        if not final and not self._is_over():
-            return False
-        following = [number for number in self._folder.segments(self.process) if number > self.position.segment]
+    def _advance(self) -> bool:
+        """Go to the next segment, when there is one."""
+        following = self._following()
         if not following:
             return False
         self.position = Position(following[0], 0)
         return True
-
-    def _is_over(self) -> bool:
-        """Whether the segment is gone, or its writer has cut off the place that it did not need."""
-        try:
-            return self._folder.segment(self.process, self.position.segment).stat().st_size <= self.position.offset
-        except FileNotFoundError:
-            return True
 
 
 def _header(file: int) -> ProcessInfo | None:

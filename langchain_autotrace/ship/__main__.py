@@ -14,7 +14,8 @@ from langchain_autotrace.destination import without_password
 from langchain_autotrace.errors import AutotraceError, SettingsError
 from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.ship.connect import open_sink
-from langchain_autotrace.ship.shipper import Shipper, report_failure
+from langchain_autotrace.ship.shipper import Shipper
+from langchain_autotrace.ship.status import report_failure
 
 LINGER_SECONDS: Final = 5.0
 """How long an idle shipper stays when all processes are gone (``LANGCHAIN_AUTOTRACE_LINGER``)."""

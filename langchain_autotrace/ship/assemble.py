@@ -77,6 +77,8 @@ class Assembler:
         self.orphans = 0
         """Events and ends whose start was never seen: cut by a crash, or evicted."""
         self._traces: dict[str, _Open] = {}
+        self._due: dict[str, None] = {}
+        """Those of the traces that wait for their stragglers: few, where thousands may be open."""
         self._ready: dict[str, None] = {}
         self._last_time_ns = 0
 
@@ -103,7 +105,9 @@ class Assembler:
             trace.root = record
         trace.spans[record.span_id] = SpanRecords(record, [], None)
         trace.open.add(record.span_id)
-        self._ready.pop(record.trace_id, None)
+        if record.trace_id in self._ready:
+            del self._ready[record.trace_id]
+            self._due[record.trace_id] = None
 
     def _event(self, record: SpanEvent) -> None:
         self._last_time_ns = max(self._last_time_ns, record.time_ns)
@@ -128,8 +132,8 @@ class Assembler:
             trace.abandoned = _outcome(record) == Outcome.ABANDONED
         elif trace.root is None and trace.due_from is None:
             trace.due_from = now
-        if not trace.open and trace.due_from is not None:
-            self._ready[record.trace_id] = None
+        if trace.due_from is not None:
+            (self._due if trace.open else self._ready)[record.trace_id] = None
 
     def take(self, now: float, *, everything: bool = False) -> list[FinishedTrace]:
         """Traces that can be delivered: whole ones, and those whose stragglers let them wait too long.
@@ -138,8 +142,9 @@ class Assembler:
             now: as for ``add``.
             everything: do not wait for stragglers; somebody waits for what has ended.
         """
-        for trace_id, trace in self._traces.items():
-            if trace.due_from is not None and (everything or now - trace.due_from >= _LATE_SECONDS):
+        for trace_id in self._due:
+            due_from = self._traces[trace_id].due_from
+            if due_from is not None and (everything or now - due_from >= _LATE_SECONDS):
                 self._ready[trace_id] = None
         taken = [self._take_one(trace_id) for trace_id in self._ready]
         self._ready = {}
@@ -147,6 +152,7 @@ class Assembler:
 
     def _take_one(self, trace_id: str) -> FinishedTrace:
         trace = self._traces.pop(trace_id)
+        self._due.pop(trace_id, None)
         spans = [_excused(span) for span in trace.spans.values()] if trace.abandoned else list(trace.spans.values())
         if trace.open:
             # What is still open goes along, so that its children have their parent, and comes again when it ends.

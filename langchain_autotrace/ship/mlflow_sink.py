@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import socket
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
+import requests
 import sqlalchemy
 from mlflow.entities import LifecycleStage, Span, TraceData
 from mlflow.exceptions import MlflowException, RestException
@@ -14,8 +17,9 @@ from mlflow.store.tracking.rest_store import RestStore
 from mlflow.tracing.client import TracingClient
 
 from langchain_autotrace import destination
+from langchain_autotrace.destination import without_password
 from langchain_autotrace.errors import SinkError, SinkUnavailable, TraceRejected
-from langchain_autotrace.ship.mlflow_errors import mapped_errors
+from langchain_autotrace.ship.mlflow_errors import mapped_errors, reason
 from langchain_autotrace.ship.mlflow_form import MlflowTrace, mlflow_trace
 from langchain_autotrace.span import TRACE_ID_PREFIX, TraceContext
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from langchain_autotrace.ship.assemble import FinishedTrace
 
 _DEFAULT_EXPERIMENT: Final = "0"
+_REACH_SECONDS: Final = 10.0
 _CONNECTIONS: Final = 4
 """Requests to a server at a time: most of each is waiting for the answer."""
 
@@ -71,11 +76,19 @@ class MlflowSink:
             raise
 
     def _store(self, batch: Sequence[FinishedTrace]) -> None:
+        if self._kind == "server":
+            _reach(self._uri)
+        homes: dict[str, str] = {}
         by_experiment: dict[str, list[MlflowTrace]] = defaultdict(list)
         for trace in batch:
-            experiment = self._experiment_of_late(trace) if trace.root is None else self._experiment(trace.root.trace)
+            if trace.root is not None:
+                homes[trace.trace_id] = self._experiment(trace.root.trace)
+            elif trace.trace_id not in homes:
+                homes[trace.trace_id] = self._experiment_of_late(trace)
+            experiment = homes[trace.trace_id]
             by_experiment[experiment].append(mlflow_trace(trace, experiment))
-        for experiment, traces in by_experiment.items():
+        for experiment, parts in by_experiment.items():
+            traces = _joined(parts)
             rows = self._start_all([trace.info for trace in traces if trace.info is not None])
             if self._takes_spans is not False:
                 self._takes_spans = self._log_spans(experiment, [span for trace in traces for span in trace.spans])
@@ -146,7 +159,12 @@ class MlflowSink:
     def _experiment(self, context: TraceContext | None) -> str:
         key = (context.experiment, context.experiment_id) if context else (None, None)
         if key not in self._experiments:
-            self._experiments[key] = self._resolve(*key)
+            try:
+                self._experiments[key] = self._resolve(*key)
+            except MlflowException as error:
+                # Never the fault of a trace, whatever MLflow calls it: another choice, or its name, mends it.
+                msg = f"{without_password(self._uri)}: experiment {key[0] or key[1] or 'Default'!r}: {reason(error)}"
+                raise SinkUnavailable(msg) from error
         return self._experiments[key]
 
     def _resolve(self, name: str | None, experiment_id: str | None) -> str:
@@ -168,6 +186,25 @@ class MlflowSink:
             )
             raise SinkUnavailable(msg)
         return str(found.experiment_id)
+
+
+def _joined(parts: Sequence[MlflowTrace]) -> list[MlflowTrace]:
+    """Each trace once, and each of its spans as it came last: PostgreSQL takes no row twice in one statement."""
+    joined: dict[str, MlflowTrace] = {}
+    for part in parts:
+        before = joined.get(part.trace_id, MlflowTrace(part.trace_id, None, []))
+        spans = {span.span_id: span for span in (*before.spans, *part.spans)}
+        joined[part.trace_id] = MlflowTrace(part.trace_id, part.info or before.info, list(spans.values()))
+    return list(joined.values())
+
+
+def _reach(uri: str) -> None:
+    """Find out whether somebody listens there: MLflow tries for minutes, unless it is told not to."""
+    if requests.utils.get_environ_proxies(uri):
+        return
+    parts = urlsplit(uri)
+    address = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    socket.create_connection(address, timeout=_REACH_SECONDS).close()
 
 
 def _is_not_found(error: BaseException | None) -> bool:

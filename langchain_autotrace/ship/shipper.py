@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import orjson
-
-from langchain_autotrace.errors import AutotraceError, JournalFormatError, SinkUnavailable, TraceRejected
-from langchain_autotrace.journal.folder import DestinationFolder, replace
+from langchain_autotrace.errors import JournalFormatError, SinkUnavailable, TraceRejected
 from langchain_autotrace.ship.aside import set_aside
 from langchain_autotrace.ship.progress import Progress
+from langchain_autotrace.ship.status import write_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from langchain_autotrace.journal.folder import DestinationFolder
     from langchain_autotrace.ship.assemble import FinishedTrace
     from langchain_autotrace.ship.sink import Sink
 
@@ -282,20 +281,3 @@ class Shipper:
         }
         self._told_error = self.error is not None
         write_status(self._folder, status)
-
-
-def write_status(folder: DestinationFolder, status: dict[str, Any]) -> None:
-    """Say how delivery stands; it is told by other means too, where the disk does not take it."""
-    try:
-        replace(folder.status_file, orjson.dumps(status))
-    except OSError as error:
-        _logger.warning("%s was not written: %s", folder.status_file, error)
-
-
-def report_failure(folder: DestinationFolder, error: AutotraceError) -> None:
-    """Let the programs that wait for a shipper know why none can work."""
-    now = time.time()
-    status = folder.read_status()
-    write_status(
-        folder, {**status, "error": str(error), "failing_since": status.get("failing_since") or now, "time": now}
-    )

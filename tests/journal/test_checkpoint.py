@@ -12,12 +12,10 @@ from langchain_autotrace.errors import JournalFormatError
 from langchain_autotrace.journal import checkpoint
 from langchain_autotrace.journal.checkpoint import Checkpoint
 from langchain_autotrace.journal.reader import Position
-from tests.journal.support import event, new_folder
+from tests.journal.support import event
 from tests.journal.test_codec import records
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from langchain_autotrace.journal.folder import DestinationFolder
 
 PROCESS = "20260101T000000-7-abcdef"
@@ -32,12 +30,6 @@ checkpoints = st.builds(
     orphans=counts,
     unfinished=st.lists(records, max_size=4).map(tuple),
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> DestinationFolder:
-    """A destination folder."""
-    return new_folder(tmp_path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,16 +10,10 @@ import pytest
 from langchain_autotrace.errors import JournalClosed, JournalError
 from langchain_autotrace.journal import folder as folders
 from langchain_autotrace.journal.folder import DestinationFolder
-from tests.journal.support import event, new_folder, new_journal
+from tests.journal.support import event, new_journal
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> DestinationFolder:
-    """A destination folder."""
-    return new_folder(tmp_path)
 
 
 def names(folder: DestinationFolder) -> set[str]:
@@ -95,6 +89,13 @@ def test_files_of_others(folder: DestinationFolder) -> None:
 
     assert folder.processes() == {"a-b"}
     assert folder.segments("a-b") == [1, 1_000_000]
+
+
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    """A folder that is not there has no processes."""
+    folder = DestinationFolder(tmp_path / "gone")
+
+    assert (folder.processes(), folder.segments("p"), folder.is_alive("p")) == (set(), [], False)
 
 
 def test_who_is_alive(folder: DestinationFolder) -> None:

@@ -19,7 +19,6 @@ from tests.journal.support import (
     INFO,
     event,
     journal_of,
-    new_folder,
     new_journal,
     numbers,
     read_all,
@@ -34,12 +33,6 @@ if TYPE_CHECKING:
 
 HEADER = codec.encode(INFO)
 PROCESS = "20260101T000000-7-abcdef"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> DestinationFolder:
-    """A destination folder."""
-    return new_folder(tmp_path)
 
 
 def lines(*wanted: int) -> bytes:

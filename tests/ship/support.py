@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from langchain_autotrace.errors import TraceRejected
+from langchain_autotrace.errors import SinkUnavailable, TraceRejected
 from langchain_autotrace.ship.assemble import Assembler, FinishedTrace, SpanRecords
+from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.ship.sink import MemorySink
 from langchain_autotrace.span import Record, SpanEnd, SpanEvent, SpanStart, Status, TraceContext
 from tests.journal.support import INFO
@@ -15,6 +16,7 @@ from tests.journal.support import INFO
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from langchain_autotrace.journal.folder import DestinationFolder
     from langchain_autotrace.journal.writer import Journal
 
 SECOND: Final = 1_000_000_000
@@ -165,3 +167,47 @@ class ScriptedSink(MemorySink):
             raise TraceRejected(msg)
         self.batches.append(len(batch))
         super().write(batch)
+
+
+DOWN = SinkUnavailable("the store is down")
+
+
+def shipper_of(folder: DestinationFolder, sink: MemorySink, clock: Clock) -> Shipper:
+    """A shipper whose time the test makes."""
+    return Shipper(folder, sink, clock=clock, sleep=clock.sleep)
+
+
+def run(shipper: Shipper, clock: Clock, seconds: float) -> None:
+    """Let a shipper work for some time, as ``serve`` does."""
+    end_at = clock() + seconds
+    while clock() < end_at:
+        if not shipper.step():
+            clock.sleep(0.01)
+
+
+def left_in(folder: DestinationFolder) -> set[str]:
+    """The files of processes that are there."""
+    return {
+        path.suffix for path in folder.path.iterdir() if path.suffix in {".jsonl", ".alive", ".checkpoint", ".part"}
+    }
+
+
+def status_of(folder: DestinationFolder) -> dict[str, object]:
+    """The status, without its times."""
+    return {key: value for key, value in folder.read_status().items() if "time" not in key and "since" not in key}
+
+
+def a_status(delivered: int, **fields: object) -> dict[str, object]:
+    """A status without trouble."""
+    return {
+        "delivered": delivered, "rejected": 0, "torn": 0, "orphans": 0, "error": None, "unreadable": {}, **fields
+    }  # fmt: skip
+
+
+def assembled(*records: Record, now: float = 0.0) -> Assembler:
+    """An assembler that has got the records."""
+    assembler = Assembler()
+    assembler.process = INFO
+    for record in records:
+        assembler.add(record, now)
+    return assembler

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -108,15 +109,27 @@ def test_a_server_in_trouble(server: FakeServer, path: str, answer: Answer) -> N
     assert server.spans == STORED
 
 
-def test_no_server(server: FakeServer) -> None:
-    """A server that is not there is unavailable, and its password is not told."""
+def test_no_server(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is not there is unavailable at once, however often MLflow would try; its password is not told."""
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
     url = server.url.replace("http://", "http://me:s3cret@").rpartition(":")[0] + ":1"
+    before = time.monotonic()
 
     with pytest.raises(SinkUnavailable) as refused:
         MlflowSink(url).write(BATCH)
 
+    assert str(refused.value).startswith("http://me:***@127.0.0.1:1: ConnectionRefusedError: ")
     assert "s3cret" not in str(refused.value)
-    assert str(refused.value).startswith("http://me:***@127.0.0.1:1: ")
+    assert time.monotonic() - before < 10.0
+
+
+def test_a_server_behind_a_proxy(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that only a proxy reaches is not looked for without it."""
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "")
+    MlflowSink("http://mlflow.invalid:5000").write(BATCH)
+
+    assert server.spans == STORED
 
 
 def test_a_server_that_does_not_say_its_version_at_first(server: FakeServer) -> None:
@@ -154,6 +167,16 @@ def test_late_spans_and_a_server(server: FakeServer) -> None:
 
     with pytest.raises(TraceRejected):
         MlflowSink(server.url).write([late])
+
+
+def test_late_spans_in_the_batch_of_their_trace(server: FakeServer) -> None:
+    """A span that is open in one part of a batch and ended in a later one is sent once, as it ended."""
+    first = finished(start(1, 1), start(1, 2, 1), *whole(1)[3:])
+    late = FinishedTrace(trace_id(1), INFO, None, finished(*whole(1)).spans[1:])
+    MlflowSink(server.url).write([first, late])
+
+    assert server.spans == [("0", "span 1"), ("0", "span 2")]
+    assert server.asked == [EXPERIMENTS, TRACES, VERSION, SPANS]
 
 
 def test_an_open_span_and_a_server(server: FakeServer) -> None:

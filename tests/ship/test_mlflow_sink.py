@@ -5,108 +5,37 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
-import sys
-from contextlib import closing
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from mlflow.tracing.client import TracingClient
 
 from langchain_autotrace.errors import SinkUnavailable, TraceRejected
 from langchain_autotrace.ship.assemble import FinishedTrace
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
-from langchain_autotrace.ship.shipper import Shipper
-from langchain_autotrace.span import Attr, SpanType, Status, TraceContext
-from tests.journal.support import INFO, new_folder, new_journal
-from tests.ship.support import BEGIN, CONTEXT, SECOND, end, event, finished, start, trace_id, whole, write
+from langchain_autotrace.span import Attr, Status
+from tests.journal.support import INFO
+from tests.ship.mlflow_support import A_CHAIN, in_experiment, read, rows, searched
+from tests.ship.support import BEGIN, SECOND, end, finished, start, trace_id, whole
 from tests.support import stored
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mlflow.entities import Trace
 
 
-@pytest.fixture(autouse=True)
-def no_prices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have MLflow load no prices from the network."""
-    monkeypatch.setenv("MLFLOW_MODEL_CATALOG_URI", "")
-
-
 @pytest.fixture
-def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The tracking URI of a file store."""
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    return (tmp_path / "mlruns").as_uri()
-
-
-@pytest.fixture(params=["store", "files"])
-def uri(request: pytest.FixtureRequest) -> str:
-    """The tracking URIs of both kinds of stores."""
-    return str(request.getfixturevalue(request.param))
-
-
-def read(uri: str, number: int = 1) -> Trace:
-    """A trace as MLflow reads it."""
-    return TracingClient(uri).get_trace(f"tr-{trace_id(number)}")
-
-
-def searched(uri: str) -> list[str]:
-    """The ids of the default experiment's traces, as MLflow finds them."""
-    return sorted(trace.info.trace_id for trace in TracingClient(uri).search_traces(locations=["0"]))
-
-
-def in_experiment(**context: Any) -> TraceContext:
-    """What a root says of its trace."""
-    return CONTEXT._replace(**context)
-
-
-def rows(uri: str) -> dict[str, int]:
-    """How many rows the tables of a database have, or how many files there are."""
-    if not uri.startswith("sqlite"):
-        return {"files": sum(path.is_file() for path in Path(uri.removeprefix("file://")).rglob("*"))}
-    tables = ("trace_info", "spans", "trace_tags", "trace_request_metadata")
-    with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as database:
-        return {table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
-
-
-A_CHAIN: list[Any] = [
-    start(1, 1, at=0.0015, attributes={"langchain.run_id": "r1"}, name="RunnableSequence"),
-    start(
-        1,
-        2,
-        1,
-        at=0.5,
-        inputs={"messages": [{"role": "user", "content": "Hé?"}]},
-        attributes={
-            Attr.MODEL: "acme-1",
-            Attr.PROVIDER: "acme",
-            Attr.TOKEN_USAGE: {"input_tokens": 1_000, "output_tokens": 100, "total_tokens": 1_100},
-            Attr.REASONING_TOKENS: 60,
-            Attr.SESSION: "thread 1",
-            "mixed": [1, 2.5, True, None, "x"],
-        },
-        type=SpanType.CHAT_MODEL,
-        name="ChatAcme",
-    ),
-    event(1, 2, "chunk", at=0.6, index=0, flags=[True], parts={"a": 1}, nothing=None, text="t"),
-    end(1, 2, at=1.5, attributes={"mixed": "the end's", "langchain.chunk_count": 2}),
-    start(
-        1, 3, 1, at=2, type=SpanType.CHAT_MODEL, attributes={Attr.TOKEN_USAGE: {"input_tokens": 5, "output_tokens": 6}}
-    ),
-    event(1, 3, "exception", at=2.5, **{"exception.type": "ValueError", "exception.stacktrace": "Traceback\n…"}),
-    end(1, 3, at=3, status=Status.ERROR, message="ValueError: no", outputs=None),
-    start(1, 4, 1, at=3, inputs=None),
-    end(1, 1, at=3.2525, attributes={"langchain.tags": ["a", "b"]}),
-]
-
-
-def test_a_trace(uri: str) -> None:
-    """MLflow reads everything a trace says: its row, its spans, what happened in them, and a span that is open."""
+def chain(uri: str) -> Trace:
+    """A chain with everything in it, as MLflow reads it."""
     context = in_experiment(tags={"team": "blue"}, metadata={"build": "7", "mlflow.trace.user": "bob"})
     MlflowSink(uri).write([finished(A_CHAIN[0]._replace(trace=context), *A_CHAIN[1:])])
-    trace = read(uri)
+    assert searched(uri) == [f"tr-{trace_id(1)}"]
+    return read(uri)
 
-    info = trace.info.to_dict()
+
+def test_a_row(chain: Trace) -> None:
+    """MLflow reads what a trace says of itself as a whole."""
+    info = chain.info.to_dict()
     del info["tags"]["mlflow.artifactLocation"]
     info["tags"].pop("mlflow.trace.spansLocation", None)
     info["trace_metadata"].pop("mlflow.trace.infoFinalized", None)
@@ -132,31 +61,35 @@ def test_a_trace(uri: str) -> None:
             "build": "7",
         },
     }
-    assert [
+
+
+def test_spans(chain: Trace) -> None:
+    """MLflow reads each span with its place, name, type, times, status and message, and one that is open as open."""
+    found = [
         (
-            span.span_id,
-            span.parent_id,
+            int(span.span_id, 16),
+            int(span.parent_id or "0", 16),
             span.name,
             span.span_type,
+            span.start_time_ns - BEGIN,
+            span.end_time_ns and span.end_time_ns - BEGIN,
             span.status.status_code.value,
             span.status.description,
         )
-        for span in trace.data.spans
-    ] == [
-        ("0000000000000001", None, "RunnableSequence", "CHAIN", "OK", ""),
-        ("0000000000000002", "0000000000000001", "ChatAcme", "CHAT_MODEL", "OK", ""),
-        ("0000000000000003", "0000000000000001", "span 3", "CHAT_MODEL", "ERROR", "ValueError: no"),
-        ("0000000000000004", "0000000000000001", "span 4", "CHAIN", "UNSET", ""),
+        for span in chain.data.spans
     ]
-    assert [(span.start_time_ns - BEGIN, (span.end_time_ns or BEGIN) - BEGIN) for span in trace.data.spans] == [
-        (1_500_000, 3_252_500_000),
-        (500_000_000, 1_500_000_000),
-        (2 * SECOND, 3 * SECOND),
-        (3 * SECOND, 0),
+    assert found == [
+        (1, 0, "RunnableSequence", "CHAIN", 1_500_000, 3_252_500_000, "OK", ""),
+        (2, 1, "ChatAcme", "CHAT_MODEL", 500_000_000, 1_500_000_000, "OK", ""),
+        (3, 1, "span 3", "CHAT_MODEL", 2 * SECOND, 3 * SECOND, "ERROR", "ValueError: no"),
+        (4, 1, "span 4", "CHAIN", 3 * SECOND, None, "UNSET", ""),
     ]
-    assert trace.data.spans[3].end_time_ns is None
+
+
+def test_attributes(chain: Trace) -> None:
+    """MLflow reads each span's inputs, outputs and attributes, the end's over the start's."""
     of_mlflow = {Attr.TRACE_REQUEST_ID: f"tr-{trace_id(1)}", Attr.SPAN_TYPE: "CHAIN"}
-    assert [span.attributes for span in trace.data.spans] == [
+    assert [span.attributes for span in chain.data.spans] == [
         {
             **of_mlflow,
             Attr.INPUTS: "inputs 1",
@@ -185,11 +118,21 @@ def test_a_trace(uri: str) -> None:
         },
         of_mlflow,
     ]
-    assert [(one.name, one.timestamp - BEGIN, one.attributes) for span in trace.data.spans for one in span.events] == [
-        ("chunk", 600_000_000, {"index": 0, "flags": "[true]", "parts": '{"a":1}', "text": "t"}),
-        ("exception", 2_500_000_000, {"exception.type": "ValueError", "exception.stacktrace": "Traceback\n…"}),
+
+
+def test_events(chain: Trace) -> None:
+    """MLflow reads what happened in a span, exceptions too, with values that are flat."""
+    assert [
+        (span.name, one.name, one.timestamp - BEGIN, one.attributes) for span in chain.data.spans for one in span.events
+    ] == [
+        ("ChatAcme", "chunk", 600_000_000, {"index": 0, "flags": "[true]", "parts": '{"a":1}', "text": "t"}),
+        (
+            "span 3",
+            "exception",
+            2_500_000_000,
+            {"exception.type": "ValueError", "exception.stacktrace": "Traceback\n…"},
+        ),
     ]
-    assert searched(uri) == [f"tr-{trace_id(1)}"]
 
 
 def test_a_trace_that_failed(uri: str) -> None:
@@ -212,15 +155,15 @@ def test_the_same_batch_again(uri: str) -> None:
     assert rows(uri) == counts
 
 
-def test_spans_that_come_late(uri: str) -> None:
-    """Spans that end after their trace was stored replace the open ones and stand beside the others."""
+@pytest.mark.parametrize("together", [False, True])
+def test_spans_that_come_late(uri: str, *, together: bool) -> None:
+    """Spans that end after their trace was delivered replace the open ones and stand beside the others."""
     sink = MlflowSink(uri)
     context = in_experiment(experiment="elsewhere")
     first = finished(start(1, 1, context=context), start(1, 2, 1), end(1, 1))
-    sink.write([first])
     late = FinishedTrace(trace_id(1), INFO, None, finished(start(1, 2, 1), start(1, 3, 2), end(1, 3), end(1, 2)).spans)
-    sink.write([late])
-    sink.write([late])
+    for batch in [[first, late]] if together else [[first], [late], [late]]:
+        sink.write(batch)
 
     trace = read(uri)
     assert [(span.name, span.end_time_ns is None, span.outputs) for span in trace.data.spans] == [
@@ -271,200 +214,6 @@ def test_a_known_model(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert json.loads(trace.info.trace_metadata["mlflow.trace.cost"]) == pytest.approx(cost)
 
 
-@pytest.mark.parametrize(
-    ("key", "kept"),
-    [
-        ("plain key.1", "plain key.1"),
-        ("odd!key?", "odd_key_"),
-        ("", "_"),
-        (".", "_."),
-        ("..", "_.."),
-        ("/root", "__root"),
-        ("a//b", "_a__b"),
-        ("a/../b", "_a_.._b"),
-        ("été", "été"),
-        ("k" * 300, "k" * 250),
-        ("nul\0", "nul_"),
-    ],
-)
-def test_odd_keys(uri: str, key: str, kept: str) -> None:
-    """A tag whose name MLflow does not allow gets one it allows, and so does metadata."""
-    MlflowSink(uri).write(
-        [finished(start(1, 1, context=in_experiment(tags={key: "1"}, metadata={key: "2"})), end(1, 1))]
-    )
-
-    info = read(uri).info
-    assert {name: value for name, value in info.tags.items() if not name.startswith("mlflow.")} == {kept: "1"}
-    assert info.trace_metadata[kept] == "2"
-
-
-def test_tags_of_the_store(store: str) -> None:
-    """Tags that the store writes itself, and the trace's name, are not the user's to set."""
-    tags = {"mlflow.artifactLocation": "x", "mlflow.trace.spansLocation": "x", "mlflow.traceName": "x", "mine": "1"}
-    MlflowSink(store).write([finished(start(1, 1, context=in_experiment(tags=tags)), end(1, 1))])
-
-    tags = read(store).info.tags
-    assert tags.pop("mlflow.artifactLocation").endswith(f"tr-{trace_id(1)}/artifacts")
-    assert tags == {"mlflow.trace.spansLocation": "TRACKING_STORE", "mlflow.traceName": "span 1", "mine": "1"}
-
-
-def test_values_over_the_limits(uri: str) -> None:
-    """Texts longer than MLflow takes are cut, and lose no trace."""
-    context = in_experiment(tags={"tag": "t" * 9_000}, metadata={"meta": "m" * 9_000})
-    root = start(1, 1, context=context, name="n" * 9_000, attributes={Attr.SESSION: "s" * 300, Attr.USER: "u" * 300})
-    MlflowSink(uri).write([finished(root, end(1, 1))])
-
-    trace = read(uri)
-    assert trace.info.tags["tag"] == "t" * 4_096
-    assert trace.info.tags["mlflow.traceName"] == "n" * 4_096
-    assert trace.info.trace_metadata["meta"] == "m" * 250
-    assert trace.info.trace_metadata["mlflow.trace.session"] == "s" * 250
-    assert trace.info.trace_metadata["mlflow.trace.user"] == "u" * 250
-    assert trace.data.spans[0].name == "n" * 9_000
-
-
-def test_nul_characters(uri: str) -> None:
-    """A NUL character, which PostgreSQL refuses, is replaced wherever it stands; what only looks like one is not."""
-    looks_like_one = "\\u0000"
-    root = start(
-        1,
-        1,
-        name="a\0b",
-        inputs={"k\0": ["v\0", looks_like_one]},
-        attributes={"x": "y\0", Attr.SESSION: "s\0"},
-        context=in_experiment(tags={"t": "1\0"}, metadata={"m": "2\0"}),
-    )
-    noted = event(1, 1, "e\0", at=0.5, text="v\0")
-    MlflowSink(uri).write([finished(root, noted, end(1, 1, outputs="o\0", status=Status.ERROR, message="m\0"))])
-
-    trace = read(uri)
-    (span,) = trace.data.spans
-    assert "\0" not in trace.to_json()
-    assert span.name == "a\ufffdb"
-    assert span.inputs == {"k\ufffd": ["v\ufffd", looks_like_one]}
-    assert (span.outputs, span.status.description, span.attributes["x"]) == ("o\ufffd", "m\ufffd", "y\ufffd")
-    assert [(one.name, one.attributes) for one in span.events] == [("e\ufffd", {"text": "v\ufffd"})]
-    assert (trace.info.tags["t"], trace.info.trace_metadata["m"]) == ("1\ufffd", "2\ufffd")
-    assert trace.info.trace_metadata["mlflow.trace.session"] == "s\ufffd"
-
-
-def test_odd_usage(uri: str) -> None:
-    """Token counts that are no numbers count nothing, and lose no trace."""
-    attributes = {Attr.TOKEN_USAGE: {"input_tokens": None, "output_tokens": 3}, Attr.REASONING_TOKENS: "many"}
-    more = {Attr.TOKEN_USAGE: "none", Attr.SESSION: 5, Attr.USER: None}
-    trace = finished(start(1, 1, attributes=attributes), start(1, 2, 1, attributes=more), end(1, 2), end(1, 1))
-    MlflowSink(uri).write([trace])
-
-    metadata = read(uri).info.trace_metadata
-    assert json.loads(metadata["mlflow.trace.tokenUsage"]) == {"output_tokens": 3}
-    assert metadata["mlflow.trace.session"] == "5"
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"time_ns": 2**63},
-        {"attributes": b"[1]"},
-        {"trace_id": "not hexadecimal"},
-        {"span_id": "0123456789abcdef0123"},
-        {"span_id": "x"},
-    ],
-)
-def test_content_that_no_store_takes(store: str, tmp_path: Path, fields: dict[str, Any]) -> None:
-    """A trace that cannot be stored is set aside with the reason; those beside it are stored."""
-    folder = new_folder(tmp_path)
-    journal = new_journal(folder)
-    bad = start(1, 1)._replace(**fields)
-    finish = end(1, 1)._replace(trace_id=bad.trace_id, span_id=bad.span_id, time_ns=bad.time_ns)
-    write(journal, *whole(2), bad, finish, *whole(3))
-    journal.close()
-
-    assert Shipper(folder, MlflowSink(store)).drain(timeout=60.0)
-    assert [trace.info.trace_id for trace in stored(store)] == [f"tr-{trace_id(number)}" for number in (2, 3)]
-    assert [path.stem for path in folder.rejected.iterdir()] == [bad.trace_id]
-
-
-def test_an_experiment_by_name(uri: str) -> None:
-    """An experiment is created when it does not exist, and used when it does."""
-    sink, client = MlflowSink(uri), TracingClient(uri)
-    context = in_experiment(experiment="mine")
-    for number in (1, 2):
-        sink.write([finished(start(number, 1, context=context), end(number, 1))])
-    MlflowSink(uri).write([finished(start(3, 1, context=context), end(3, 1))])
-
-    experiment = client.store.get_experiment_by_name("mine").experiment_id
-    assert {read(uri, number).info.experiment_id for number in (1, 2, 3)} == {experiment}
-    assert sorted(one.name for one in client.store.search_experiments()) == ["Default", "mine"]
-
-
-def test_an_experiment_by_id(uri: str) -> None:
-    """An experiment that MLflow's settings name by its id is used; one that does not exist is said."""
-    experiment = TracingClient(uri).store.create_experiment("by id")
-    sink = MlflowSink(uri)
-    sink.write([finished(start(1, 1, context=in_experiment(experiment_id=experiment)), end(1, 1))])
-
-    assert read(uri).info.experiment_id == experiment
-    with pytest.raises(SinkUnavailable, match="77"):
-        sink.write([finished(start(2, 1, context=in_experiment(experiment_id="77")), end(2, 1))])
-
-
-@pytest.mark.parametrize("known", [False, True])
-def test_an_experiment_that_was_deleted(uri: str, *, known: bool) -> None:
-    """Traces of a deleted experiment are kept until it is restored, and the error says how to."""
-    sink, tracking = MlflowSink(uri), TracingClient(uri).store
-    traces = [finished(start(n, 1, context=in_experiment(experiment="mine")), end(n, 1)) for n in (1, 2)]
-    sink.write(traces[:1])
-    experiment = tracking.get_experiment_by_name("mine").experiment_id
-    tracking.delete_experiment(experiment)
-
-    with pytest.raises(SinkUnavailable) as refused:
-        (sink if known else MlflowSink(uri)).write(traces)
-    tracking.restore_experiment(experiment)
-    sink.write(traces)
-
-    assert str(refused.value) == (
-        f"the experiment 'mine' was deleted. Restore it with `mlflow experiments restore -x {experiment}`, or choose "
-        "another."
-    )
-    assert read(uri, 2).info.experiment_id == experiment
-
-
-def test_an_experiment_that_two_processes_create(store: str, tmp_path: Path) -> None:
-    """Processes that create the same experiments at the same time end up with one of each."""
-    names = [f"experiment {number}" for number in range(8)]
-    program = """
-import sys, time, pathlib
-from tests.ship.support import CONTEXT, end, finished, start
-from langchain_autotrace.ship.mlflow_sink import MlflowSink
-uri, offset, go, *names = sys.argv[1:]
-sink = MlflowSink(uri)
-sink.write([finished(start(int(offset), 1), end(int(offset), 1))])
-pathlib.Path(go + offset).touch()
-while not all(pathlib.Path(go + one).exists() for one in ("100", "200")):
-    time.sleep(0.001)
-for number, name in enumerate(names, int(offset) + 1):
-    sink.write([finished(start(number, 1, context=CONTEXT._replace(experiment=name)), end(number, 1))])
-"""
-    go = str(tmp_path / "go")
-    path = [entry for entry in sys.path if entry]
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", f"import sys\nsys.path[:0] = {path!r}\n{program}", store, offset, go, *names],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for offset in ("100", "200")
-    ]
-    complaints = [process.communicate(timeout=60)[1] for process in started]
-
-    assert [process.returncode for process in started] == [0, 0], complaints
-    client = TracingClient(store)
-    ids = {one.name: one.experiment_id for one in client.store.search_experiments()}
-    assert sorted(ids) == ["Default", *names]
-    for number, name in enumerate(names, 1):
-        assert {read(store, first + number).info.experiment_id for first in (100, 200)} == {ids[name]}
-
-
 def test_a_locked_database(store: str) -> None:
     """A database that somebody else holds is unavailable, and takes the same batch later."""
     batch = [finished(*whole(1))]
@@ -496,22 +245,3 @@ def test_a_database_server_that_is_down() -> None:
 
     assert "s3cret" not in str(refused.value)
     assert str(refused.value).startswith("postgresql+pg8000://me:***@127.0.0.1:1/db: ")
-
-
-def test_many_traces(uri: str) -> None:
-    """A batch of traces of several experiments is stored, each in its own."""
-    contexts = [in_experiment(experiment=name) for name in ("a", "b", "c")]
-    traces = [
-        finished(start(n, 1, context=contexts[n % 3]), start(n, 2, 1), end(n, 2), end(n, 1)) for n in range(1, 31)
-    ]
-    MlflowSink(uri).write(traces)
-
-    client = TracingClient(uri)
-    found = {
-        one.name: sorted(trace.info.trace_id for trace in client.search_traces(locations=[one.experiment_id]))
-        for one in client.store.search_experiments()
-    }
-    assert found == {
-        "Default": [],
-        **{name: [f"tr-{trace_id(n)}" for n in range(1, 31) if n % 3 == i] for i, name in enumerate("abc")},
-    }
