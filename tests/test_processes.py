@@ -110,6 +110,7 @@ def test_kill_in_mid_chain(store: str) -> None:
     """After kill -9 what had ended arrives, and what was in flight arrives as "lost" with its inputs."""
     program = """
         chain.invoke({"topic": "done"})
+        assert langchain_autotrace.flush(60).ok  # the shipper runs: killed sooner, the next program would start it
         def hang(x):
             print("now", flush=True)
             time.sleep(60)

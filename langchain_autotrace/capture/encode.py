@@ -60,6 +60,7 @@ _MAX_ROWS: Final = 1_000
 _MAX_KEY: Final = 1_000
 _MAX_SECRET: Final = 512
 _MIN_ROOM: Final = 64
+_FEW: Final = 24
 _MANY: Final = 100
 _VERY_MANY: Final = 50_000
 
@@ -177,7 +178,7 @@ class _Settling:
 
 
 def _is_plain(value: Any) -> bool:  # noqa: ANN401 - any value
-    """Whether a value is of orjson's own types throughout, found level by level in C.
+    """Whether a value is of orjson's own types throughout.
 
     Raises:
         RecursionError: it is too much to be written whole: too deep, in itself, or vast. Sharing makes it vast: 60
@@ -185,11 +186,25 @@ def _is_plain(value: Any) -> bool:  # noqa: ANN401 - any value
     """
     if type(value) not in _CONTAINERS:
         return type(value) in _ATOMS
+    found = [value]
+    for one in found:
+        if len(found) > _FEW or len(one) > _MANY:
+            return _is_plain_in_levels(value)
+        for item in one.values() if type(one) is dict else one:
+            kind = type(item)
+            if kind not in _ATOMS:
+                if kind not in _CONTAINERS:
+                    return False
+                found.append(item)
+    return True
+
+
+def _is_plain_in_levels(value: Any) -> bool:  # noqa: ANN401 - a dict, list or tuple
+    """The same for a larger value, level by level in C."""
     level, nodes, characters = [value], 0, 0
     for _ in range(_MAX_LEVELS):
         nodes += sum(map(len, level))
-        shared = len(level) > _VERY_MANY and len(set(map(id, level))) * 4 < len(level)
-        if shared or nodes > _MAX_NODES or characters > _MAX_CHARACTERS:
+        if nodes > _MAX_NODES or (len(level) > _VERY_MANY and len(set(map(id, level))) * 4 < len(level)):
             break
         found = get_referents(*level)
         kinds = set(map(type, found))
@@ -199,7 +214,9 @@ def _is_plain(value: Any) -> bool:  # noqa: ANN401 - any value
             step = len(found) // _MANY
             characters += step * sum([len(one) for one in found[::step] if type(one) is str])
         level = [one for one in found if type(one) in _CONTAINERS] if kinds & _CONTAINERS else []
-        if not level and characters <= _MAX_CHARACTERS:
+        if characters > _MAX_CHARACTERS:
+            break
+        if not level:
             return True
     raise RecursionError
 
@@ -367,7 +384,9 @@ def _from_frame(value: Any) -> object:  # noqa: ANN401 - pandas is not imported
     name = type(value).__name__
     if name == "DataFrame":
         return {"shape": value.shape, **value.head(_MAX_ROWS).to_dict("split")}
-    return value[:_MAX_ROWS].tolist() if name == "Series" or name.endswith("Index") else described(value)
+    if name == "Series":
+        return value.head(_MAX_ROWS).tolist()
+    return value[:_MAX_ROWS].tolist() if name.endswith("Index") else described(value)
 
 
 def _from_array(value: Any) -> object:  # noqa: ANN401 - numpy is not imported

@@ -94,7 +94,7 @@ _PAIR: Final = re.compile(
     r"(?P<quote>[\"'])(?P<quoted>(?:\\.|(?!(?P=quote))[^\\\r\n])*)(?P=quote)(?=[\s,;:.+&})\]<\\]|$)"
     r"|(?P<escape>\\+[\"'])(?P<escaped>(?:(?!(?P=escape))[^\r\n])*)(?P=escape)"
     r"|[{\[][^{}\[\]]*[}\]]"
-    r"|(?P<bare>[^\s\"'\\,;&{}<>()\[\]][^\s\"'\\,;&{}<>()\[\]]*))",
+    r"|(?P<bare>[^\s\"'\\,;&{}<>()\[\]]{1,256}))",
     _FLAGS,
 )
 """``key=value`` and ``key: value`` within a text: query strings, ``repr`` of a dict, JSON within a text, headers."""
@@ -104,6 +104,7 @@ _OPTION: Final = re.compile(
 )
 """``--key value`` and ``<key>value</key>``."""
 _BEFORE: Final = re.compile(r"[a-z0-9_.-]*\Z", _FLAGS)
+_REST: Final = re.compile(r"[^\s\"'\\,;&{}<>()\[\]]*", re.ASCII)
 _TEMPLATE: Final = re.compile(r"\$?\{{1,2}[\w .]*\}{1,2}|\$\w+|%\(?\w*\)?s?|<[^>]*>|\*+|\.{3}|…")
 _REFERENCE: Final = re.compile(r"[A-Za-z_][A-Za-z_.-]*")
 _CODE: Final = frozenset(
@@ -234,7 +235,7 @@ def _clean_text(text: str) -> str:
     text = _USERINFO.sub(rf"\1:{REDACTED}@", text)
     text = _SIGNATURE.sub(rf"\1{REDACTED}", text)
     text = _OPTION.sub(_clean_option, text)
-    return _PAIR.sub(_clean_pair, text)
+    return _clean_pairs(text)
 
 
 def _clean_scheme(found: re.Match[str]) -> str:
@@ -253,31 +254,37 @@ def _clean_option(found: re.Match[str]) -> str:
     return f"{found[1]}{REDACTED}" if is_secret_name(found[1].strip("-<> ")) else found[0]
 
 
-def _clean_pair(found: re.Match[str]) -> str:
-    text, start = found.string, found.start()
-    before = _BEFORE.search(text, max(start - _MAX_NAME, 0), start)
-    name = f"{before[0] if before else ''}{found['word']}"
-    value = found["value"]
-    head = found["word"] + found["mark"]
-    if not is_secret_name(name):
-        return head + _PAIR.sub(_clean_pair, value)
+def _clean_pairs(text: str) -> str:
+    parts: list[str] = []
+    done = at = 0
+    while found := _PAIR.search(text, at):
+        start = found.start()
+        before = _BEFORE.search(text, max(start - _MAX_NAME, 0), start)
+        first = before.start() if before else start
+        at = found.start("value")  # a pair may be the value of a harmless one
+        if is_secret_name(text[first : found.end("word")]) and (hidden := _hidden_value(text, first, found)):
+            parts += [text[done:at], hidden]
+            done = at = found.end() if found["bare"] is None else _REST.match(text, found.end()).end()  # type: ignore[union-attr]
+    return "".join(parts) + text[done:] if parts else text
+
+
+def _hidden_value(text: str, first: int, found: re.Match[str]) -> str | None:
+    """What stands for the value of a secret's name, which begins at ``first``; None when it is none."""
     quote = found["quote"] or found["escape"]
     if quote:
         inner = found["quoted"] or found["escaped"] or ""
-        closes = text[start - len(name) + len(found["word"]) - 1 : start - len(name) + len(found["word"])] == quote
-        harmless = not inner or bool(_TEMPLATE.fullmatch(inner)) or (closes and quote not in found["mark"])
-        return found[0] if harmless else f"{head}{quote}{REDACTED}{quote}"
+        closes = text[max(first - 1, 0) : first] == quote and quote not in found["mark"]  # ask("password: ")
+        return None if not inner or closes or _TEMPLATE.fullmatch(inner) else f"{quote}{REDACTED}{quote}"
+    value = found["value"]
     if found["bare"] is None:
-        if value == REDACTED or _TEMPLATE.fullmatch(value) or _SCHEMA.match(value):
-            return found[0]
-        return head + REDACTED
-    return head + REDACTED if _is_real(name, found) else found[0]
+        return None if value == REDACTED or _TEMPLATE.fullmatch(value) or _SCHEMA.match(value) else REDACTED
+    return REDACTED if _is_real(text, first, found) else None
 
 
-def _is_real(name: str, found: re.Match[str]) -> bool:
+def _is_real(text: str, first: int, found: re.Match[str]) -> bool:
     """Whether a value without quotes is one, and not a word of prose or a name in a program."""
-    text, value, mark = found.string, found["bare"].rstrip(".!?:"), found["mark"]
-    counted = value.isdigit() and name.lower().endswith("token")
+    value, mark = found["bare"].rstrip(".!?:"), found["mark"]
+    counted = value.isdigit() and found["word"].lower() == "token"
     if len(value) < 4 or counted or _TEMPLATE.fullmatch(value) or is_secret_name(value.rpartition(".")[2]):  # noqa: PLR2004
         return False
     if not _REFERENCE.fullmatch(value):  # it has digits or signs
@@ -285,8 +292,9 @@ def _is_real(name: str, found: re.Match[str]) -> bool:
     after = text[found.end() : found.end() + 1]
     if value.lower() in _CODE or after in ("(", "["):
         return False
-    before = text[: found.start() - len(name) + len(found["word"])]
+    before = text[max(first - _MAX_NAME, 0) : first]
     if mark == "=":
         return not before.rstrip().endswith(("(", ","))  # else an argument: f(api_key=key)
-    alone = not before.rpartition("\n")[2].strip() or before.rstrip().endswith(("{", ","))
+    line = before.rpartition("\n")[2]
+    alone = (not line.strip() and len(line) < _MAX_NAME) or before.rstrip().endswith(("{", ","))
     return ":" in mark and alone and after in ("", "\n", "\r", ",", "}")  # a line of YAML

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import traceback
 from typing import Final, NamedTuple
 
@@ -14,6 +15,7 @@ so that langgraph need not be installed (``langgraph.errors``)."""
 _PAUSE: Final = "GraphInterrupt"
 """Those of them that pause the whole graph, which then returns."""
 
+_CANCELLED: Final = (asyncio.CancelledError, concurrent.futures.CancelledError)
 _MAX_STACK: Final = 50_000
 
 
@@ -44,30 +46,47 @@ def ending(error: BaseException) -> Ending:
     names = {base.__name__ for base in type(error).__mro__}
     if _CONTROL_FLOW in names:
         return Ending(_OK, Outcome.INTERRUPTED, "", paused=_PAUSE in names)
-    outcome = Outcome.CANCELLED if isinstance(error, asyncio.CancelledError) else None
+    outcome = Outcome.CANCELLED if isinstance(error, _CANCELLED) else None
     return Ending(_ERROR, outcome, error_text(error))
 
 
 def error_text(error: BaseException) -> str:
     """``Type: message``, also when the exception's ``__str__`` raises."""
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - a user's __str__ raises anything
-        text = ""
+    text = _text(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def exception_attributes(error: BaseException) -> dict[str, str]:
     """OpenTelemetry's attributes of an ``exception`` event: type, message and stack trace."""
-    try:
-        stack = "".join(traceback.format_exception(error))
-    except Exception:  # noqa: BLE001 - formatting reads user objects
-        stack = ""
     kind = type(error)
     return {
         "exception.type": kind.__qualname__
         if kind.__module__ == "builtins"
         else f"{kind.__module__}.{kind.__qualname__}",
-        "exception.message": error_text(error).removeprefix(f"{kind.__name__}: "),
-        "exception.stacktrace": stack if len(stack) <= _MAX_STACK else f"…{stack[-_MAX_STACK:]}",
+        "exception.message": _text(error),
+        "exception.stacktrace": _stack(error),
     }
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 - a user's __str__ raises anything
+        return ""
+
+
+def _stack(error: BaseException) -> str:
+    try:
+        stack = "".join(traceback.format_exception(error))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # noqa: BLE001 - it reads the user's __cause__, __notes__ and text
+        stack = "".join([*traceback.format_tb(error.__traceback__), type(error).__name__, "\n"])
+    if len(stack) <= _MAX_STACK:
+        return stack
+    # Whole lines, so that no secret is cut in half, which redaction would not know. The end says what was raised; the
+    # beginning, where the text of what was raised is all of the end.
+    begins, ends = stack[: _MAX_STACK // 2].rpartition("\n")[0], stack[-_MAX_STACK // 2 :].partition("\n")[2]
+    return f"{begins}\n… [cut, {len(stack)} characters]\n{ends}"

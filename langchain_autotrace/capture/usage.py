@@ -2,35 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
+from langchain_autotrace.capture.messages import once
+
 _COUNTS: Final = {
-    "input_tokens": ("input_tokens", "prompt_tokens", "prompt_token_count", "inputTokens"),
-    "output_tokens": ("output_tokens", "completion_tokens", "candidates_token_count", "outputTokens"),
-    "total_tokens": ("total_tokens", "total_token_count", "totalTokens"),
+    "input_tokens": (
+        *("input_tokens", "prompt_tokens", "prompt_token_count", "inputTokens", "inputTokenCount", "input_token_count"),
+        *("promptTokenCount", "prompt_eval_count"),
+    ),
+    "output_tokens": (
+        *("output_tokens", "completion_tokens", "candidates_token_count", "outputTokens", "outputTokenCount"),
+        *("generated_token_count", "candidatesTokenCount", "eval_count"),
+    ),
+    "total_tokens": ("total_tokens", "total_token_count", "totalTokens", "totalTokenCount"),
 }
 """MLflow's name of a count (``mlflow.tracing.constant.TokenUsageKey``): the names that providers use."""
 
 _DETAILS: Final = {
     "cache_read_input_tokens": (
-        ("input_token_details", "cache_read"),
-        ("prompt_tokens_details", "cached_tokens"),
-        ("cache_read_input_tokens",),
-        ("cached_content_token_count",),
+        # OpenAI's service tiers stand before the names.
+        ("input_token_details", ("cache_read", "priority_cache_read", "flex_cache_read")),
+        ("prompt_tokens_details", ("cached_tokens",)),
+        ("input_tokens_details", ("cached_tokens",)),
+        ("", ("cache_read_input_tokens",)),
+        ("", ("cached_content_token_count",)),
+        ("", ("cacheReadInputTokens",)),
+        ("", ("cacheReadInputTokenCount",)),
+        ("", ("prompt_cache_hit_tokens",)),
     ),
-    "cache_creation_input_tokens": (("input_token_details", "cache_creation"), ("cache_creation_input_tokens",)),
+    "cache_creation_input_tokens": (
+        ("input_token_details", ("cache_creation", "priority_cache_creation", "flex_cache_creation")),
+        # Anthropic's by time to live: LangChain's total of them is then 0, so that none is counted twice.
+        ("input_token_details", ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")),
+        ("prompt_tokens_details", ("cache_write_tokens",)),
+        ("input_tokens_details", ("cache_write_tokens",)),
+        ("", ("cache_creation_input_tokens",)),
+        ("", ("cacheWriteInputTokens",)),
+        ("", ("cacheWriteInputTokenCount",)),
+    ),
     "reasoning_tokens": (
-        ("output_token_details", "reasoning"),
-        ("completion_tokens_details", "reasoning_tokens"),
-        ("reasoning_tokens",),
+        ("output_token_details", ("reasoning", "priority_reasoning", "flex_reasoning")),
+        ("completion_tokens_details", ("reasoning_tokens",)),
+        ("output_tokens_details", ("reasoning_tokens",)),
+        ("", ("reasoning_tokens",)),
+        ("", ("thoughts_token_count",)),
     ),
 }
-"""Our name of a part of the usage: the paths at which providers give it."""
+"""Our name of a part of the usage: where providers give it, and the names there, which add up. The first counts."""
 
+_PLACES: Final = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics", "token_count")
+_OWN_PLACES: Final = ("input_token_details", "output_token_details")
+_OLLAMA: Final = ("prompt_eval_count", "eval_count")
 _MODEL_KEYS: Final = ("model_name", "model", "model_id", "modelId")
 
 
@@ -57,54 +84,74 @@ def usage(result: LLMResult) -> Usage:
     ``llm_output["token_usage"]`` and ``["usage"]`` (older integrations, text models). With several candidates
     (``n > 1``) every message repeats the usage of the whole call, so the first one counts.
     """
-    details = _details(result)
-    if not details:
-        return _NO_USAGE
-    if "total_cost" in details and details["total_cost"] == 0:  # langchain-core's mark of a cached answer
-        return Usage({}, 0, details, cached=True)
-    counts = {ours: count for ours, names in _COUNTS.items() if (count := _first(details, names)) is not None}
-    if not counts:
-        return Usage({}, 0, details, cached=False)
-    parts = {ours: count for ours, paths in _DETAILS.items() if (count := _at(details, paths))}
-    reasoning = parts.pop("reasoning_tokens", 0)
-    whole = {"input_tokens": 0, "output_tokens": 0} | counts
-    whole.setdefault("total_tokens", whole["input_tokens"] + whole["output_tokens"])
-    return Usage(whole | parts, reasoning, details, cached=False)
+    empty = _NO_USAGE
+    for details, own in _found(result):
+        if own and details.get("total_cost", 1) == 0:  # langchain-core's mark of a cached answer
+            return Usage({}, 0, details, cached=True)
+        counts = {ours: count for ours, names in _COUNTS.items() if (count := _first(details, names)) is not None}
+        if counts:
+            parts = {ours: count for ours, places in _DETAILS.items() if (count := _part(details, places, own=own))}
+            reasoning = parts.pop("reasoning_tokens", 0)
+            whole = {"input_tokens": 0, "output_tokens": 0} | counts
+            whole.setdefault("total_tokens", whole["input_tokens"] + whole["output_tokens"])
+            return Usage(whole | parts, reasoning, details, cached=False)
+        if empty is _NO_USAGE:
+            empty = Usage({}, 0, details, cached=False)
+    return empty
 
 
-def _details(result: LLMResult) -> Mapping[str, Any] | None:
+def _found(result: LLMResult) -> Iterator[tuple[Mapping[str, Any], bool]]:
+    """What may be usage, the best first, and whether it is LangChain's own form."""
     for batch in result.generations:
         for generation in batch:
             if isinstance(generation, ChatGeneration):
                 message = generation.message
                 if isinstance(message, AIMessage) and message.usage_metadata:
-                    return message.usage_metadata
-                if message.response_metadata and (found := _nested(message.response_metadata)):
-                    return found
-            if generation.generation_info and (found := _nested(generation.generation_info)):
-                return found
-    return _nested(result.llm_output) if result.llm_output else None
+                    yield message.usage_metadata, True
+                yield from _nested(message.response_metadata)
+            yield from _nested(generation.generation_info)
+    yield from _nested(result.llm_output)
 
 
-def _nested(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    for name in ("token_usage", "usage", "usage_metadata"):
+def _nested(metadata: object) -> Iterator[tuple[Mapping[str, Any], bool]]:
+    if not metadata or not isinstance(metadata, Mapping):
+        return
+    for name in _PLACES:
         found = metadata.get(name)
         if found and isinstance(found, Mapping):
-            return found
-    return None
+            yield found, False
+    if any(name in metadata for name in _OLLAMA):
+        yield {name: metadata[name] for name in _OLLAMA if name in metadata}, False
+
+
+def _count(value: object) -> int | None:
+    """A count of tokens: providers give floats, None, and texts too."""
+    if type(value) is int and 0 <= value < 2**63:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**63:
+        return None
+    return int(value)
 
 
 def _first(details: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
-    return next((int(details[name]) for name in names if isinstance(details.get(name), int)), None)
+    for name in names:
+        if name in details and (count := _count(details[name])) is not None:
+            return count
+    return None
 
 
-def _at(details: Mapping[str, Any], paths: tuple[tuple[str, ...], ...]) -> int:
-    for path in paths:
-        found: Any = details
-        for name in path:
-            found = found.get(name) if isinstance(found, Mapping) else None
-        if isinstance(found, int) and found:
-            return found
+def _part(details: Mapping[str, Any], places: tuple[tuple[str, tuple[str, ...]], ...], *, own: bool) -> int:
+    for place, names in places:
+        if own and place not in _OWN_PLACES:
+            break
+        found = details.get(place) if place else details
+        if found and isinstance(found, Mapping):
+            total = 0
+            for name in names:
+                if name in found:
+                    total += _count(found[name]) or 0
+            if total:
+                return total
     return 0
 
 
@@ -120,12 +167,11 @@ def model_that_answered(result: LLMResult) -> str | None:
 
 
 def _model(place: Mapping[str, Any] | None) -> str | None:
-    if not place:
-        return None
-    for key in _MODEL_KEYS:
-        found = place.get(key)
-        if found and isinstance(found, str):
-            return found
+    if place and isinstance(place, Mapping):
+        for key in _MODEL_KEYS:
+            found = place.get(key)
+            if found and isinstance(found, str):
+                return once(found)
     return None
 
 
