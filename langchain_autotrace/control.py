@@ -70,7 +70,7 @@ class _State:
         self.lock = threading.RLock()
         self.pipelines: list[_Pipeline] = []
         self.journals: dict[str, tuple[Journal, Launcher]] = {}
-        self.handler: AutotraceHandler | None = None
+        self.handler: CallbackHandler | None = None
         self.installed = False
 
 
@@ -92,20 +92,12 @@ class AutotraceHandler(CallbackHandler):
     """
 
     def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - those of autolog()
-        if settings:
-            self.recorder = _pipeline_for(settings_module.resolve(**settings)).recorder
+        self._own = _pipeline_for(settings_module.resolve(**settings)).recorder if settings else None
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - asked for the recorder of a handler without settings
-        if name != "recorder":
-            raise AttributeError(name)
-        return _current_recorder()
-
-    def __eq__(self, other: object) -> bool:
-        """Handlers that record to the same place are the same to LangChain, which adds each once."""
-        return isinstance(other, AutotraceHandler) and self.recorder is other.recorder
-
-    def __hash__(self) -> int:
-        return hash(AutotraceHandler)
+    @property
+    def recorder(self) -> Recorder:  # type: ignore[override] # an attribute there, which is faster to read
+        """Where the events go."""
+        return self._own or _current_recorder()
 
 
 class _Holder:
@@ -177,12 +169,10 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
         )
     )
     with _state.lock:
-        handler = AutotraceHandler()
-        handler.recorder = pipeline.recorder
-        _state.handler = handler
+        _state.handler = CallbackHandler(pipeline.recorder)
         if not _state.installed:
             # There is no way to take a hook back; the holder answers None instead.
-            register_configure_hook(cast("ContextVar[Any]", _Holder()), inheritable=True, handle_class=AutotraceHandler)
+            register_configure_hook(cast("ContextVar[Any]", _Holder()), inheritable=True, handle_class=CallbackHandler)
             _state.installed = True
 
 

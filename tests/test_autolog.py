@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from langchain_core.runnables import RunnableLambda as TypedLambda
@@ -15,15 +14,11 @@ from langchain_core.tracers.context import _configure_hooks
 
 import langchain_autotrace
 from langchain_autotrace import AutotraceHandler
-from langchain_autotrace.capture import recorder as recorder_module
 from langchain_autotrace.capture.guard import internal_errors
+from langchain_autotrace.capture.handler import CallbackHandler
 from langchain_autotrace.capture.recorder import Recorder
-from langchain_autotrace.control import AutotraceHandler as Handler
 from langchain_autotrace.errors import DestinationError, JournalClosed, SettingsError
-from langchain_autotrace.journal import codec
 from langchain_autotrace.journal.folder import all_folders
-from langchain_autotrace.settings import resolve
-from langchain_autotrace.span import SpanEnd, SpanStart, TraceContext
 from tests.support import deliver, stored
 
 RunnableLambda: Any = TypedLambda
@@ -43,7 +38,7 @@ def test_called_again(store: str) -> None:
     for _ in range(3):
         langchain_autotrace.autolog(tracking_uri=store, shipper="external")
     double.invoke(1)
-    assert sum(hook[2] is Handler for hook in _configure_hooks) == 1
+    assert sum(hook[2] is CallbackHandler for hook in _configure_hooks) == 1
     (folder,) = all_folders()
     assert len(folder.processes()) == 1
     assert names(store) == ["double"]
@@ -211,61 +206,6 @@ def test_values_over_the_limit(store: str) -> None:
     size = len(b'{"text":""}') + 200_000 + len(',"question":"long?"')
     assert span.get_attribute("langchain_autotrace.truncated.inputs") == size
     assert len(str(span.to_dict()).encode()) < 10_000
-
-
-def make_recorder(**given: Any) -> tuple[Recorder, list[bytes]]:
-    """A recorder that keeps its lines."""
-    lines: list[bytes] = []
-    settings = resolve(tracking_uri="sqlite:///x.db", **given)
-
-    def write(line: bytes) -> bool:
-        lines.append(line)
-        return True
-
-    return Recorder(settings, codec, write, clock=lambda: 7), lines
-
-
-def test_records_of_a_run() -> None:
-    """A run becomes a start and an end with its ids, times, values and attributes."""
-    recorder, lines = make_recorder(experiment="e", extra_tags={"k": "v"})
-    run_id = uuid4()
-    recorder.start(run_id, None, "n", "CHAIN", {"x": 1}, {"a": "b"})
-    recorder.end(run_id, None, attributes={"c": "d"})
-    start, end = (codec.decode(line) for line in lines)
-    assert isinstance(start, SpanStart)
-    assert isinstance(end, SpanEnd)
-    expected = b'{"a":"b","langchain.run_id":"%s"}' % str(run_id).encode()
-    context = TraceContext("e", None, {"k": "v"}, {})
-    assert start == SpanStart(start.trace_id, start.span_id, None, "n", "CHAIN", 7, b'{"x":1}', expected, context)
-    assert end == SpanEnd(start.trace_id, start.span_id, 7, "OK", "", None, b"null", b'{"c":"d"}')
-    assert (len(start.trace_id), len(start.span_id)) == (32, 16)
-    assert (recorder.finished, recorder.open_runs) == (1, 0)
-
-
-def test_open_runs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs that never end are forgotten from the oldest on, and counted; their late end does no harm."""
-    monkeypatch.setattr(recorder_module, "_MAX_OPEN", 100)
-    recorder, _ = make_recorder()
-    runs = [uuid4() for _ in range(150)]
-    for run in runs:
-        recorder.start(run, None, "n", "CHAIN", 1, {})
-    assert (recorder.open_runs, recorder.evicted) == (100, 50)
-    for run in runs:
-        recorder.end(run, 1)
-    assert (recorder.open_runs, recorder.finished) == (0, 100)
-
-
-def test_nothing_is_kept_of_runs_that_ended() -> None:
-    """After any number of runs nothing of them is remembered."""
-    recorder, lines = make_recorder()
-    for _ in range(2_000):
-        root, child = uuid4(), uuid4()
-        recorder.start(root, None, "r", "CHAIN", 1, {})
-        recorder.start(child, root, "c", "CHAIN", 1, {})
-        recorder.end(child, 1)
-        recorder.end(root, 1)
-        lines.clear()
-    assert recorder.open_runs == 0
 
 
 def test_an_internal_error(store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

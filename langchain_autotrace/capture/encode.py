@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from gc import get_referents
-from itertools import islice
+from itertools import chain, compress, islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 import orjson
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, SecretBytes, SecretStr
@@ -43,7 +43,7 @@ _CONTAINERS: Final = frozenset({dict, list, tuple})
 _PLAIN: Final = _ATOMS | _CONTAINERS
 _WORD: Final = "".join(chr(code) for code in range(33, 127) if chr(code) not in "\"',;&<>()[]{}")
 """Characters of which secrets are made; the others end one."""
-_MESSAGES: Final = frozenset({AIMessage, AIMessageChunk, HumanMessage, SystemMessage})
+_MESSAGES: Final = frozenset({AIMessage, HumanMessage, SystemMessage})
 _CUT: Final = '"…"'.encode()
 _MAX_LEVELS: Final = 200
 _MAX_DEPTH: Final = 100
@@ -100,7 +100,7 @@ def _at_once(value: object) -> Json:
     return orjson.dumps(plain(value), option=OPTIONS)
 
 
-def plain(value: object) -> object:
+def plain(value: object) -> object:  # noqa: C901, PLR0911 - a hot call: the commonest kinds, one by one
     """``value`` as orjson can write it without calling back: itself, where it holds no objects.
 
     Raises:
@@ -108,18 +108,23 @@ def plain(value: object) -> object:
             ``TypeError`` when objects are left.
     """
     kind = type(value)
-    if kind in _ATOMS:
-        return value
-    # The commonest first: a dict of texts, a message, a prompt's messages.
+    # The commonest first: a dict of texts, a text, a message, a prompt's messages.
     if kind is dict:
         if _ATOMS.issuperset(map(type, value.values())):  # type: ignore[attr-defined]
             return value
+    elif kind in _ATOMS:
+        return value
+    elif isinstance(value, str):  # a parser's text is of a class of LangChain's own
+        return str.__str__(value)
     elif kind in _MESSAGES:
         value = message(value)  # type: ignore[arg-type]
         if _ATOMS.issuperset(map(type, value.values())):
             return value
     elif kind is ChatPromptValue:
-        value = {"messages": [message(one) for one in value.messages]}  # type: ignore[attr-defined]
+        forms = [message(one) for one in value.messages]  # type: ignore[attr-defined]
+        value = {"messages": forms}
+        if _ATOMS.issuperset(map(type, chain.from_iterable(map(dict.values, forms)))):
+            return value
     if _is_plain(value):
         return value
     made = settled(value)
@@ -247,16 +252,16 @@ def message(value: BaseMessage) -> dict[str, object]:
     """A message in LangChain's own form, without its empty fields."""
     fields = value.__dict__
     form: dict[str, object] = {"type": fields.get("type"), "content": fields.get("content")}
-    # Most of what people and systems say has no more than these.
-    for name in _COMMON_FIELDS if fields.keys() <= _COMMON_MESSAGE else _MESSAGE_FIELDS:
+    if type(value) in _MESSAGES:
+        form |= compress(fields.items(), fields.values())  # those that are not empty
+        return form
+    for name in _MESSAGE_FIELDS:
         field = fields.get(name)
         if field is not None and (name == "artifact" or field):  # an artifact may be neither true nor false
             form[name] = field
     return form
 
 
-_COMMON_FIELDS: Final = ("id", "name", "additional_kwargs", "response_metadata")
-_COMMON_MESSAGE: Final = frozenset({"type", "content", "example", *_COMMON_FIELDS})
 _MESSAGE_FIELDS: Final = (
     "id",
     "name",

@@ -28,7 +28,14 @@ _Metadata = Mapping[str, Any] | None
 
 _AGENT_INTEGRATION: Final = "langchain_create_agent"
 """What langchain's ``create_agent`` writes into ``metadata["ls_integration"]``."""
-# Looking up a member of an enumeration costs as much as a function call in Python 3.11.
+# Looking up a member of an enumeration costs as much as a function call in Python 3.11, a name of a class half that.
+_METADATA: Final = Attr.METADATA
+_TAGS: Final = Attr.TAGS
+_MESSAGE_FORMAT: Final = Attr.MESSAGE_FORMAT
+_MODEL: Final = Attr.MODEL
+_REQUEST_MODEL: Final = Attr.REQUEST_MODEL
+_PROVIDER: Final = Attr.PROVIDER
+_INVOCATION_PARAMS: Final = Attr.INVOCATION_PARAMS
 _CHAIN: Final = SpanType.CHAIN.value
 _AGENT: Final = SpanType.AGENT.value
 _PARSER: Final = SpanType.PARSER.value
@@ -57,6 +64,17 @@ class CallbackHandler(BaseCallbackHandler):
     recorder: Recorder
     """Where the events go."""
 
+    def __init__(self, recorder: Recorder) -> None:
+        """Send the events to ``recorder``."""
+        self.recorder = recorder
+
+    def __eq__(self, other: object) -> bool:
+        """Handlers that record to the same place are the same to LangChain, which adds each once."""
+        return isinstance(other, CallbackHandler) and self.recorder is other.recorder
+
+    def __hash__(self) -> int:
+        return hash(CallbackHandler)
+
     def on_chain_start(
         self,
         serialized: Mapping[str, Any] | None,
@@ -80,7 +98,7 @@ class CallbackHandler(BaseCallbackHandler):
                 called,
                 _PARSER if run_type == "parser" else _chain_type(called, metadata) if metadata else _CHAIN,
                 inputs,
-                {Attr.METADATA: metadata, Attr.TAGS: tags} if metadata else {Attr.TAGS: tags} if tags else {},
+                {_METADATA: metadata, _TAGS: tags} if metadata else {_TAGS: tags} if tags else {},
                 metadata,
                 defers_inputs,
             )
@@ -162,13 +180,13 @@ class CallbackHandler(BaseCallbackHandler):
         params = invocation_params if isinstance(invocation_params, Mapping) else _NO_PARAMS
         known = metadata or _NO_PARAMS
         attributes = _labels(tags, metadata)
-        attributes[Attr.MESSAGE_FORMAT] = messages.MESSAGE_FORMAT
+        attributes[_MESSAGE_FORMAT] = messages.MESSAGE_FORMAT
         asked = usage.model_asked_for(known, params)
         if asked:
-            attributes[Attr.MODEL] = attributes[Attr.REQUEST_MODEL] = asked
+            attributes[_MODEL] = attributes[_REQUEST_MODEL] = asked
         provider = usage.provider(known, params)
         if provider:
-            attributes[Attr.PROVIDER] = provider
+            attributes[_PROVIDER] = provider
         if params:
             self._add_params(params, attributes)
         self.recorder.start(
@@ -178,13 +196,13 @@ class CallbackHandler(BaseCallbackHandler):
     def _add_params(self, params: Mapping[str, Any], attributes: dict[str, object]) -> None:
         """Model parameters, and the tools in the form of MLflow's pages. Tools and schemas are content."""
         if not self.recorder.settings.capture_content:
-            attributes[Attr.INVOCATION_PARAMS] = {key: v for key, v in params.items() if isinstance(v, _PLAIN)}
+            attributes[_INVOCATION_PARAMS] = {key: v for key, v in params.items() if isinstance(v, _PLAIN)}
             return
         offered = params.get("tools") or params.get("functions")
         if not offered:
-            attributes[Attr.INVOCATION_PARAMS] = params
+            attributes[_INVOCATION_PARAMS] = params
             return
-        attributes[Attr.INVOCATION_PARAMS] = {k: v for k, v in params.items() if k not in {"tools", "functions"}}
+        attributes[_INVOCATION_PARAMS] = {k: v for k, v in params.items() if k not in {"tools", "functions"}}
         attributes[Attr.CHAT_TOOLS] = messages.tools(offered)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
@@ -209,7 +227,7 @@ class CallbackHandler(BaseCallbackHandler):
             if run is not None:
                 answered = messages.answer(response)
                 attributes = _answer_attributes(run, response, answered)
-                recorder.end(run_id, answered, attributes=attributes, plain_outputs=True)
+                recorder.end(run_id, answered, attributes=attributes, ours=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
             internal_errors.note("on_llm_end", error)
 
@@ -347,9 +365,9 @@ def _chain_type(name: str, metadata: Mapping[str, Any]) -> str:
 def _labels(tags: Sequence[str] | None, metadata: _Metadata) -> dict[str, object]:
     labels: dict[str, object] = {}
     if metadata:
-        labels[Attr.METADATA] = metadata
+        labels[_METADATA] = metadata
     if tags:
-        labels[Attr.TAGS] = tags
+        labels[_TAGS] = tags
     return labels
 
 
@@ -378,10 +396,12 @@ def _answer_attributes(run: Run, response: LLMResult | None, answered: Mapping[s
             own[Attr.CACHE_HIT] = True
     model = usage.model_that_answered(response)
     if model:
-        own[Attr.MODEL] = model
-    reasons = [choice["finish_reason"] for choice in answered["choices"]]
-    if any(reasons):
-        own[Attr.FINISH_REASONS] = reasons
+        own[_MODEL] = model
+    choices = answered["choices"]
+    if choices and (choices[0]["finish_reason"] or len(choices) > 1):
+        reasons = [choice["finish_reason"] for choice in choices]
+        if any(reasons):
+            own[Attr.FINISH_REASONS] = reasons
     return own
 
 

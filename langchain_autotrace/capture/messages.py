@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_core.outputs import ChatGeneration, Generation, LLMResult
+from langchain_core.outputs import LLMResult
 
 from langchain_autotrace.capture.encode import encode
 
@@ -35,6 +35,8 @@ _ROLES: Final = {
     "FunctionMessageChunk": "function",
 }
 _BY_CLASS: Final = ((AIMessage, "assistant"), (HumanMessage, "user"), (SystemMessage, "system"), (ToolMessage, "tool"))
+_USUAL: Final[dict[type, str]] = {AIMessage: "assistant", HumanMessage: "user", SystemMessage: "system"}
+"""Most messages, which have a text and no more."""
 _MAX_ARGUMENTS: Final = 10_000_000
 
 
@@ -44,7 +46,7 @@ def chat_inputs(batches: Sequence[Sequence[BaseMessage]]) -> dict[str, object]:
     LangChain starts one run for each list of messages, so there is one; more are kept apart.
     """
     if len(batches) == 1:
-        return {"messages": [chat_message(message) for message in batches[0]]}
+        return {"messages": list(map(chat_message, batches[0]))}
     return {"messages": [[chat_message(message) for message in batch] for batch in batches]}
 
 
@@ -53,7 +55,18 @@ def chat_message(message: BaseMessage | Any) -> object:  # noqa: ANN401 - user c
 
     Beside these, where a model gave them: ``reasoning_content`` (a text), ``refusal``, ``audio``.
     """
-    if not isinstance(message, BaseMessage):
+    role = _USUAL.get(type(message))
+    if role is not None:
+        fields = message.__dict__
+        content = fields.get("content")
+        if type(content) is str and not (
+            fields.get("name")
+            or fields.get("additional_kwargs")
+            or fields.get("tool_calls")
+            or fields.get("invalid_tool_calls")
+        ):
+            return {"role": role, "content": content}
+    elif not isinstance(message, BaseMessage):
         return message
     try:
         return _form(message)
@@ -256,20 +269,18 @@ def answer(result: LLMResult) -> dict[str, object]:
     choices: list[dict[str, object]] = []
     for batch in result.generations:
         for generation in batch:
-            said = (
-                chat_message(generation.message)
-                if isinstance(generation, ChatGeneration)
-                else {"role": "assistant", "content": generation.text}
-            )
-            choices.append({"index": len(choices), "message": said, "finish_reason": finish_reason(generation)})
+            # Reading an attribute of a pydantic model costs a call of Python code's hook, and this runs in the program.
+            fields = generation.__dict__
+            message = fields.get("message")
+            said = {"role": "assistant", "content": fields.get("text")} if message is None else chat_message(message)
+            reason = finish_reason(fields.get("generation_info"), message)
+            choices.append({"index": len(choices), "message": said, "finish_reason": reason})
     return {"choices": choices}
 
 
-def finish_reason(generation: Generation) -> str | None:
+def finish_reason(info: Mapping[str, Any] | None, message: BaseMessage | None) -> str | None:
     """Why the model stopped, under the names that providers use."""
-    info = generation.generation_info
-    metadata = generation.message.response_metadata if isinstance(generation, ChatGeneration) else None
-    for place in (info, metadata):
+    for place in (info, None if message is None else message.__dict__.get("response_metadata")):
         if place:
             found = place.get("finish_reason") or place.get("stop_reason") or place.get("done_reason")
             if found:

@@ -14,12 +14,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-import orjson
-
 from langchain_autotrace.capture import scope
-from langchain_autotrace.capture.encode import STOPPED, plain
+from langchain_autotrace.capture.encode import STOPPED, beginning, plain
 from langchain_autotrace.capture.redact import holds_secret
-from langchain_autotrace.capture.runs import Ids, Run, Trace
+from langchain_autotrace.capture.runs import Run, random_bits
 from langchain_autotrace.capture.seal import Sealer, Write
 from langchain_autotrace.capture.status import RETURNED, Ending, exception_attributes
 from langchain_autotrace.settings import Settings
@@ -43,11 +41,17 @@ class Lines(Protocol):
     def encode(self, record: Record) -> bytes:
         """The line of a record whose values are JSON."""
 
-    def start_line(self, *fields: Any) -> bytes:  # noqa: ANN401 - values of any type
-        """The line of a :class:`SpanStart`, from its fields with values as they are."""
+    @property
+    def line(self) -> Callable[[tuple[object, ...]], bytes]:
+        """Makes the line of a span's record from its kind and its fields, with values as they are."""
 
-    def end_line(self, *fields: Any) -> bytes:  # noqa: ANN401 - values of any type
-        """The line of a :class:`SpanEnd`, from its fields with values as they are."""
+    @property
+    def START(self) -> str:  # noqa: N802 - a constant of the module
+        """The kind of a :class:`SpanStart`."""
+
+    @property
+    def END(self) -> str:  # noqa: N802 - as above
+        """The kind of a :class:`SpanEnd`."""
 
 
 _MAX_OPEN: Final = 50_000
@@ -57,17 +61,22 @@ _MAX_ID_LENGTH: Final = 250
 _SESSION_KEYS: Final = ("session_id", "thread_id", "conversation_id")
 _OWNER_KEYS: Final = frozenset({*_SESSION_KEYS, "user_id"})
 _suppressed: Final = scope.suppressed
-_NULL: Final = orjson.Fragment(b"null")
-"""A value that is None, where None itself says that there is no value."""
+_scope: Final = scope.current
+_NO_SCOPE: Final = scope.NO_SCOPE
 # Looking up a member of an enumeration costs as much as a function call in Python 3.11.
+_OK: Final = Status.OK.value
 _ERROR: Final = Status.ERROR.value
 _ABANDONED: Final = Outcome.ABANDONED
 _OURS: Final = frozenset({SpanType.CHAT_MODEL.value, SpanType.LLM.value})
 """Kinds of runs whose inputs are of our own making: they hold no objects, in all likelihood."""
+_RUN_ID: Final = Attr.RUN_ID
 
 
 class Recorder:
     """Turns runs into records, for one set of settings. Thread-safe by the atomicity of a dict's operations.
+
+    ``start`` and ``end`` are long and call little, on purpose: in a program they run once in a while, from memory that
+    is not in the processor's caches, and each further function costs a run a microsecond.
 
     Attributes:
         finished: traces whose root has ended.
@@ -81,21 +90,22 @@ class Recorder:
         write: Write,
         *,
         clock: Callable[[], int] = time.time_ns,
-        ids: Ids | None = None,
+        bits: Callable[[int], int] | None = None,
     ) -> None:
+        """``lines`` makes lines of records, ``write`` keeps them; ``bits`` gives so many random bits, for ids."""
         self.settings = settings
         self.finished = 0
         self.evicted = 0
-        self._start_line = lines.start_line
-        self._end_line = lines.end_line
+        self._line = lines.line if settings.redact is None else _refuse
+        self._start_kind, self._end_kind = lines.START, lines.END
         self._sealer = Sealer(settings, lines.encode)
         self._write = write
-        self._careful = settings.redact is not None
         self._limit = settings.max_value_bytes
         self._clock = clock
-        self._ids = ids or Ids()
+        self._bits = bits or random_bits()
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
         self._content = settings.capture_content
+        self._context = _context(settings, scope.NO_SCOPE)
         self._runs: dict[object, Run | None] = {}
 
     @property
@@ -116,10 +126,10 @@ class Recorder:
         """In a forked child: the parent's runs are the parent's, and its ids must not come again."""
         self._runs = {}
         self.finished = self.evicted = 0
-        self._ids = type(self._ids)()
+        self._bits = random_bits()
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
 
-    def start(  # noqa: PLR0917 - by position: the hottest call of the package
+    def start(  # noqa: C901, PLR0917 - by position, and long: the hottest call of the package
         self,
         run_id: UUID,
         parent_run_id: UUID | None,
@@ -144,40 +154,53 @@ class Recorder:
         """
         now = self._clock()
         runs = self._runs
-        key = run_id.int if type(run_id) is UUID else run_id
+        try:
+            key: object = run_id.int
+            parent = None if parent_run_id is None else runs.get(parent_run_id.int)
+        except AttributeError:
+            key, parent = _key(run_id), runs.get(_key(parent_run_id))
         if key in runs:
             self._again(key)
             return
-        if parent_run_id is None:
-            parent = None
-        else:
-            parent = runs.get(parent_run_id.int if type(parent_run_id) is UUID else parent_run_id)
         if _suppressed.get() or (parent is None and self._left_out(parent_run_id)):
             runs[key] = None
             return
-        trace = parent.trace if parent is not None else Trace(self._ids.trace())
-        run = runs[key] = Run(trace, self._ids.span(), parent, now)
-        attributes[Attr.RUN_ID] = run_id
+        trace_id = f"{self._bits(128) or 1:032x}" if parent is None else parent.trace_id
+        span_id = f"{self._bits(64) or 1:016x}"
+        run = runs[key] = Run(trace_id, span_id, parent, now)
         if metadata and not _OWNER_KEYS.isdisjoint(metadata):
-            _note_owner(trace, metadata, attributes)
-        context = None
+            _note_owner(run.root, metadata, attributes)
+        parent_id = context = None
         if parent is None:
-            context = self._context(trace, attributes)
+            context = self._context if _scope.get() is _NO_SCOPE else self._scoped(run, attributes)
             if parent_run_id is not None:
                 attributes[Attr.PARENT_RUN_ID] = parent_run_id
-        fields: tuple[Any, ...] = (
-            trace.trace_id,
-            run.span_id,
-            None if parent is None else parent.span_id,
-            name,
-            kind,
-            now,
-            None if deferred or not self._content else _NULL if inputs is None else inputs,
-            attributes,
-            context,
-        )
-        line = self._fast(self._start_line, fields) if kind in _OURS else self._fast(self._start_line, fields, 6)
-        self._write(self._sealer.line(_start_record(fields)) if line is None else line)
+        else:
+            parent_id = parent.span_id
+            parent.below += 1
+        attributes[_RUN_ID] = run_id
+        given = (inputs,) if self._content and not deferred else None
+        line = None
+        try:
+            # What objects a value holds is read before orjson writes them: Python code that runs within orjson lets
+            # other threads run, and when one of these changes a list that orjson is in the midst of, the process dies
+            # of a segmentation fault.
+            shown = given if given is None or kind in _OURS else (plain(inputs),)
+            line = self._line(
+                (self._start_kind, trace_id, span_id, parent_id, name, kind, now, shown, attributes, context)
+            )
+            if len(line) > self._limit or holds_secret(line.lower()):
+                line = None
+        except STOPPED:
+            raise
+        except BaseException:  # noqa: BLE001, S110 - user objects raise anything; the careful way guards each step
+            pass
+        if line is None:
+            trace = None if context is None else TraceContext(**context)
+            line = self._sealer.line(
+                SpanStart(trace_id, span_id, parent_id, name, kind, now, given, attributes, trace)  # type: ignore[arg-type]
+            )
+        self._write(line)
         if len(runs) > _MAX_OPEN:
             self._evict()
 
@@ -203,41 +226,51 @@ class Recorder:
         deferred: bool = False,
         ending: Ending = RETURNED,
         attributes: dict[str, object] | None = None,
-        plain_outputs: bool = False,
+        ours: bool = False,
     ) -> None:
         """A run has ended. ``inputs`` counts when ``deferred``; the other arguments are as for ``start``.
 
-        With ``plain_outputs`` they are of our own making and hold no objects, in all likelihood.
+        Outputs that are ``ours`` are of our own making: they hold no objects, in all likelihood.
         """
         now = self._clock()
-        run = self._runs.pop(run_id.int if type(run_id) is UUID else run_id, None)
+        try:
+            run = self._runs.pop(run_id.int, None)
+        except AttributeError:
+            run = self._runs.pop(run_id, None)
         if run is None:
             return
-        ending = run.close(ending, streamed=deferred)
-        attributes = {} if attributes is None else attributes
-        if ending.outcome is not None:
-            attributes[Attr.OUTCOME] = ending.outcome
-            if ending.outcome is _ABANDONED:
-                outputs = run.partial(outputs)
-        if not self._content or (outputs is None and ending.status == _ERROR):
-            outputs = None
-        elif outputs is None:
-            outputs = _NULL
-        fields: tuple[Any, ...] = (
-            run.trace.trace_id,
-            run.span_id,
-            max(run.started_ns, now),
-            ending.status,
-            ending.message if self._content else ending.message.partition(":")[0],
-            None if not deferred or not self._content else _NULL if inputs is None else inputs,
-            outputs,
-            attributes,
-        )
-        line = self._fast(self._end_line, fields) if plain_outputs else self._fast(self._end_line, fields, 5, 6)
-        self._write(self._sealer.line(SpanEnd(*fields)) if line is None else line)
-        if run.parent is None:
+        if attributes is None:
+            attributes = {}
+        status, message = _OK, ""
+        if deferred or run.interrupted or ending is not RETURNED:
+            status, message, outputs = self._settle(run, ending, outputs, attributes, streamed=deferred)
+        given = (outputs,) if self._content and (outputs is not None or status == _OK) else None
+        before = (inputs,) if self._content and deferred else None
+        now = max(now, run.started_ns)
+        line = None
+        try:
+            shown = given if given is None or ours else (plain(outputs),)
+            shown_before = before and (plain(inputs),)
+            line = self._line(
+                (self._end_kind, run.trace_id, run.span_id, now, status, message, shown_before, shown, attributes)
+            )
+            if len(line) > self._limit or holds_secret(line.lower()):
+                line = None
+        except STOPPED:
+            raise
+        except BaseException:  # noqa: BLE001, S110 - as in start()
+            pass
+        if line is None:
+            line = self._sealer.line(
+                SpanEnd(run.trace_id, run.span_id, now, status, message, before, given, attributes)  # type: ignore[arg-type]
+            )
+        self._write(line)
+        parent = run.parent
+        if parent is None:
             self.finished += 1
-            scope.last_trace.set(TRACE_ID_PREFIX + run.trace.trace_id)
+            scope.last_trace.set(TRACE_ID_PREFIX + run.trace_id)
+        else:
+            parent.below -= 1
 
     def fail(self, run_id: UUID, error: BaseException, ending: Ending, outputs: object = None, **more: Any) -> None:  # noqa: ANN401 - arguments of end()
         """A run has raised: its ``exception`` event, and its end. ``more`` is passed on to ``end``."""
@@ -249,35 +282,21 @@ class Recorder:
             self._event(run, "exception", found)
         self.end(run_id, outputs, ending=ending, **more)
 
+    def _settle(
+        self, run: Run, ending: Ending, outputs: object, attributes: dict[str, object], *, streamed: bool
+    ) -> tuple[str, str, object]:
+        """Status, message and outputs of a run that did not just return, or that streamed."""
+        ending = run.settle(ending, streamed=streamed)
+        if ending.outcome is not None:
+            attributes[Attr.OUTCOME] = ending.outcome
+            if ending.outcome is _ABANDONED:
+                outputs = run.partial(outputs)
+        message = ending.message if self._content else ending.message.partition(":")[0]
+        return ending.status, message, outputs
+
     def _event(self, run: Run, name: str, attributes: dict[str, object]) -> None:
-        record = SpanEvent(run.trace.trace_id, run.span_id, name, self._clock(), attributes)  # type: ignore[arg-type]
+        record = SpanEvent(run.trace_id, run.span_id, name, self._clock(), attributes)  # type: ignore[arg-type]
         self._write(self._sealer.line(record))
-
-    def _fast(self, make: Callable[..., bytes], fields: tuple[object, ...], *values: int) -> bytes | None:
-        """The line made in one pass; None when the careful way is needed.
-
-        Args:
-            make: makes a line from the fields.
-            fields: the fields of a record.
-            values: which of them are the user's. What objects they hold is read before orjson writes them: Python
-                code that runs within orjson lets other threads run, and when one of these changes a list that orjson
-                is in the midst of, the process dies of a segmentation fault.
-        """
-        if self._careful:
-            return None
-        try:
-            if values:
-                shown = list(fields)
-                for place in values:
-                    shown[place] = plain(shown[place])
-                line = make(*shown)
-            else:
-                line = make(*fields)
-        except STOPPED:
-            raise
-        except BaseException:  # noqa: BLE001 - user objects raise anything; the careful way guards each step
-            return None
-        return None if len(line) > self._limit or holds_secret(line.lower().decode()) else line
 
     def _again(self, key: object) -> None:
         """A start that came before: another handler of ours is in the run's list."""
@@ -292,22 +311,14 @@ class Recorder:
         rate = self.settings.sample_rate
         return rate < 1.0 and self._sample() >= rate
 
-    def _context(self, trace: Trace, attributes: dict[str, object]) -> dict[str, object]:
-        """The fields of a :class:`TraceContext`."""
-        settings, around = self.settings, scope.current_scope()
-        tags, metadata = settings.extra_tags, around.metadata
-        if around is not scope.NO_SCOPE:
-            if trace.session is None and around.session_id:
-                trace.session = attributes[Attr.SESSION] = _owner(around.session_id)
-            if trace.user is None and around.user_id:
-                trace.user = attributes[Attr.USER] = _owner(around.user_id)
-            tags = {**tags, **around.tags}
-        return {
-            "experiment": settings.experiment,
-            "experiment_id": settings.experiment_id,
-            "tags": tags,
-            "metadata": metadata,
-        }
+    def _scoped(self, root: Run, attributes: dict[str, object]) -> dict[str, Any]:
+        """What the program has said of the trace with ``context()``."""
+        around = _scope.get()
+        if root.session is None and around.session_id:
+            root.session = attributes[Attr.SESSION] = _owner(around.session_id)
+        if root.user is None and around.user_id:
+            root.user = attributes[Attr.USER] = _owner(around.user_id)
+        return _context(self.settings, around)
 
     def _evict(self) -> None:
         try:
@@ -317,26 +328,37 @@ class Recorder:
         self.evicted += 1
 
 
-def _key(run_id: UUID) -> object:
+def _refuse(_: object) -> bytes:
+    """In place of the fast way, where a hook of the user's is to see each value."""
+    raise TypeError
+
+
+def _key(run_id: UUID | None) -> object:
     """What a run is remembered by. Hashing a UUID is a call of Python code; LangChain does not stop a str either."""
     return run_id.int if type(run_id) is UUID else run_id
 
 
-def _start_record(fields: tuple[Any, ...]) -> SpanStart:
-    context = fields[8]
-    return SpanStart._make((*fields[:8], None if context is None else TraceContext(**context)))
+def _context(settings: Settings, around: scope.Scope) -> dict[str, Any]:
+    """The fields of a :class:`TraceContext`."""
+    return {
+        "experiment": settings.experiment,
+        "experiment_id": settings.experiment_id,
+        "tags": {**settings.extra_tags, **around.tags},
+        "metadata": around.metadata,
+    }
 
 
-def _note_owner(trace: Trace, metadata: Mapping[str, Any], attributes: dict[str, object]) -> None:
+def _note_owner(root: Run, metadata: Mapping[str, Any], attributes: dict[str, object]) -> None:
     """Session and user, on the first span of the trace that names them: LangGraph's come below the root."""
-    if trace.session is None:
+    if root.session is None:
         for key in _SESSION_KEYS:
             if metadata.get(key):
-                trace.session = attributes[Attr.SESSION] = _owner(metadata[key])
+                root.session = attributes[Attr.SESSION] = _owner(metadata[key])
                 break
-    if trace.user is None and metadata.get("user_id"):
-        trace.user = attributes[Attr.USER] = _owner(metadata["user_id"])
+    if root.user is None and metadata.get("user_id"):
+        root.user = attributes[Attr.USER] = _owner(metadata["user_id"])
 
 
 def _owner(value: object) -> str:
-    return str(value)[:_MAX_ID_LENGTH]
+    text = str(value)
+    return text if len(text) <= _MAX_ID_LENGTH else beginning(text, _MAX_ID_LENGTH)

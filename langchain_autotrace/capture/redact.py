@@ -125,15 +125,15 @@ _SIEVE: Final = (
 )
 """Of lower-case text. All of its alternatives begin with plain letters, few enough for the engine to look for them all
 at once; a case-insensitive expression takes four times as long."""
-holds_secret: Final[Callable[[str], bool]] = SchemaValidator(
+holds_secret: Final[Callable[[str | bytes], bool]] = SchemaValidator(
     core_schema.str_schema(pattern=_SIEVE, regex_engine="rust-regex")
 ).isinstance_python
-"""Whether a lower-case text is worth a closer look. False is certain, but for a text with lone surrogates."""
+"""Whether a lower-case text, or its UTF-8, is worth a closer look. False is certain, except beside lone surrogates."""
 
 
 def scrub(text: Json) -> Json:
     """The JSON ``text`` without what looks like a secret, by key name or by shape."""
-    if not holds_secret(text.lower().decode()):
+    if not holds_secret(text.lower()):
         return text
     try:
         return orjson.dumps(_clean(orjson.loads(text), 0))

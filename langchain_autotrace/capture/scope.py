@@ -22,14 +22,10 @@ class Scope(NamedTuple):
 
 NO_SCOPE: Final = Scope()
 
-_scope: Final[ContextVar[Scope]] = ContextVar("langchain_autotrace_scope", default=NO_SCOPE)
+current: Final[ContextVar[Scope]] = ContextVar("langchain_autotrace_scope", default=NO_SCOPE)
+"""What applies to a trace that starts now."""
 suppressed: Final[ContextVar[bool]] = ContextVar("langchain_autotrace_suppressed", default=False)
 """Whether runs that start now are left out."""
-
-
-def current_scope() -> Scope:
-    """What applies to a trace that starts now."""
-    return _scope.get()
 
 
 @contextmanager
@@ -59,18 +55,18 @@ def context(
         tags: trace tags, added to those of enclosing blocks.
         metadata: trace metadata, which MLflow does not let anyone change later.
     """
-    outer = _scope.get()
+    outer = current.get()
     inner = Scope(
         session_id=session_id or outer.session_id,
         user_id=user_id or outer.user_id,
         tags={**outer.tags, **_texts(tags)},
         metadata={**outer.metadata, **_texts(metadata)},
     )
-    token = _scope.set(inner)
+    token = current.set(inner)
     try:
         yield
     finally:
-        _scope.reset(token)
+        current.reset(token)
 
 
 def _texts(pairs: Mapping[str, str] | None) -> dict[str, str]:

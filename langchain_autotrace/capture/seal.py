@@ -15,7 +15,7 @@ from typing import Final, TypeAlias, TypeVar, cast
 import orjson
 
 from langchain_autotrace.capture import redact
-from langchain_autotrace.capture.encode import encode
+from langchain_autotrace.capture.encode import beginning, encode
 from langchain_autotrace.capture.status import error_text
 from langchain_autotrace.settings import Settings
 from langchain_autotrace.span import Attr, Json, Record, SpanEnd, SpanEvent, SpanStart
@@ -48,7 +48,7 @@ class Sealer:
         self._lock = threading.Lock()
 
     def line(self, record: SpanStart | SpanEvent | SpanEnd) -> bytes:
-        """The line of a record whose values are any Python values."""
+        """The line of a record whose values are any Python values; inputs and outputs as ``(value,)`` or None."""
         return self._encode(self._sealed(record))
 
     def _sealed(self, record: SpanStart | SpanEvent | SpanEnd) -> Record:
@@ -57,15 +57,15 @@ class Sealer:
             return record._replace(name=self._text(record.name), attributes=orjson.dumps(attributes))
         cut: dict[str, int] = {}
         if isinstance(record, SpanStart):
-            start = record._replace(name=self._text(record.name), inputs=self._value(record.inputs, cut, "inputs"))
+            start = record._replace(name=self._text(record.name), inputs=self._given(record.inputs, cut, "inputs"))
             if start.trace is not None:
                 tags, metadata = self._labels(start.trace.tags), self._labels(start.trace.metadata)
                 start = start._replace(trace=start.trace._replace(tags=tags, metadata=metadata))
             return self._with_attributes(start, cut)
         end = record._replace(
             message=self._message(record.message),
-            inputs=self._value(record.inputs, cut, "inputs"),
-            outputs=self._value(record.outputs, cut, "outputs"),
+            inputs=self._given(record.inputs, cut, "inputs"),
+            outputs=self._given(record.outputs, cut, "outputs"),
         )
         return self._with_attributes(end, cut)
 
@@ -79,16 +79,17 @@ class Sealer:
         notes = {f"{Attr.TRUNCATED}.{what}": size for what, size in cut.items()}
         return record._replace(attributes=orjson.dumps({**shown, **kept, **notes}))
 
-    def _value(self, value: object, cut: dict[str, int], what: str) -> Json | None:
-        if value is None:
-            return None
-        text, cut_from = encode(None if type(value) is orjson.Fragment else value, self._limit)
+    def _given(self, given: object, cut: dict[str, int], what: str) -> Json | None:
+        return None if given is None else self._value(cast("tuple[object]", given)[0], cut, what)
+
+    def _value(self, value: object, cut: dict[str, int], what: str) -> Json:
+        text, cut_from = encode(value, self._limit)
         if cut_from is not None:
             cut[what] = cut_from
         return self._redacted(redact.scrub(text))
 
     def _user_object(self, value: object, cut: dict[str, int], what: str) -> dict[str, object]:
-        sealed = orjson.loads(self._value(value, cut, what) or b"{}")
+        sealed = orjson.loads(self._value(value, cut, what))
         return sealed if isinstance(sealed, dict) else {"redacted": sealed}
 
     def _redacted(self, text: Json) -> Json:
@@ -108,15 +109,19 @@ class Sealer:
 
     def _text(self, text: str) -> str:
         """A name: scrubbed and cut, but no content for the hook."""
-        return redact.scrub_text(_valid(text[:_MAX_NAME]))
+        return redact.scrub_text(_valid(_cut(text, _MAX_NAME)))
 
     def _message(self, text: str) -> str:
-        clean = redact.scrub_text(_valid(text[: self._limit // 4]))
+        clean = redact.scrub_text(_valid(_cut(text, self._limit // 4)))
         return str(orjson.loads(self._redacted(orjson.dumps(clean)))) if clean else ""
 
     def _labels(self, pairs: Mapping[str, str]) -> dict[str, str]:
         sealed: dict[str, str] = orjson.loads(redact.scrub(encode(dict(pairs), self._limit).json))
         return sealed
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else beginning(text, most)
 
 
 def _valid(text: str) -> str:

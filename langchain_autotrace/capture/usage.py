@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.outputs import LLMResult
 
 from langchain_autotrace.capture.messages import once
 
@@ -104,17 +103,22 @@ def _found(result: LLMResult) -> Iterator[tuple[Mapping[str, Any], bool]]:
     """What may be usage, the best first, and whether it is LangChain's own form."""
     for batch in result.generations:
         for generation in batch:
-            if isinstance(generation, ChatGeneration):
-                message = generation.message
-                if isinstance(message, AIMessage) and message.usage_metadata:
-                    yield message.usage_metadata, True
-                yield from _nested(message.response_metadata)
-            yield from _nested(generation.generation_info)
-    yield from _nested(result.llm_output)
+            message = generation.__dict__.get("message")
+            if message is not None:
+                fields = message.__dict__
+                spent = fields.get("usage_metadata")
+                if spent and isinstance(spent, Mapping):
+                    yield spent, True
+                if fields.get("response_metadata"):
+                    yield from _nested(fields["response_metadata"])
+            if generation.generation_info:
+                yield from _nested(generation.generation_info)
+    if result.llm_output:
+        yield from _nested(result.llm_output)
 
 
 def _nested(metadata: object) -> Iterator[tuple[Mapping[str, Any], bool]]:
-    if not metadata or not isinstance(metadata, Mapping):
+    if not isinstance(metadata, Mapping):
         return
     for name in _PLACES:
         found = metadata.get(name)
@@ -159,15 +163,17 @@ def model_that_answered(result: LLMResult) -> str | None:
     """The model named by the response, which may be a dated version of, or another than, the one asked for."""
     for batch in result.generations:
         for generation in batch:
-            if isinstance(generation, ChatGeneration) and (found := _model(generation.message.response_metadata)):
-                return found
-            if found := _model(generation.generation_info):
-                return found
-    return _model(result.llm_output)
+            fields = generation.__dict__
+            message = fields.get("message")
+            metadata = None if message is None else message.__dict__.get("response_metadata")
+            for place in (metadata, fields.get("generation_info")):
+                if place and (found := _model(place)):
+                    return found
+    return _model(result.llm_output) if result.llm_output else None
 
 
-def _model(place: Mapping[str, Any] | None) -> str | None:
-    if place and isinstance(place, Mapping):
+def _model(place: Mapping[str, Any]) -> str | None:
+    if isinstance(place, Mapping):
         for key in _MODEL_KEYS:
             found = place.get(key)
             if found and isinstance(found, str):

@@ -1,8 +1,14 @@
-"""A record as one line of JSON, and back."""
+"""A record as one line of JSON, and back.
+
+A span's record is an array: its kind, then the fields of the record in their order. A value that may be left out
+(inputs, outputs) stands in an array of its own, so that a value of null is not one that is missing. Arrays are shorter
+to write and to search for secrets than objects, and this is done on the program's thread. Other records are objects.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -13,10 +19,9 @@ from langchain_autotrace.span import Flush, Json, ProcessInfo, Record, SpanEnd, 
 FORMAT: Final = 1
 """Version of the journal's format. A reader refuses every other."""
 
-_EMPTY: Final = b"{}"
-
-
-_LIVE: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
+START: Final = "start"
+EVENT: Final = "event"
+END: Final = "end"
 
 
 def encode(record: Record) -> bytes:
@@ -24,94 +29,29 @@ def encode(record: Record) -> bytes:
     return _ENCODERS[type(record)](record)
 
 
-def start_line(  # noqa: PLR0913, PLR0917 - the fields of a record, by position: the hottest call of the package
-    trace_id: str,
-    span_id: str,
-    parent_id: str | None,
-    name: str,
-    kind: str,
-    time_ns: int,
-    inputs: object,
-    attributes: object,
-    context: object,
-) -> bytes:
-    """The line of a :class:`SpanStart` from plain values, which become JSON in the same pass.
-
-    Raises:
-        TypeError: a value is not of the types that orjson knows.
-    """
-    form = {
-        "kind": "start",
-        "trace": trace_id,
-        "span": span_id,
-        "parent": parent_id,
-        "name": name,
-        "type": kind,
-        "time": time_ns,
-        "attributes": attributes,
-    }
-    if inputs is not None:
-        form["inputs"] = inputs
-    if context is not None:
-        form["context"] = context
-    return orjson.dumps(form, option=_LIVE)
-
-
-def end_line(  # noqa: PLR0913, PLR0917 - as above
-    trace_id: str,
-    span_id: str,
-    time_ns: int,
-    status: str,
-    message: str,
-    inputs: object,
-    outputs: object,
-    attributes: object,
-) -> bytes:
-    """The line of a :class:`SpanEnd` from plain values, which become JSON in the same pass.
-
-    Raises:
-        TypeError: a value is not of the types that orjson knows.
-    """
-    form = {
-        "kind": "end",
-        "trace": trace_id,
-        "span": span_id,
-        "time": time_ns,
-        "status": status,
-        "attributes": attributes,
-    }
-    if message:
-        form["message"] = message
-    if inputs is not None:
-        form["inputs"] = inputs
-    if outputs is not None:
-        form["outputs"] = outputs
-    return orjson.dumps(form, option=_LIVE)
+line: Final[Callable[[tuple[object, ...]], bytes]] = partial(
+    orjson.dumps, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
+)
+"""The line of a span's record, from its kind and its fields with values as they are: inputs and outputs as ``(value,)``
+or None, the trace's context as a dict. Raises ``TypeError`` when a value is not of the types that orjson knows."""
 
 
 def _start_record_line(record: SpanStart) -> bytes:
     context = None if record.trace is None else record.trace._asdict()
-    return start_line(*record[:6], _fragment(record.inputs), _fragment(record.attributes), context)
-
-
-def _end_record_line(record: SpanEnd) -> bytes:
-    return end_line(*record[:5], _fragment(record.inputs), _fragment(record.outputs), _fragment(record.attributes))
-
-
-def _fragment(value: Json | None) -> orjson.Fragment | None:
-    return None if value is None else orjson.Fragment(value)
+    return line((START, *record[:6], _fragments(record.inputs), orjson.Fragment(record.attributes), context))
 
 
 def _event_record_line(record: SpanEvent) -> bytes:
-    form = {
-        "kind": "event",
-        "trace": record.trace_id,
-        "span": record.span_id,
-        "name": record.name,
-        "time": record.time_ns,
-        "attributes": _fragment(record.attributes),
-    }
-    return orjson.dumps(form, option=orjson.OPT_APPEND_NEWLINE)
+    return line((EVENT, *record[:4], orjson.Fragment(record.attributes)))
+
+
+def _end_record_line(record: SpanEnd) -> bytes:
+    values = _fragments(record.inputs), _fragments(record.outputs)
+    return line((END, *record[:5], *values, orjson.Fragment(record.attributes)))
+
+
+def _fragments(value: Json | None) -> tuple[orjson.Fragment] | None:
+    return None if value is None else (orjson.Fragment(value),)
 
 
 def _flush_record_line(record: Flush) -> bytes:
@@ -132,42 +72,32 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
 }
 
 
-def decode(line: bytes) -> Record:
+def decode(text: bytes) -> Record:
     """The record of a line.
 
     Raises:
         JournalFormatError: the line is no record of this version.
     """
     try:
-        form = orjson.loads(line)
-        if not isinstance(form.get("time", 0), int):
-            raise TypeError("time is no number")  # noqa: TRY301 - one message for all
-        return _DECODERS[form["kind"]](form)
+        form = orjson.loads(text)
+        return _SPAN_DECODERS[form[0]](*form[1:]) if type(form) is list else _DECODERS[form["kind"]](form)
     except JournalFormatError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        msg = f"not a journal record ({type(error).__name__}: {error}): {line[:80]!r}"
+        msg = f"not a journal record ({type(error).__name__}: {error}): {text[:80]!r}"
         raise JournalFormatError(msg) from None
 
 
-def is_of_other_version(line: bytes) -> bool:
+def is_of_other_version(text: bytes) -> bool:
     """Whether the line is the first of a journal that another version wrote.
 
     This much of the format never changes: a JSON object with ``kind`` "process" and a ``version``.
     """
     try:
-        form = orjson.loads(line)
+        form = orjson.loads(text)
     except ValueError:
         return False
     return isinstance(form, dict) and form.get("kind") == "process" and form.get("version", FORMAT) != FORMAT
-
-
-def _json(form: dict[str, Any], name: str) -> Json | None:
-    return orjson.dumps(form[name]) if name in form else None
-
-
-def _attributes(form: dict[str, Any]) -> Json:
-    return _json(form, "attributes") or _EMPTY
 
 
 def _process(form: dict[str, Any]) -> ProcessInfo:
@@ -179,42 +109,52 @@ def _process(form: dict[str, Any]) -> ProcessInfo:
     return ProcessInfo(**form)
 
 
-def _start(form: dict[str, Any]) -> SpanStart:
-    context = form.get("context")
-    return SpanStart(
-        trace_id=form["trace"],
-        span_id=form["span"],
-        parent_id=form["parent"],
-        name=form["name"],
-        type=form["type"],
-        time_ns=form["time"],
-        inputs=_json(form, "inputs"),
-        attributes=_attributes(form),
-        trace=TraceContext(**context) if context else None,
-    )
+def _start(  # noqa: PLR0913, PLR0917 - the fields of a record
+    trace_id: str,
+    span_id: str,
+    parent_id: str | None,
+    name: str,
+    kind: str,
+    time_ns: int,
+    inputs: list[object] | None,
+    attributes: dict[str, object],
+    context: dict[str, Any] | None,
+) -> SpanStart:
+    trace = None if context is None else TraceContext(**context)
+    known = _value(inputs), orjson.dumps(attributes)
+    return SpanStart(trace_id, span_id, parent_id, name, kind, _number(time_ns), *known, trace)
 
 
-def _event(form: dict[str, Any]) -> SpanEvent:
-    return SpanEvent(form["trace"], form["span"], form["name"], form["time"], _attributes(form))
+def _event(trace_id: str, span_id: str, name: str, time_ns: int, attributes: dict[str, object]) -> SpanEvent:
+    return SpanEvent(trace_id, span_id, name, _number(time_ns), orjson.dumps(attributes))
 
 
-def _end(form: dict[str, Any]) -> SpanEnd:
-    return SpanEnd(
-        trace_id=form["trace"],
-        span_id=form["span"],
-        time_ns=form["time"],
-        status=form["status"],
-        message=form.get("message", ""),
-        inputs=_json(form, "inputs"),
-        outputs=_json(form, "outputs"),
-        attributes=_attributes(form),
-    )
+def _end(  # noqa: PLR0913, PLR0917 - as above
+    trace_id: str,
+    span_id: str,
+    time_ns: int,
+    status: str,
+    message: str,
+    inputs: list[object] | None,
+    outputs: list[object] | None,
+    attributes: dict[str, object],
+) -> SpanEnd:
+    values = _value(inputs), _value(outputs), orjson.dumps(attributes)
+    return SpanEnd(trace_id, span_id, _number(time_ns), status, message, *values)
 
 
+def _number(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError("time is no number")
+    return value
+
+
+def _value(given: list[object] | None) -> Json | None:
+    return None if given is None else orjson.dumps(given[0])
+
+
+_SPAN_DECODERS: Final[dict[str, Callable[..., Record]]] = {START: _start, EVENT: _event, END: _end}
 _DECODERS: Final[dict[str, Callable[[dict[str, Any]], Record]]] = {
     "process": _process,
-    "start": _start,
-    "event": _event,
-    "end": _end,
     "flush": lambda form: Flush(form["number"]),
 }

@@ -17,19 +17,20 @@ from typing import TYPE_CHECKING, Final
 from langchain_autotrace.errors import JournalClosed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SEGMENT_BYTES: Final = 1 << 19
 
 
 class Segment:
-    """One open segment. Not thread-safe; the journal's lock guards it.
+    """One open segment.
 
     Attributes:
         path: the file.
-        size: bytes it holds.
-        used: bytes taken so far.
-        map: the file's bytes.
+        put: writes a line behind the last, or raises ``ValueError`` when it does not fit or the segment is sealed. It
+            is one step under the interpreter's lock: no other thread, and nothing that the garbage collector runs, can
+            come between taking the place and filling it.
     """
 
     def __init__(self, path: Path, size: int) -> None:
@@ -39,35 +40,35 @@ class Segment:
             JournalClosed: the disk is full or read-only, or the file system has no memory maps.
         """
         self.path = path
-        self.size = size
-        self.used = 0
         try:
-            self.map = _zeroed(path, size)
+            self._map = _zeroed(path, size)
         except OSError as error:
             msg = f"the journal at {path.parent} takes no more records ({error.strerror})"
             raise JournalClosed(msg) from error
+        self.put: Callable[[bytes], object] = self._map.write
 
-    def append(self, line: bytes) -> bool:
-        """Write a line, if it still fits."""
-        start = self.used
-        end = start + len(line)
-        if end > self.size:
-            return False
-        # The place is taken before it is filled: if filling it should fail, the next record stands behind the hole,
-        # which readers pass over, and not in it.
-        self.used = end
-        self.map[start:end] = line
-        return True
+    def seal(self) -> None:
+        """Take no more lines. Done before the next segment appears: readers then leave this one for good."""
+        self._map.seek(0, os.SEEK_END)
+
+    def unseal(self) -> None:
+        """Take lines again, where there is room for them."""
+        self._map.seek(self._used())
 
     def close(self) -> None:
         """Let go of the file and give back what it has reserved and not used."""
-        self.map.close()
+        self.seal()
+        used = self._used()
+        self._map.close()
         with contextlib.suppress(OSError):  # the folder may be gone, and readers pass over zeros
-            os.truncate(self.path, self.used)
+            os.truncate(self.path, used)
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's file as it is."""
-        self.map.close()
+        self._map.close()
+
+    def _used(self) -> int:
+        return self._map.rfind(b"\n", 0) + 1  # from the start, not from where it stands
 
 
 def _zeroed(path: Path, size: int) -> mmap.mmap:

@@ -35,7 +35,6 @@ class Journal:
     """One process's journal for one destination. Thread-safe; opens its first file with the first record.
 
     Attributes:
-        written: records appended since the process started.
         dropped: records that the disk refused.
     """
 
@@ -48,16 +47,16 @@ class Journal:
     ) -> None:
         """``describe`` is asked who this process is, once for each file and again after a fork."""
         self.folder = folder
-        self.written = 0
         self.dropped = 0
         self.on_segment: Callable[[], None] = lambda: None
         """Called, outside the lock, after a new file was opened."""
         self._describe = describe
         self._clock = clock
-        # Reentrant: the garbage collector may close an abandoned stream in the middle of a write, and the end
-        # of that run is written then, in the same thread.
+        self._put: Callable[[bytes], object] = _nowhere
+        # Reentrant: the garbage collector may close an abandoned stream while a segment is opened, and the end of
+        # that run is written then, in the same thread.
         self._lock = threading.RLock()
-        self._writing = False
+        self._opening = False
         self._interposed: deque[bytes] = deque()
         self._process = ""
         self._segment: Segment | None = None
@@ -79,35 +78,16 @@ class Journal:
 
     def write(self, line: bytes) -> bool:
         """Write a record's line; False, and counted, when the disk refuses it. Never raises for a full disk."""
-        with self._lock:
-            if not self._writing:
-                # What Segment.append does, without its calls: they cost a run more than the copy.
-                kept = False
-                self._writing = True
-                try:
-                    segment = self._segment
-                    if segment is not None:
-                        start = segment.used
-                        end = start + len(line)
-                        if end <= segment.size:
-                            segment.used = end
-                            segment.map[start:end] = line
-                            kept = True
-                finally:
-                    self._writing = False
-                if kept:
-                    self.written += 1
-                    if not self._interposed:
-                        return True
-                    line = self._interposed.popleft()
-        return self._write_with_care(line)
+        try:
+            self._put(line)
+        except ValueError:
+            return self._write_with_care(line)
+        return True
 
     def _write_with_care(self, line: bytes) -> bool:
-        """Write where a new segment is needed, or where a write of this very thread is under way."""
+        """Write where a new segment is needed, or where this very thread is opening one."""
         with self._lock:
-            if self._writing:
-                # It waits its turn, so that a place in a file is filled before the next is taken, and a file is
-                # whole before the next is opened.
+            if self._opening:
                 self._interposed.append(line)
                 return True
             before = self._segment
@@ -137,7 +117,7 @@ class Journal:
         with self._lock:
             if self._segment is not None:
                 self._segment.close()
-                self._segment = None
+                self._segment, self._put = None, _nowhere
             if self._alive is not None:
                 self._alive.release()
                 self._alive = None
@@ -149,52 +129,61 @@ class Journal:
         """In a forked child: leave the parent's files alone; the next record opens the child's own."""
         # The lock may have been held by a thread that the child does not have.
         self._lock = threading.RLock()
-        self._writing = False
+        self._opening = False
         self._interposed.clear()
         if self._segment is not None:
             self._segment.abandon()
-        self._segment = None
+        self._segment, self._put = None, _nowhere
         self._alive = None
         self._process = ""
-        self._number = self._flushes = self.written = self.dropped = 0
+        self._number = self._flushes = self.dropped = 0
 
     def _write(self, line: bytes) -> bool:
-        self._writing = True
         try:
-            segment = self._segment
-            if (segment is not None and segment.append(line)) or self._write_to_new(line):
-                self.written += 1
-                return True
-        finally:
-            self._writing = False
-        self.dropped += 1
-        return False
+            self._put(line)  # another thread may have opened a segment meanwhile
+        except ValueError:
+            self._opening = True
+            try:
+                kept = self._write_to_new(line)
+            finally:
+                self._opening = False
+            self.dropped += not kept
+            return kept
+        return True
 
     def _write_to_new(self, line: bytes) -> bool:
         if self._clock() < self._closed_until:
             return False
         try:
-            segment = self._open_next(len(line))
+            self._open_next(line)
         except JournalClosed as error:
             self._closed_until = self._clock() + _RETRY_SECONDS
             self._trouble = None if self._is_off else error
             self._is_off = True
             return False
         self._is_off = False
-        return segment.append(line)
+        return True
 
-    def _open_next(self, need: int) -> Segment:
-        """Go on in a new segment, made to fit ``need`` bytes beside its header."""
+    def _open_next(self, line: bytes) -> None:
+        """Go on in a new segment, made to fit ``line``, its first after the header."""
         if not self._process:
             self._take_name()
         header = codec.encode(self._describe())
-        segment = Segment(self.folder.segment(self._process, self._number + 1), max(SEGMENT_BYTES, need + len(header)))
-        segment.append(header)
+        previous = self._segment
+        if previous is not None:
+            previous.seal()
+        try:
+            size = max(SEGMENT_BYTES, len(header) + len(line))
+            segment = Segment(self.folder.segment(self._process, self._number + 1), size)
+        except JournalClosed:
+            if previous is not None:
+                previous.unseal()
+            raise
         self._number += 1
-        previous, self._segment = self._segment, segment
+        segment.put(header + line)
+        self._segment, self._put = segment, segment.put
         if previous is not None:
             previous.close()
-        return segment
 
     def _take_name(self) -> None:
         """Lock this process's name before its first file appears, so that nobody takes it for a dead one."""
@@ -208,3 +197,8 @@ class Journal:
             msg = f"the journal at {self.folder.path} takes no more records ({error.strerror})"
             raise JournalClosed(msg) from error
         self._process, self._alive, self._number = name, alive, 0
+
+
+def _nowhere(_: bytes) -> None:
+    """Where lines go while no segment is open."""
+    raise ValueError

@@ -47,13 +47,13 @@ def test_any_record(record: Record) -> None:
 
 def test_values_that_are_not_json_yet() -> None:
     """Plain values that capture hands over become JSON in the same pass; the others are refused."""
-    start = codec.start_line("a", "b", None, "n", "CHAIN", 1, {"when": [1, 2]}, {}, None)
-    end = codec.end_line("a", "b", 2, "OK", "", None, ["é"], {"set": 3})
+    start = codec.line((codec.START, "a", "b", None, "n", "CHAIN", 1, ({"when": [1, 2]},), {}, None))
+    end = codec.line((codec.END, "a", "b", 2, "OK", "", None, (["é"],), {"set": 3}))
 
     assert codec.decode(start) == SpanStart("a", "b", None, "n", "CHAIN", 1, b'{"when":[1,2]}', b"{}", None)
     assert codec.decode(end) == SpanEnd("a", "b", 2, "OK", "", None, '["é"]'.encode(), b'{"set":3}')
     with pytest.raises(TypeError):
-        codec.end_line("a", "b", 2, "OK", "", None, object(), {})
+        codec.line((codec.END, "a", "b", 2, "OK", "", None, (object(),), {}))
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
@@ -83,8 +83,15 @@ def test_a_journal_of_another_version(version: object) -> None:
         b'{"kind":"flush"}',
         b'{"kind":"process"}',
         b'{"kind":"process","version":1,"pid":7}',
-        b'{"kind":"end","trace":"a","span":"b","time":"late","status":"OK"}',
-        b'{"kind":"start","trace":"a","span":"b","parent":null,"name":"n","type":"t","time":1,"context":5}',
+        b'["unknown"]',
+        b'[["end"]]',
+        b'["end"]',
+        b'["end","a","b","late","OK","",null,null,{}]',
+        b'["end","a","b",true,"OK","",null,null,{}]',
+        b'["end","a","b",1,"OK","",null,[],{}]',
+        b'["end","a","b",1,"OK","",5,null,{}]',
+        b'["end","a","b",1,"OK","",null,null,{},{}]',
+        b'["start","a","b",null,"n","t",1,null,{},5]',
         codec.encode(INFO)[:40],
         b"\xff\xfe",
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,31 @@ def test_a_writer_at_work(folder: DestinationFolder) -> None:
     assert before_the_end >= 150
     assert (reader.info, reader.torn) == (INFO, 0)
     assert len(folder.segments(process)) > 10
+
+
+def test_threads_at_work(folder: DestinationFolder) -> None:
+    """A reader gives each record of many threads once, also those written while another opens a segment."""
+    journal = new_journal(folder)
+    journal.append(event(0))
+    reader = reader_of(folder, journal.process)
+    sizes = [10, 3_000, 40_000, 100, 7, 90_000]
+
+    def write(thread: int) -> None:
+        for number in range(1, 101):
+            journal.append(event(thread * 1_000 + number, size=sizes[number % len(sizes)]))
+
+    threads = [threading.Thread(target=write, args=(thread,)) for thread in range(8)]
+    found: list[int] = []
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        found += numbers(reader.read(finished=False))
+    journal.close()
+    found += numbers(read_all(reader))
+
+    assert sorted(found) == sorted([0, *(thread * 1_000 + number for thread in range(8) for number in range(1, 101))])
+    assert reader.torn == 0
+    assert reader.position.segment > 20
 
 
 @pytest.mark.parametrize("seed", range(6))
