@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.outputs import LLMResult
 
 from langchain_autotrace.capture import messages, usage
-from langchain_autotrace.capture.encode import document
+from langchain_autotrace.capture.convert import document
 from langchain_autotrace.capture.guard import guarded, internal_errors
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.capture.runs import Run

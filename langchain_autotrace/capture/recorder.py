@@ -15,7 +15,9 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from langchain_autotrace.capture import scope
-from langchain_autotrace.capture.encode import STOPPED, beginning, plain
+from langchain_autotrace.capture.atoms import STOPPED
+from langchain_autotrace.capture.convert import beginning
+from langchain_autotrace.capture.plain import plain
 from langchain_autotrace.capture.redact import holds_secret
 from langchain_autotrace.capture.runs import Run, random_bits
 from langchain_autotrace.capture.seal import Sealer, Write

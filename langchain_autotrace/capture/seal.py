@@ -15,7 +15,8 @@ from typing import Final, TypeAlias, TypeVar, cast
 import orjson
 
 from langchain_autotrace.capture import redact
-from langchain_autotrace.capture.encode import beginning, encode
+from langchain_autotrace.capture.convert import beginning
+from langchain_autotrace.capture.encode import encode
 from langchain_autotrace.capture.status import error_text
 from langchain_autotrace.settings import Settings
 from langchain_autotrace.span import Attr, Json, Record, SpanEnd, SpanEvent, SpanStart

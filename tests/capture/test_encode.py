@@ -36,8 +36,9 @@ from langchain_core.prompt_values import ChatPromptValue, ImagePromptValue, Stri
 from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretBytes, SecretStr, computed_field, field_serializer
 
-from langchain_autotrace.capture import encode as module
-from langchain_autotrace.capture.encode import encode, plain
+from langchain_autotrace.capture import convert as module
+from langchain_autotrace.capture.encode import encode
+from langchain_autotrace.capture.plain import plain
 from langchain_autotrace.capture.redact import scrub
 
 LIMIT = 200_000
