@@ -44,6 +44,8 @@ _LLM: Final = SpanType.LLM.value
 _TOOL: Final = SpanType.TOOL.value
 _RETRIEVER: Final = SpanType.RETRIEVER.value
 _PLAIN: Final = (str, int, float, bool)
+_TOOL_PARAMS: Final = frozenset({"tools", "functions", "toolConfig"})
+"""Parameters that hold tools: of most, of OpenAI before them, of Bedrock."""
 _NO_PARAMS: Final[Mapping[str, Any]] = {}
 
 
@@ -198,11 +200,11 @@ class CallbackHandler(BaseCallbackHandler):
         if not self.recorder.settings.capture_content:
             attributes[_INVOCATION_PARAMS] = {key: v for key, v in params.items() if isinstance(v, _PLAIN)}
             return
-        offered = params.get("tools") or params.get("functions")
+        offered = params.get("tools") or params.get("functions") or params.get("toolConfig")
         if not offered:
             attributes[_INVOCATION_PARAMS] = params
             return
-        attributes[_INVOCATION_PARAMS] = {k: v for k, v in params.items() if k not in {"tools", "functions"}}
+        attributes[_INVOCATION_PARAMS] = {key: value for key, value in params.items() if key not in _TOOL_PARAMS}
         attributes[Attr.CHAT_TOOLS] = messages.tools(offered)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:

@@ -31,9 +31,13 @@ _ROLES: Final = {
     "SystemMessageChunk": "system",
     "tool": "tool",
     "ToolMessageChunk": "tool",
-    "function": "function",
-    "FunctionMessageChunk": "function",
+    "function": "tool",
+    "FunctionMessageChunk": "tool",
+    "developer": "system",
+    "model": "assistant",
 }
+_SHOWN_ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
+"""The roles that MLflow's pages know: with another one in it, no message of a chat is shown as one."""
 _BY_CLASS: Final = ((AIMessage, "assistant"), (HumanMessage, "user"), (SystemMessage, "system"), (ToolMessage, "tool"))
 _USUAL: Final[dict[type, str]] = {AIMessage: "assistant", HumanMessage: "user", SystemMessage: "system"}
 """Most messages, which have a text and no more."""
@@ -53,7 +57,9 @@ def chat_inputs(batches: Sequence[Sequence[BaseMessage]]) -> dict[str, object]:
 def chat_message(message: BaseMessage | Any) -> object:  # noqa: ANN401 - user code passes anything
     """One message as ``{"role", "content", "tool_calls"?, "tool_call_id"?, "name"?, "status"?}``.
 
-    Beside these, where a model gave them: ``reasoning_content`` (a text), ``refusal``, ``audio``.
+    A role that MLflow's pages do not know becomes a user of that name.
+
+    Beside these, where a model gave them: ``reasoning`` (a text), ``refusal``, ``audio``.
     """
     role = _USUAL.get(type(message))
     if role is not None:
@@ -76,9 +82,12 @@ def chat_message(message: BaseMessage | Any) -> object:  # noqa: ANN401 - user c
 
 def _form(message: BaseMessage) -> dict[str, object]:
     content = message.content
-    form: dict[str, object] = {"role": _ROLES.get(message.type) or _role(message), "content": content}
-    if message.name:
-        form["name"] = message.name
+    given = _given_role(message)
+    role = _ROLES.get(given, given)
+    shown = role in _SHOWN_ROLES
+    form: dict[str, object] = {"role": role if shown else "user", "content": content}
+    if message.name or not shown:
+        form["name"] = message.name or role
     if not isinstance(content, str):
         _set_blocks(message, content, form)
     if isinstance(message, AIMessage):
@@ -91,9 +100,11 @@ def _form(message: BaseMessage) -> dict[str, object]:
     return form
 
 
-def _role(message: BaseMessage) -> str:
+def _given_role(message: BaseMessage) -> str:
     if isinstance(message, ChatMessage):
         return message.role
+    if message.type in _ROLES:
+        return message.type
     return next((role for kind, role in _BY_CLASS if isinstance(message, kind)), message.type)
 
 
@@ -109,7 +120,7 @@ def _add_calls(message: AIMessage, form: dict[str, object]) -> None:
         form["tool_calls"] = calls
         form["content"] = form["content"] or None
     if more.get("reasoning_content"):
-        form["reasoning_content"] = more["reasoning_content"]
+        form["reasoning"] = more["reasoning_content"]
     if more.get("refusal"):
         form["refusal"] = more["refusal"]
         form["content"] = form["content"] or more["refusal"]
@@ -147,7 +158,7 @@ def _set_blocks(message: BaseMessage, content: Sequence[Any], form: dict[str, ob
     simple = all(isinstance(block, Mapping) and block.keys() <= _SIMPLE for block in blocks)
     form["content"] = "\n".join(block["text"] for block in blocks) if simple and blocks else blocks  # type: ignore[index]
     if reasoning:
-        form["reasoning_content"] = "\n".join(reasoning)
+        form["reasoning"] = "\n".join(reasoning)
 
 
 _SIMPLE: Final = frozenset({"type", "text", "id", "index"})

@@ -23,6 +23,7 @@ def set_aside(folder: DestinationFolder, process: str, trace: FinishedTrace, err
     folder.rejected.mkdir(mode=0o700, exist_ok=True)
     path = folder.rejected / f"{trace.trace_id}.jsonl"
     kept = path.read_bytes().splitlines(keepends=True)[1:] if path.exists() else []
-    lines = dict.fromkeys([*kept, *map(codec.encode, trace.records())])
+    records = [*([] if trace.process is None else [trace.process]), *trace.records()]
+    lines = dict.fromkeys([*kept, *map(codec.encode, records)])
     head = orjson.dumps({"reason": str(error), "process": process, "time": time.time()})
     replace(path, b"".join([head, b"\n", *lines]))

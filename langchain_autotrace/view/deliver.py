@@ -16,6 +16,7 @@ from langchain_autotrace.journal import codec
 from langchain_autotrace.ship import connect
 from langchain_autotrace.ship.assemble import Assembler, FinishedTrace
 from langchain_autotrace.ship.shipper import Shipper
+from langchain_autotrace.span import ProcessInfo
 from langchain_autotrace.view import backlog, store
 
 if TYPE_CHECKING:
@@ -225,7 +226,10 @@ def _offer(folder: DestinationFolder, trace_id: str, sink: Sink) -> str | None:
 def _joined(records: Iterable[Record]) -> list[FinishedTrace]:
     assembler = Assembler()
     for record in records:
-        assembler.add(record, 0.0)
+        if isinstance(record, ProcessInfo):
+            assembler.process = record
+        else:
+            assembler.add(record, 0.0)
     return assembler.take(0.0, everything=True) or assembler.finish()
 
 

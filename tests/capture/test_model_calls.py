@@ -45,7 +45,7 @@ MESSAGES: list[tuple[BaseMessage, dict[str, Any]]] = [
     ),
     (
         AIMessage("so", additional_kwargs={"reasoning_content": "because"}),
-        {"role": "assistant", "content": "so", "reasoning_content": "because"},
+        {"role": "assistant", "content": "so", "reasoning": "because"},
     ),
     (AIMessage("", additional_kwargs={"audio": {"transcript": "heard"}}), {"role": "assistant", "content": "heard"}),
     (ToolMessage("3", tool_call_id="c1"), {"role": "tool", "content": "3", "tool_call_id": "c1"}),
@@ -53,8 +53,8 @@ MESSAGES: list[tuple[BaseMessage, dict[str, Any]]] = [
         ToolMessage("no", tool_call_id="c1", status="error"),
         {"role": "tool", "content": "no", "tool_call_id": "c1", "status": "error"},
     ),
-    (FunctionMessage(content="3", name="add"), {"role": "function", "content": "3", "name": "add"}),
-    (ChatMessage(content="x", role="critic"), {"role": "critic", "content": "x"}),
+    (FunctionMessage(content="3", name="add"), {"role": "tool", "content": "3", "name": "add"}),
+    (ChatMessage(content="x", role="critic"), {"role": "user", "content": "x", "name": "critic"}),
     (
         HumanMessage([{"type": "text", "text": "see"}, {"type": "image", "url": "https://x/y.png"}]),
         {

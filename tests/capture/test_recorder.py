@@ -6,9 +6,11 @@ import threading
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 
 from langchain_autotrace.capture import recorder as recorder_module
+from langchain_autotrace.capture.handler import CallbackHandler
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.capture.status import ending
 from langchain_autotrace.journal import codec
@@ -124,3 +126,20 @@ def test_twenty_threads_below_one_run() -> None:
     end = codec.decode(lines[-1])
     assert isinstance(end, SpanEnd)
     assert (end.attributes, len(lines)) == (b"{}", 8_002)
+
+
+@pytest.mark.parametrize("name", ["tools", "functions", "toolConfig"])
+def test_tools_among_parameters(name: str) -> None:
+    """The tools that a model was offered stand in MLflow's form, and beside the other parameters no second time."""
+    recorder, lines = make_recorder()
+    offered = [{"name": "add", "description": "d", "parameters": {"type": "object"}}]
+    bedrock = {
+        "tools": [{"toolSpec": {"name": "add", "description": "d", "inputSchema": {"json": {"type": "object"}}}}]
+    }
+    params = {"temperature": 0.5, name: bedrock if name == "toolConfig" else offered}
+    CallbackHandler(recorder).on_chat_model_start({}, [[]], run_id=uuid4(), invocation_params=params)
+    start = codec.decode(lines[0])
+    assert isinstance(start, SpanStart)
+    attributes = orjson.loads(start.attributes)
+    assert attributes["invocation_params"] == {"temperature": 0.5}
+    assert attributes["mlflow.chat.tools"] == [{"type": "function", "function": offered[0]}]

@@ -110,7 +110,8 @@ def test_a_trace_that_is_refused(folder: DestinationFolder, clock: Clock, poison
     said = orjson.loads(head)
     assert path.name == f"{trace_id(poison)}.jsonl"
     assert (said["reason"], said["process"]) == (f"1 traces with {trace_id(poison)[-3:]}", journal.process)
-    assert joined(map(codec.decode, lines)) == joined(bad)
+    assert codec.decode(lines[0]) == INFO
+    assert joined(map(codec.decode, lines[1:])) == joined(bad)
     assert (path.stat().st_mode & 0o777, folder.rejected.stat().st_mode & 0o777) == (0o600, 0o700)
     assert status_of(folder) == a_status(99, rejected=1)
     assert checkpoint.load(folder, journal.process)[1:4] == (0, 99, 1)
@@ -143,7 +144,7 @@ def test_late_spans_of_a_refused_trace(folder: DestinationFolder, clock: Clock) 
     (path,) = folder.rejected.iterdir()
     _, *lines = path.read_bytes().splitlines()
     found = [codec.decode(line) for line in lines]
-    assert found == [start(1, 1), end(1, 1), start(1, 2, 1), event(1, 2), end(1, 2)]
+    assert found == [INFO, start(1, 1), end(1, 1), start(1, 2, 1), event(1, 2), end(1, 2)]
 
 
 class Crash(BaseException):

@@ -15,9 +15,11 @@ from langchain_core.runnables import RunnableLambda
 
 import langchain_autotrace
 from langchain_autotrace import destination
-from langchain_autotrace.journal import codec
+from langchain_autotrace.errors import TraceRejected
 from langchain_autotrace.journal.folder import DestinationFolder, home, replace
 from langchain_autotrace.journal.writer import Journal
+from langchain_autotrace.ship.aside import set_aside
+from langchain_autotrace.ship.assemble import Assembler
 from langchain_autotrace.span import ProcessInfo, Record, SpanEnd, SpanStart, TraceContext
 from langchain_autotrace.view import follow as follow_module
 from tests.support import stored
@@ -141,20 +143,22 @@ class TestShip:
         """Traces that were set aside are offered again; what the store takes is removed, what it refuses stays."""
         traced(ask, tracking_uri=store)
         folder = the_folder()
-        _set_aside(folder.rejected, "1" * 32, attributes=b"{}")
-        _set_aside(folder.rejected, "2" * 32, attributes=b"[]")
+        _set_aside(folder, "1" * 32, attributes=b"{}")
+        _set_aside(folder, "2" * 32, attributes=b"[]")
         assert cli("ship").exit_code == 0
         result = cli("ship", "--rejected")
         assert result.exit_code == 1
         assert f"{store}: 1 trace that had been rejected delivered" in _said(result)
         assert [path.stem for path in folder.rejected.iterdir()] == ["2" * 32]
         assert cli_json("show", "1" * 32)["trace"]["name"] == "again"
+        (again,) = (one for one in stored(store) if one.info.trace_id == "tr-" + "1" * 32)
+        assert again.info.trace_metadata["mlflow.source.name"] == _process().source
 
     def test_rejected_and_a_store_that_is_down(self) -> None:
         """Nothing is taken from the folder as long as the store does not answer."""
         traced(ask, tracking_uri=NOWHERE)
         folder = the_folder()
-        _set_aside(folder.rejected, "1" * 32, attributes=b"{}")
+        _set_aside(folder, "1" * 32, attributes=b"{}")
         (one,) = cli_json("ship", "--rejected", "--timeout", "0.1")["rejected"]
         assert (one["delivered"], one["error"]) == (0, f"{NOWHERE}: nobody answers (Connection refused).")
         assert "not all were offered" in cli("ship", "--rejected", "--timeout", "0.1").stdout
@@ -242,9 +246,11 @@ def _records(trace_id: str, attributes: bytes) -> list[Record]:
     ]
 
 
-def _set_aside(folder: Path, trace_id: str, *, attributes: bytes) -> None:
+def _set_aside(folder: DestinationFolder, trace_id: str, *, attributes: bytes) -> None:
     """A rejected trace as the shipper leaves it."""
-    folder.mkdir(exist_ok=True)
-    head = orjson.dumps({"reason": "too large", "process": "p", "time": time.time()})
-    records = b"".join(map(codec.encode, _records(trace_id, attributes)))
-    (folder / f"{trace_id}.jsonl").write_bytes(head + b"\n" + records)
+    assembler = Assembler()
+    assembler.process = _process()
+    for record in _records(trace_id, attributes):
+        assembler.add(record, 0.0)
+    (trace,) = assembler.take(0.0, everything=True)
+    set_aside(folder, "p", trace, TraceRejected("too large"))
