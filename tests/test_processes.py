@@ -106,6 +106,19 @@ def test_a_new_database(tmp_path: Path) -> None:
     assert not (tmp_path / "other.db").exists()
 
 
+def test_the_shipper_comes_second(store: str) -> None:
+    """Where processors are few, the program that is traced comes before the shipper."""
+    program = """
+        chain.invoke({"topic": 1})
+        assert langchain_autotrace.flush(60).ok
+        import subprocess
+        children = ["pgrep", "-P", str(os.getpid()), "-f", "langchain_autotrace.ship"]
+        (pid,) = subprocess.run(children, capture_output=True, text=True).stdout.split()
+        print(os.getpriority(os.PRIO_PROCESS, int(pid)) - os.getpriority(os.PRIO_PROCESS, 0))
+    """
+    assert run(program, store)[0] == "10\n"
+
+
 def test_kill_in_mid_chain(store: str) -> None:
     """After kill -9 what had ended arrives, and what was in flight arrives as "lost" with its inputs."""
     program = """

@@ -18,7 +18,7 @@ from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.atoms import STOPPED
 from langchain_autotrace.capture.convert import beginning
 from langchain_autotrace.capture.plain import plain
-from langchain_autotrace.capture.redact import holds_secret
+from langchain_autotrace.capture.redact import hints_at_secret, holds_secret
 from langchain_autotrace.capture.runs import Run, random_bits
 from langchain_autotrace.capture.seal import Sealer, Write
 from langchain_autotrace.capture.status import RETURNED, Ending, exception_attributes
@@ -191,7 +191,8 @@ class Recorder:
             line = self._line(
                 (self._start_kind, trace_id, span_id, parent_id, name, kind, now, shown, attributes, context)
             )
-            if len(line) > self._limit or holds_secret(line.lower()):
+            lower = line.lower()
+            if len(line) > self._limit or (hints_at_secret(lower) and holds_secret(lower)):
                 line = None
         except STOPPED:
             raise
@@ -256,7 +257,8 @@ class Recorder:
             line = self._line(
                 (self._end_kind, run.trace_id, run.span_id, now, status, message, shown_before, shown, attributes)
             )
-            if len(line) > self._limit or holds_secret(line.lower()):
+            lower = line.lower()
+            if len(line) > self._limit or (hints_at_secret(lower) and holds_secret(lower)):
                 line = None
         except STOPPED:
             raise

@@ -22,6 +22,7 @@ LINGER_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 300.0
 """How long it then tries a store that is down (``LANGCHAIN_AUTOTRACE_PATIENCE``). The journal stays."""
 
+_NICENESS: Final = 10
 _LOCK_SECONDS: Final = 1.0
 """Longer than anybody holds the lock just to see whether it is free."""
 
@@ -72,6 +73,8 @@ def serve(folder: DestinationFolder) -> Shipper | None:
 
 
 def _configure() -> None:
+    if hasattr(os, "nice"):  # the programs that are traced come first where processors are few
+        os.nice(_NICENESS)
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler])

@@ -282,3 +282,18 @@ def test_cost() -> None:
     text = orjson.dumps({"messages": [{"role": "user", "content": "Tell me about cats and dogs. " * 21}]})
     assert len(text) > 650
     assert min(timeit.repeat(lambda: scrub(text), timer=time.process_time, number=1_000, repeat=5)) < 0.01
+
+
+@settings(max_examples=1_500)
+@given(text=st.from_regex(re.compile(redact._SIEVE, re.ASCII), fullmatch=True))
+def test_hints(text: str) -> None:
+    """What the sieve catches passes the coarser one before it."""
+    assert redact.holds_secret(text)
+    assert redact.hints_at_secret(text)
+
+
+@pytest.mark.parametrize("piece", redact._SIEVE.split("|"))
+def test_every_part_of_the_sieve_has_a_hint(piece: str) -> None:
+    """Each alternative has one of the hints in its plain letters, or stands for several that have."""
+    plain = piece.replace(r"\.", ".").replace("gh[pousr]_", "ghp_").replace("xox[abeprs]-", "xoxb-")
+    assert any(hint in plain for hint in redact._HINTS)
