@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import getpass
+import logging
 import os
 import socket
 import sys
@@ -60,7 +61,7 @@ class _Pipeline:
         self.settings = settings
         self.journal = journal
         self.launcher = launcher
-        self.recorder = Recorder(settings, codec, journal.write)
+        self.recorder = Recorder(settings, codec, journal)
 
 
 class _State:
@@ -314,11 +315,23 @@ def _after_fork() -> None:
 def _at_exit() -> None:
     waits = [pipeline.settings.exit_timeout for pipeline in _state.pipelines if pipeline.settings.shipper != "external"]
     result = _flush(max(waits, default=0.0), give_up=True)
-    silent = all(pipeline.settings.silent for pipeline in _state.pipelines)
     line = _farewell(result)
-    if line and not silent:
+    if line and not _is_silent():
         print(line, file=sys.stderr)  # noqa: T201 - logging may be shut down by now
     shutdown()
+
+
+def _is_silent() -> bool:
+    settings = [pipeline.settings for pipeline in _state.pipelines]
+    return bool(settings) and all(one.silent for one in settings)
+
+
+def _let_through(_: logging.LogRecord) -> bool:
+    return not _is_silent()
+
+
+for _name in ("langchain_autotrace", "langchain_autotrace.ship"):
+    logging.getLogger(_name).addFilter(_let_through)
 
 
 def shutdown() -> None:

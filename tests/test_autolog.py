@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from langchain_autotrace import AutotraceHandler
 from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.capture.handler import CallbackHandler
 from langchain_autotrace.capture.recorder import Recorder
+from langchain_autotrace.control import shutdown
 from langchain_autotrace.errors import DestinationError, JournalClosed, SettingsError
 from langchain_autotrace.journal.folder import all_folders
 from tests.support import deliver, stored
@@ -206,6 +208,25 @@ def test_values_over_the_limit(store: str) -> None:
     size = len(b'{"text":""}') + 200_000 + len(',"question":"long?"')
     assert span.get_attribute("langchain_autotrace.truncated.inputs") == size
     assert len(str(span.to_dict()).encode()) < 10_000
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_silent(store: str, caplog: pytest.LogCaptureFixture, *, silent: bool) -> None:
+    """With silent=True no warning is logged, wherever it comes from; what is lost is counted all the same."""
+
+    def fail(_: Any) -> Any:
+        raise ValueError("no")
+
+    langchain_autotrace.autolog(tracking_uri=store, shipper="external", silent=silent, redact=fail)
+    double.invoke(1)
+    (folder,) = all_folders()
+    shutdown()
+    langchain_autotrace.autolog(tracking_uri=store, shipper="external", silent=silent)
+    shutil.rmtree(folder.path)
+    double.invoke(1)
+    assert langchain_autotrace.flush(1).dropped == 2
+    said = [message.split()[0] for message in caplog.messages]
+    assert said == ([] if silent else ["the", "the"])
 
 
 def test_an_internal_error(store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

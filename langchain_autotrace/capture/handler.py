@@ -179,7 +179,8 @@ class CallbackHandler(BaseCallbackHandler):
         metadata: _Metadata,
         invocation_params: object,
     ) -> None:
-        params = invocation_params if isinstance(invocation_params, Mapping) else _NO_PARAMS
+        is_known = type(invocation_params) is dict or isinstance(invocation_params, Mapping)
+        params: Mapping[str, Any] = invocation_params if is_known else _NO_PARAMS  # type: ignore[assignment]
         known = metadata or _NO_PARAMS
         attributes = _labels(tags, metadata)
         attributes[_MESSAGE_FORMAT] = messages.MESSAGE_FORMAT
@@ -191,9 +192,7 @@ class CallbackHandler(BaseCallbackHandler):
             attributes[_PROVIDER] = provider
         if params:
             self._add_params(params, attributes)
-        self.recorder.start(
-            run_id, parent_run_id, name=name, kind=kind, inputs=inputs, attributes=attributes, metadata=metadata
-        )
+        self.recorder.start(run_id, parent_run_id, name, kind, inputs, attributes, metadata)
 
     def _add_params(self, params: Mapping[str, Any], attributes: dict[str, object]) -> None:
         """Model parameters, and the tools in the form of MLflow's pages. Tools and schemas are content."""
@@ -387,7 +386,7 @@ def _answer_attributes(run: Run, response: LLMResult | None, answered: Mapping[s
         own[Attr.TIME_TO_FIRST_TOKEN] = (run.first_chunk_ns - run.started_ns) / 1e9
     if response is None or answered is None:
         return own
-    spent = usage.usage(response)
+    spent, model = usage.facts(response)
     if spent.details:
         own[Attr.USAGE_METADATA] = spent.details
         if spent.counts:
@@ -396,7 +395,6 @@ def _answer_attributes(run: Run, response: LLMResult | None, answered: Mapping[s
             own[Attr.REASONING_TOKENS] = spent.reasoning
         if spent.cached:
             own[Attr.CACHE_HIT] = True
-    model = usage.model_that_answered(response)
     if model:
         own[_MODEL] = model
     choices = answered["choices"]

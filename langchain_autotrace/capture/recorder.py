@@ -20,7 +20,7 @@ from langchain_autotrace.capture.convert import beginning
 from langchain_autotrace.capture.plain import plain
 from langchain_autotrace.capture.redact import hints_at_secret, holds_secret
 from langchain_autotrace.capture.runs import Run, random_bits
-from langchain_autotrace.capture.seal import Sealer, Write
+from langchain_autotrace.capture.seal import Sealer
 from langchain_autotrace.capture.status import RETURNED, Ending, exception_attributes
 from langchain_autotrace.settings import Settings
 from langchain_autotrace.span import (
@@ -44,8 +44,12 @@ class Lines(Protocol):
         """The line of a record whose values are JSON."""
 
     @property
-    def line(self) -> Callable[[tuple[object, ...]], bytes]:
-        """Makes the line of a span's record from its kind and its fields, with values as they are."""
+    def dumps(self) -> Callable[[tuple[object, ...], None, int], bytes]:
+        """Makes the line of a span's record from its kind and its fields, with values as they are, and OPTIONS."""
+
+    @property
+    def OPTIONS(self) -> int:  # noqa: N802 - a constant of the module
+        """What ``dumps`` is to be called with."""
 
     @property
     def START(self) -> str:  # noqa: N802 - a constant of the module
@@ -74,6 +78,17 @@ _OURS: Final = frozenset({SpanType.CHAT_MODEL.value, SpanType.LLM.value})
 _RUN_ID: Final = Attr.RUN_ID
 
 
+class Journal(Protocol):
+    """What keeps lines: ``langchain_autotrace.journal.writer.Journal``."""
+
+    @property
+    def put(self) -> Callable[[bytes], object]:
+        """Keeps a line, or raises ``ValueError``; then it is to be written."""
+
+    def write(self, line: bytes) -> bool:
+        """Keep a line; whether it was kept."""
+
+
 class Recorder:
     """Turns runs into records, for one set of settings. Thread-safe by the atomicity of a dict's operations.
 
@@ -89,19 +104,20 @@ class Recorder:
         self,
         settings: Settings,
         lines: Lines,
-        write: Write,
+        journal: Journal,
         *,
         clock: Callable[[], int] = time.time_ns,
         bits: Callable[[int], int] | None = None,
     ) -> None:
-        """``lines`` makes lines of records, ``write`` keeps them; ``bits`` gives so many random bits, for ids."""
+        """``lines`` makes lines of records, ``journal`` keeps them; ``bits`` gives so many random bits, for ids."""
         self.settings = settings
         self.finished = 0
         self.evicted = 0
-        self._line = lines.line if settings.redact is None else _refuse
+        self._dumps = lines.dumps if settings.redact is None else _refuse
+        self._options = lines.OPTIONS
         self._start_kind, self._end_kind = lines.START, lines.END
         self._sealer = Sealer(settings, lines.encode)
-        self._write = write
+        self._journal = journal
         self._limit = settings.max_value_bytes
         self._clock = clock
         self._bits = bits or random_bits()
@@ -131,7 +147,7 @@ class Recorder:
         self._bits = random_bits()
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
 
-    def start(  # noqa: C901, PLR0917 - by position, and long: the hottest call of the package
+    def start(  # noqa: C901, PLR0912, PLR0917 - by position, and long: the hottest call of the package
         self,
         run_id: UUID,
         parent_run_id: UUID | None,
@@ -188,8 +204,10 @@ class Recorder:
             # other threads run, and when one of these changes a list that orjson is in the midst of, the process dies
             # of a segmentation fault.
             shown = given if given is None or kind in _OURS else (plain(inputs),)
-            line = self._line(
-                (self._start_kind, trace_id, span_id, parent_id, name, kind, now, shown, attributes, context)
+            line = self._dumps(
+                (self._start_kind, trace_id, span_id, parent_id, name, kind, now, shown, attributes, context),
+                None,
+                self._options,
             )
             lower = line.lower()
             if len(line) > self._limit or (hints_at_secret(lower) and holds_secret(lower)):
@@ -203,7 +221,10 @@ class Recorder:
             line = self._sealer.line(
                 SpanStart(trace_id, span_id, parent_id, name, kind, now, given, attributes, trace)  # type: ignore[arg-type]
             )
-        self._write(line)
+        try:
+            self._journal.put(line)
+        except ValueError:
+            self._journal.write(line)
         if len(runs) > _MAX_OPEN:
             self._evict()
 
@@ -220,7 +241,7 @@ class Recorder:
             kept = content if self._content else {}
             self._event(run, name, kept)
 
-    def end(
+    def end(  # noqa: C901 - as above
         self,
         run_id: UUID,
         outputs: object,
@@ -254,8 +275,10 @@ class Recorder:
         try:
             shown = given if given is None or ours else (plain(outputs),)
             shown_before = before and (plain(inputs),)
-            line = self._line(
-                (self._end_kind, run.trace_id, run.span_id, now, status, message, shown_before, shown, attributes)
+            line = self._dumps(
+                (self._end_kind, run.trace_id, run.span_id, now, status, message, shown_before, shown, attributes),
+                None,
+                self._options,
             )
             lower = line.lower()
             if len(line) > self._limit or (hints_at_secret(lower) and holds_secret(lower)):
@@ -268,7 +291,10 @@ class Recorder:
             line = self._sealer.line(
                 SpanEnd(run.trace_id, run.span_id, now, status, message, before, given, attributes)  # type: ignore[arg-type]
             )
-        self._write(line)
+        try:
+            self._journal.put(line)
+        except ValueError:
+            self._journal.write(line)
         parent = run.parent
         if parent is None:
             self.finished += 1
@@ -300,7 +326,7 @@ class Recorder:
 
     def _event(self, run: Run, name: str, attributes: dict[str, object]) -> None:
         record = SpanEvent(run.trace_id, run.span_id, name, self._clock(), attributes)  # type: ignore[arg-type]
-        self._write(self._sealer.line(record))
+        self._journal.write(self._sealer.line(record))
 
     def _again(self, key: object) -> None:
         """A start that came before: another handler of ours is in the run's list."""
@@ -332,7 +358,7 @@ class Recorder:
         self.evicted += 1
 
 
-def _refuse(_: object) -> bytes:
+def _refuse(*_: object) -> bytes:
     """In place of the fast way, where a hook of the user's is to see each value."""
     raise TypeError
 

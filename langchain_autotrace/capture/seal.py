@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias, TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import orjson
 
@@ -29,10 +29,6 @@ _MAX_NAME: Final = 1_000
 _Span = TypeVar("_Span", SpanStart, SpanEnd)
 
 
-Write: TypeAlias = Callable[[bytes], bool]
-"""Takes a record's line; returns whether it was kept."""
-
-
 class Sealer:
     """Makes lines the careful way, for one set of settings.
 
@@ -44,7 +40,6 @@ class Sealer:
         self.redact_failures = 0
         self._hook = settings.redact
         self._limit = settings.max_value_bytes
-        self._silent = settings.silent
         self._encode = encode_record
         self._lock = threading.Lock()
 
@@ -105,7 +100,7 @@ class Sealer:
         with self._lock:
             self.redact_failures += 1
             first = self.redact_failures == 1
-        if first and not self._silent:
+        if first:
             _logger.warning("the redact hook raised %s: the value was dropped.", error_text(error))
 
     def _text(self, text: str) -> str:

@@ -76,20 +76,47 @@ class Usage(NamedTuple):
 _NO_USAGE: Final = Usage({}, 0, {}, cached=False)
 
 
-def usage(result: LLMResult) -> Usage:
-    """Tokens of one model call, each counted once.
+def facts(result: LLMResult) -> tuple[Usage, str | None]:
+    """What a model's answer says of its cost, each token counted once, and the model that gave it.
 
     ``usage_metadata`` of the message comes first (LangChain's own form, streamed answers included), then
     ``llm_output["token_usage"]`` and ``["usage"]`` (older integrations, text models). With several candidates
     (``n > 1``) every message repeats the usage of the whole call, so the first one counts.
+
+    The model may be a dated version of, or another than, the one asked for.
     """
+    places = _places(result)
+    return (_usage(places), _model_that_answered(places)) if places else (_NO_USAGE, None)
+
+
+def _places(result: LLMResult) -> list[tuple[Mapping[str, Any], bool]]:
+    """Where an answer may say what it cost and whose it is, the best first; True for LangChain's own form."""
+    found: list[tuple[Any, bool]] = []
+    for batch in result.generations:
+        for generation in batch:
+            fields = generation.__dict__
+            message = fields.get("message")
+            if message is not None:
+                own = message.__dict__
+                if own.get("usage_metadata"):
+                    found.append((own["usage_metadata"], True))
+                if own.get("response_metadata"):
+                    found.append((own["response_metadata"], False))
+            if fields.get("generation_info"):
+                found.append((fields["generation_info"], False))
+    if result.llm_output:
+        found.append((result.llm_output, False))
+    return [(place, own) for place, own in found if isinstance(place, Mapping)] if found else found
+
+
+def _usage(places: list[tuple[Mapping[str, Any], bool]]) -> Usage:
     empty = _NO_USAGE
-    for details, own in _found(result):
+    for details, own in _candidates(places):
         if own and details.get("total_cost", 1) == 0:  # langchain-core's mark of a cached answer
             return Usage({}, 0, details, cached=True)
         counts = {ours: count for ours, names in _COUNTS.items() if (count := _first(details, names)) is not None}
         if counts:
-            parts = {ours: count for ours, places in _DETAILS.items() if (count := _part(details, places, own=own))}
+            parts = {ours: count for ours, where in _DETAILS.items() if (count := _part(details, where, own=own))}
             reasoning = parts.pop("reasoning_tokens", 0)
             whole = {"input_tokens": 0, "output_tokens": 0} | counts
             whole.setdefault("total_tokens", whole["input_tokens"] + whole["output_tokens"])
@@ -99,33 +126,18 @@ def usage(result: LLMResult) -> Usage:
     return empty
 
 
-def _found(result: LLMResult) -> Iterator[tuple[Mapping[str, Any], bool]]:
+def _candidates(places: list[tuple[Mapping[str, Any], bool]]) -> Iterator[tuple[Mapping[str, Any], bool]]:
     """What may be usage, the best first, and whether it is LangChain's own form."""
-    for batch in result.generations:
-        for generation in batch:
-            message = generation.__dict__.get("message")
-            if message is not None:
-                fields = message.__dict__
-                spent = fields.get("usage_metadata")
-                if spent and isinstance(spent, Mapping):
-                    yield spent, True
-                if fields.get("response_metadata"):
-                    yield from _nested(fields["response_metadata"])
-            if generation.generation_info:
-                yield from _nested(generation.generation_info)
-    if result.llm_output:
-        yield from _nested(result.llm_output)
-
-
-def _nested(metadata: object) -> Iterator[tuple[Mapping[str, Any], bool]]:
-    if not isinstance(metadata, Mapping):
-        return
-    for name in _PLACES:
-        found = metadata.get(name)
-        if found and isinstance(found, Mapping):
-            yield found, False
-    if any(name in metadata for name in _OLLAMA):
-        yield {name: metadata[name] for name in _OLLAMA if name in metadata}, False
+    for place, own in places:
+        if own:
+            yield place, True
+            continue
+        for name in _PLACES:
+            found = place.get(name)
+            if found and isinstance(found, Mapping):
+                yield found, False
+        if any(name in place for name in _OLLAMA):
+            yield {name: place[name] for name in _OLLAMA if name in place}, False
 
 
 def _count(value: object) -> int | None:
@@ -159,25 +171,18 @@ def _part(details: Mapping[str, Any], places: tuple[tuple[str, tuple[str, ...]],
     return 0
 
 
-def model_that_answered(result: LLMResult) -> str | None:
-    """The model named by the response, which may be a dated version of, or another than, the one asked for."""
-    for batch in result.generations:
-        for generation in batch:
-            fields = generation.__dict__
-            message = fields.get("message")
-            metadata = None if message is None else message.__dict__.get("response_metadata")
-            for place in (metadata, fields.get("generation_info")):
-                if place and (found := _model(place)):
-                    return found
-    return _model(result.llm_output) if result.llm_output else None
+def _model_that_answered(places: list[tuple[Mapping[str, Any], bool]]) -> str | None:
+    for place, own in places:
+        if not own and (found := _model(place)):
+            return found
+    return None
 
 
 def _model(place: Mapping[str, Any]) -> str | None:
-    if isinstance(place, Mapping):
-        for key in _MODEL_KEYS:
-            found = place.get(key)
-            if found and isinstance(found, str):
-                return once(found)
+    for key in _MODEL_KEYS:
+        found = place.get(key)
+        if found and isinstance(found, str):
+            return once(found)
     return None
 
 

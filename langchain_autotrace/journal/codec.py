@@ -8,7 +8,6 @@ to write and to search for secrets than objects, and this is done on the program
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -29,25 +28,26 @@ def encode(record: Record) -> bytes:
     return _ENCODERS[type(record)](record)
 
 
-line: Final[Callable[[tuple[object, ...]], bytes]] = partial(
-    orjson.dumps, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
-)
-"""The line of a span's record, from its kind and its fields with values as they are: inputs and outputs as ``(value,)``
-or None, the trace's context as a dict. Raises ``TypeError`` when a value is not of the types that orjson knows."""
+dumps: Final = orjson.dumps
+OPTIONS: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
+"""``dumps((kind, *fields), None, OPTIONS)`` is the line of a span's record whose values are not JSON yet: inputs and
+outputs as ``(value,)`` or None, the trace's context as a dict. It raises ``TypeError`` for types that orjson does not
+know."""
 
 
 def _start_record_line(record: SpanStart) -> bytes:
     context = None if record.trace is None else record.trace._asdict()
-    return line((START, *record[:6], _fragments(record.inputs), orjson.Fragment(record.attributes), context))
+    fields = *record[:6], _fragments(record.inputs), orjson.Fragment(record.attributes), context
+    return dumps((START, *fields), None, OPTIONS)
 
 
 def _event_record_line(record: SpanEvent) -> bytes:
-    return line((EVENT, *record[:4], orjson.Fragment(record.attributes)))
+    return dumps((EVENT, *record[:4], orjson.Fragment(record.attributes)), None, OPTIONS)
 
 
 def _end_record_line(record: SpanEnd) -> bytes:
     values = _fragments(record.inputs), _fragments(record.outputs)
-    return line((END, *record[:5], *values, orjson.Fragment(record.attributes)))
+    return dumps((END, *record[:5], *values, orjson.Fragment(record.attributes)), None, OPTIONS)
 
 
 def _fragments(value: Json | None) -> tuple[orjson.Fragment] | None:

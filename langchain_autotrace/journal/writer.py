@@ -35,6 +35,8 @@ class Journal:
     """One process's journal for one destination. Thread-safe; opens its first file with the first record.
 
     Attributes:
+        put: writes a line into the open segment, or raises ``ValueError``; then :meth:`write` is to be called. It saves
+            those who write much a call.
         dropped: records that the disk refused.
     """
 
@@ -52,7 +54,7 @@ class Journal:
         """Called, outside the lock, after a new file was opened."""
         self._describe = describe
         self._clock = clock
-        self._put: Callable[[bytes], object] = _nowhere
+        self.put: Callable[[bytes], object] = _nowhere
         # Reentrant: the garbage collector may close an abandoned stream while a segment is opened, and the end of
         # that run is written then, in the same thread.
         self._lock = threading.RLock()
@@ -79,7 +81,7 @@ class Journal:
     def write(self, line: bytes) -> bool:
         """Write a record's line; False, and counted, when the disk refuses it. Never raises for a full disk."""
         try:
-            self._put(line)
+            self.put(line)
         except ValueError:
             return self._write_with_care(line)
         return True
@@ -117,7 +119,7 @@ class Journal:
         with self._lock:
             if self._segment is not None:
                 self._segment.close()
-                self._segment, self._put = None, _nowhere
+                self._segment, self.put = None, _nowhere
             if self._alive is not None:
                 self._alive.release()
                 self._alive = None
@@ -133,14 +135,14 @@ class Journal:
         self._interposed.clear()
         if self._segment is not None:
             self._segment.abandon()
-        self._segment, self._put = None, _nowhere
+        self._segment, self.put = None, _nowhere
         self._alive = None
         self._process = ""
         self._number = self._flushes = self.dropped = 0
 
     def _write(self, line: bytes) -> bool:
         try:
-            self._put(line)  # another thread may have opened a segment meanwhile
+            self.put(line)  # another thread may have opened a segment meanwhile
         except ValueError:
             self._opening = True
             try:
@@ -181,7 +183,7 @@ class Journal:
             raise
         self._number += 1
         segment.put(header + line)
-        self._segment, self._put = segment, segment.put
+        self._segment, self.put = segment, segment.put
         if previous is not None:
             previous.close()
 

@@ -165,23 +165,23 @@ OPENAI = {
 )
 def test_usage(response: LLMResult, expected: dict[str, int], reasoning: int) -> None:
     """Tokens are found under every provider's keys, and counted once."""
-    found = usage.usage(response)
+    found = usage.facts(response)[0]
     assert (found.counts, found.reasoning, found.cached) == (expected, reasoning, False)
 
 
 def test_a_cached_answer() -> None:
     """An answer from LangChain's cache cost nothing, and says what it had cost."""
-    found = usage.usage(result(counts(total_cost=0)))
+    found = usage.facts(result(counts(total_cost=0)))[0]
     assert (found.counts, found.cached) == ({}, True)
     assert found.details["input_tokens"] == 10
 
 
 def test_models() -> None:
     """The model that answered comes from the response, the one asked for from LangChain's or the call's parameters."""
-    assert usage.model_that_answered(result(AIMessage("x", response_metadata={"model_name": "m-2024"}))) == "m-2024"
-    assert usage.model_that_answered(result(AIMessage("x", response_metadata={"model": "m2"}))) == "m2"
-    assert usage.model_that_answered(result(None, llm_output={"model_name": "m3"})) == "m3"
-    assert usage.model_that_answered(result(AIMessage("x"))) is None
+    assert usage.facts(result(AIMessage("x", response_metadata={"model_name": "m-2024"})))[1] == "m-2024"
+    assert usage.facts(result(AIMessage("x", response_metadata={"model": "m2"})))[1] == "m2"
+    assert usage.facts(result(None, llm_output={"model_name": "m3"}))[1] == "m3"
+    assert usage.facts(result(AIMessage("x")))[1] is None
     assert usage.model_asked_for({"ls_model_name": "a"}, {"model": "b"}) == "a"
     assert usage.model_asked_for({}, {"model": "b"}) == "b"
     assert usage.model_asked_for({}, {}) is None

@@ -20,16 +20,30 @@ from langchain_autotrace.span import SpanEnd, SpanStart, TraceContext
 SECRET = "sk-proj-" + "Ab1" * 12
 
 
-def make_recorder(**given: Any) -> tuple[Recorder, list[bytes]]:
-    """A recorder that keeps its lines."""
-    lines: list[bytes] = []
-    settings = resolve(tracking_uri="sqlite:///x.db", **given)
+class Kept:
+    """A journal in memory; every third line has to be written with care."""
 
-    def write(line: bytes) -> bool:
-        lines.append(line)
+    def __init__(self) -> None:
+        """Keep nothing yet."""
+        self.lines: list[bytes] = []
+
+    def put(self, line: bytes) -> None:
+        """Keep the line, or refuse."""
+        if len(self.lines) % 3 == 2:
+            raise ValueError
+        self.lines.append(line)
+
+    def write(self, line: bytes) -> bool:
+        """Keep the line."""
+        self.lines.append(line)
         return True
 
-    return Recorder(settings, codec, write, clock=lambda: 7), lines
+
+def make_recorder(**given: Any) -> tuple[Recorder, list[bytes]]:
+    """A recorder, and its lines."""
+    journal = Kept()
+    settings = resolve(tracking_uri="sqlite:///x.db", **given)
+    return Recorder(settings, codec, journal, clock=lambda: 7), journal.lines
 
 
 def test_records_of_a_run() -> None:

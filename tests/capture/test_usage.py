@@ -13,7 +13,17 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration, Generation, GenerationChunk, LLMResult
 from langchain_openai.chat_models.base import _create_usage_metadata, _create_usage_metadata_responses
 
-from langchain_autotrace.capture.usage import Usage, model_asked_for, model_that_answered, provider, usage
+from langchain_autotrace.capture.usage import Usage, facts, model_asked_for, provider
+
+
+def usage(answered: LLMResult) -> Usage:
+    """What an answer says of its cost."""
+    return facts(answered)[0]
+
+
+def model_that_answered(answered: LLMResult) -> str | None:
+    """The model that an answer names."""
+    return facts(answered)[1]
 
 
 def chat(own: Any = None, *, times: int = 1, llm_output: Any = None, info: Any = None, **metadata: Any) -> LLMResult:

@@ -45,15 +45,20 @@ def test_any_record(record: Record) -> None:
     assert b"\x00" not in line
 
 
+def live(fields: tuple[object, ...]) -> bytes:
+    """The line of values that are not JSON yet."""
+    return codec.dumps(fields, None, codec.OPTIONS)
+
+
 def test_values_that_are_not_json_yet() -> None:
     """Plain values that capture hands over become JSON in the same pass; the others are refused."""
-    start = codec.line((codec.START, "a", "b", None, "n", "CHAIN", 1, ({"when": [1, 2]},), {}, None))
-    end = codec.line((codec.END, "a", "b", 2, "OK", "", None, (["é"],), {"set": 3}))
+    start = live((codec.START, "a", "b", None, "n", "CHAIN", 1, ({"when": [1, 2]},), {}, None))
+    end = live((codec.END, "a", "b", 2, "OK", "", None, (["é"],), {"set": 3}))
 
     assert codec.decode(start) == SpanStart("a", "b", None, "n", "CHAIN", 1, b'{"when":[1,2]}', b"{}", None)
     assert codec.decode(end) == SpanEnd("a", "b", 2, "OK", "", None, '["é"]'.encode(), b'{"set":3}')
     with pytest.raises(TypeError):
-        codec.line((codec.END, "a", "b", 2, "OK", "", None, (object(),), {}))
+        live((codec.END, "a", "b", 2, "OK", "", None, (object(),), {}))
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
