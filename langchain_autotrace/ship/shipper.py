@@ -10,7 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from langchain_autotrace.errors import JournalFormatError, SinkUnavailable, TraceRejected
+from langchain_autotrace.errors import JournalFormatError, SinkError, SinkUnavailable, TraceRejected
 from langchain_autotrace.ship.aside import set_aside
 from langchain_autotrace.ship.progress import Progress
 from langchain_autotrace.ship.status import write_status
@@ -30,6 +30,8 @@ _BATCH_SECONDS: Final = 0.2
 _DISCOVER_SECONDS: Final = 0.1
 _IDLE_SECONDS: Final = (0.01, 0.1)
 _BACKOFF_SECONDS: Final = (0.5, 30.0)
+_TRIES: Final = 3
+"""How often a batch is tried again before each of its traces is tried alone."""
 
 
 class Shipper:
@@ -137,9 +139,10 @@ class Shipper:
         # Once it is due, nothing is read until all that was is delivered: under a load that never ends, the
         # checkpoint would never move, and no flush be answered.
         self._is_delivering = bool(self._waiting) and (self._is_delivering or everything or self._is_due())
-        if self._is_delivering:
-            moved = self._clock() >= self._retry_at and self._deliver()
+        if self._is_delivering and self._clock() >= self._retry_at:
+            moved = self._deliver()
         else:
+            # Also while the store takes nothing, up to a batch: what comes later may go through.
             moved = self._read_all(everything=everything)
         if not self._waiting and (self._is_delivering or not moved):
             moved |= self._settle(at_once=everything)
@@ -194,10 +197,44 @@ class Shipper:
         try:
             self._write(self._waiting[:_BATCH_TRACES])
         except SinkUnavailable as error:
-            self._back_off(str(error))
-            return False
+            if self._failures < _TRIES or not self._single_out():
+                self._back_off(str(error))
+                return False
         self._recovered()
         return True
+
+    def _single_out(self) -> bool:
+        """Deliver one by one, for a store that fails at one trace of the batch and not at others: False when at all.
+
+        A server that answers 500 to a trace says no other than one that is down. So a trace is set aside when the store
+        has taken others alone, does not take this one alone, and then takes one of the others once more.
+        """
+        batch = self._waiting[:_BATCH_TRACES]
+        probes = [batch[index] for index in sorted({0, len(batch) // 2, len(batch) - 1})]
+        good = None
+        if len(batch) > 1:
+            good = next((trace for _, trace in probes if self._refusal(trace) is None), None)
+        if good is None:
+            return False
+        for process, trace in batch:
+            error = self._refusal(trace)
+            if error is None:
+                self._count([(process, trace)])
+            elif self._refusal(good) is None:
+                msg = f"the store takes others, and not this one: {error}"
+                self._set_aside(process, trace, TraceRejected(msg))
+            else:
+                return True  # it is down by now
+            self._waiting.pop(0)
+        return True
+
+    def _refusal(self, trace: FinishedTrace) -> SinkError | None:
+        """Why the store does not take a trace alone; None when it does."""
+        try:
+            self._sink.write([trace])
+        except SinkError as error:
+            return error
+        return None
 
     def _write(self, batch: Sequence[tuple[Progress, FinishedTrace]]) -> None:
         """Write the foremost traces; when the sink refuses one of them, find it by halving and set it aside."""

@@ -149,11 +149,14 @@ class Clock:
 class ScriptedSink(MemorySink):
     """A store in memory that fails as told."""
 
-    def __init__(self, faults: Iterable[Exception | None] = (), poison: Iterable[int] = ()) -> None:
-        """``faults`` are raised one for each write, in order; traces numbered as in ``poison`` are refused."""
+    def __init__(
+        self, faults: Iterable[Exception | None] = (), poison: Iterable[int] = (), trouble: Iterable[int] = ()
+    ) -> None:
+        """Fail with each of ``faults``, refuse traces of these numbers, and be out of order at those in ``trouble``."""
         super().__init__()
         self.faults = list(faults)
         self.poison = {trace_id(number) for number in poison}
+        self.trouble = {trace_id(number) for number in trouble}
         self.batches: list[int] = []
 
     def write(self, batch: Sequence[FinishedTrace]) -> None:
@@ -161,6 +164,8 @@ class ScriptedSink(MemorySink):
         fault = self.faults.pop(0) if self.faults else None
         if fault is not None:
             raise fault
+        if any(trace.trace_id in self.trouble for trace in batch):
+            raise SinkUnavailable("error 500")
         bad = [trace.trace_id for trace in batch if trace.trace_id in self.poison]
         if bad:
             msg = f"{len(batch)} traces with {bad[0][-3:]}"
