@@ -10,11 +10,18 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage, ToolMessage
 from langchain_core.outputs import LLMResult
 
-from langchain_autotrace.capture import messages, usage
+from langchain_autotrace.capture import messages
+from langchain_autotrace.capture.attributes import (
+    Metadata,
+    answer_attributes,
+    chain_type,
+    labels,
+    model_attributes,
+    run_name,
+)
 from langchain_autotrace.capture.convert import document
 from langchain_autotrace.capture.guard import guarded, internal_errors
 from langchain_autotrace.capture.recorder import Recorder
-from langchain_autotrace.capture.runs import Run
 from langchain_autotrace.capture.status import RETURNED, Ending, ending, error_text
 from langchain_autotrace.span import Attr, SpanType, Status
 
@@ -24,29 +31,14 @@ if TYPE_CHECKING:
     from langchain_core.agents import AgentAction, AgentFinish
     from tenacity import RetryCallState
 
-_Metadata = Mapping[str, Any] | None
-
-_AGENT_INTEGRATION: Final = "langchain_create_agent"
-"""What langchain's ``create_agent`` writes into ``metadata["ls_integration"]``."""
 # Looking up a member of an enumeration costs as much as a function call in Python 3.11, a name of a class half that.
-_METADATA: Final = Attr.METADATA
 _TAGS: Final = Attr.TAGS
-_MESSAGE_FORMAT: Final = Attr.MESSAGE_FORMAT
-_MODEL: Final = Attr.MODEL
-_REQUEST_MODEL: Final = Attr.REQUEST_MODEL
-_PROVIDER: Final = Attr.PROVIDER
-_INVOCATION_PARAMS: Final = Attr.INVOCATION_PARAMS
 _CHAIN: Final = SpanType.CHAIN.value
-_AGENT: Final = SpanType.AGENT.value
 _PARSER: Final = SpanType.PARSER.value
 _CHAT_MODEL: Final = SpanType.CHAT_MODEL.value
 _LLM: Final = SpanType.LLM.value
 _TOOL: Final = SpanType.TOOL.value
 _RETRIEVER: Final = SpanType.RETRIEVER.value
-_PLAIN: Final = (str, int, float, bool)
-_TOOL_PARAMS: Final = frozenset({"tools", "functions", "toolConfig"})
-"""Parameters that hold tools: of most, of OpenAI before them, of Bedrock."""
-_NO_PARAMS: Final[Mapping[str, Any]] = {}
 
 
 class CallbackHandler(BaseCallbackHandler):
@@ -85,7 +77,7 @@ class CallbackHandler(BaseCallbackHandler):
         run_id: UUID,
         parent_run_id: UUID | None = None,
         tags: Sequence[str] | None = None,
-        metadata: _Metadata = None,
+        metadata: Metadata = None,
         name: str | None = None,
         run_type: str | None = None,
         defers_inputs: bool = False,
@@ -93,14 +85,14 @@ class CallbackHandler(BaseCallbackHandler):
     ) -> None:
         """A chain, parser, prompt, lambda or graph starts. With ``defers_inputs`` they come with its end."""
         try:
-            called = name or _name(serialized, metadata, "chain")
+            called = name or run_name(serialized, metadata, "chain")
             self.recorder.start(
                 run_id,
                 parent_run_id,
                 called,
-                _PARSER if run_type == "parser" else _chain_type(called, metadata) if metadata else _CHAIN,
+                _PARSER if run_type == "parser" else chain_type(called, metadata) if metadata else _CHAIN,
                 inputs,
-                {_METADATA: metadata, _TAGS: tags} if metadata else {_TAGS: tags} if tags else {},
+                labels(tags, metadata) if metadata else {_TAGS: tags} if tags else {},
                 metadata,
                 defers_inputs,
             )
@@ -130,13 +122,13 @@ class CallbackHandler(BaseCallbackHandler):
         run_id: UUID,
         parent_run_id: UUID | None = None,
         tags: Sequence[str] | None = None,
-        metadata: _Metadata = None,
+        metadata: Metadata = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
         """A chat model is asked."""
         try:
-            called = name or _name(serialized, metadata, "chat model")
+            called = name or run_name(serialized, metadata, "chat model")
             asked = _chat_inputs(messages)
             params = kwargs.get("invocation_params")
             self._start_model(_CHAT_MODEL, called, asked, run_id, parent_run_id, tags, metadata, params)
@@ -152,14 +144,14 @@ class CallbackHandler(BaseCallbackHandler):
         run_id: UUID,
         parent_run_id: UUID | None = None,
         tags: Sequence[str] | None = None,
-        metadata: _Metadata = None,
+        metadata: Metadata = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
         """A text model is asked."""
         self._start_model(
             _LLM,
-            name or _name(serialized, metadata, "llm"),
+            name or run_name(serialized, metadata, "llm"),
             prompts,
             run_id,
             parent_run_id,
@@ -176,35 +168,13 @@ class CallbackHandler(BaseCallbackHandler):
         run_id: UUID,
         parent_run_id: UUID | None,
         tags: Sequence[str] | None,
-        metadata: _Metadata,
+        metadata: Metadata,
         invocation_params: object,
     ) -> None:
-        is_known = type(invocation_params) is dict or isinstance(invocation_params, Mapping)
-        params: Mapping[str, Any] = invocation_params if is_known else _NO_PARAMS  # type: ignore[assignment]
-        known = metadata or _NO_PARAMS
-        attributes = _labels(tags, metadata)
-        attributes[_MESSAGE_FORMAT] = messages.MESSAGE_FORMAT
-        asked = usage.model_asked_for(known, params)
-        if asked:
-            attributes[_MODEL] = attributes[_REQUEST_MODEL] = asked
-        provider = usage.provider(known, params)
-        if provider:
-            attributes[_PROVIDER] = provider
-        if params:
-            self._add_params(params, attributes)
-        self.recorder.start(run_id, parent_run_id, name, kind, inputs, attributes, metadata)
-
-    def _add_params(self, params: Mapping[str, Any], attributes: dict[str, object]) -> None:
-        """Model parameters, and the tools in the form of MLflow's pages. Tools and schemas are content."""
-        if not self.recorder.settings.capture_content:
-            attributes[_INVOCATION_PARAMS] = {key: v for key, v in params.items() if isinstance(v, _PLAIN)}
-            return
-        offered = params.get("tools") or params.get("functions") or params.get("toolConfig")
-        if not offered:
-            attributes[_INVOCATION_PARAMS] = params
-            return
-        attributes[_INVOCATION_PARAMS] = {key: value for key, value in params.items() if key not in _TOOL_PARAMS}
-        attributes[Attr.CHAT_TOOLS] = messages.tools(offered)
+        recorder = self.recorder
+        content = recorder.settings.capture_content
+        attributes = model_attributes(tags, metadata, invocation_params, content=content)
+        recorder.start(run_id, parent_run_id, name, kind, inputs, attributes, metadata)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A model streamed a chunk: text, or a list of content blocks."""
@@ -227,7 +197,7 @@ class CallbackHandler(BaseCallbackHandler):
             run = recorder.get(run_id)
             if run is not None:
                 answered = messages.answer(response)
-                attributes = _answer_attributes(run, response, answered)
+                attributes = answer_attributes(run, response, answered)
                 recorder.end(run_id, answered, attributes=attributes, ours=True)
         except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
             internal_errors.note("on_llm_end", error)
@@ -241,7 +211,7 @@ class CallbackHandler(BaseCallbackHandler):
         response = kwargs.get("response")
         partial = response if isinstance(response, LLMResult) and any(response.generations) else None
         answered = None if partial is None else messages.answer(partial)
-        attributes = _answer_attributes(run, partial, answered)
+        attributes = answer_attributes(run, partial, answered)
         self.recorder.fail(run_id, error, ending(error), answered, attributes=attributes)
 
     @guarded
@@ -253,20 +223,20 @@ class CallbackHandler(BaseCallbackHandler):
         run_id: UUID,
         parent_run_id: UUID | None = None,
         tags: Sequence[str] | None = None,
-        metadata: _Metadata = None,
+        metadata: Metadata = None,
         inputs: Mapping[str, Any] | None = None,
         name: str | None = None,
         tool_call_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         """A tool is called. Its inputs are a dict; LangChain gives only their text for tools that take one string."""
-        attributes = _labels(tags, metadata)
+        attributes = labels(tags, metadata)
         if tool_call_id:
             attributes[Attr.TOOL_CALL_ID] = tool_call_id
         self.recorder.start(
             run_id,
             parent_run_id,
-            name=name or _name(serialized, metadata, "tool"),
+            name=name or run_name(serialized, metadata, "tool"),
             kind=_TOOL,
             inputs={"input": input_str} if inputs is None else inputs,
             metadata=metadata,
@@ -292,7 +262,7 @@ class CallbackHandler(BaseCallbackHandler):
         run_id: UUID,
         parent_run_id: UUID | None = None,
         tags: Sequence[str] | None = None,
-        metadata: _Metadata = None,
+        metadata: Metadata = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -300,11 +270,11 @@ class CallbackHandler(BaseCallbackHandler):
         self.recorder.start(
             run_id,
             parent_run_id,
-            name=name or _name(serialized, metadata, "retriever"),
+            name=name or run_name(serialized, metadata, "retriever"),
             kind=_RETRIEVER,
             inputs=query,
             metadata=metadata,
-            attributes=_labels(tags, metadata),
+            attributes=labels(tags, metadata),
         )
 
     @guarded
@@ -349,60 +319,11 @@ class CallbackHandler(BaseCallbackHandler):
         self.recorder.event(run_id, name, {"data": data})
 
 
-def _name(serialized: Mapping[str, Any] | None, metadata: _Metadata, default: str) -> str:
-    """The name of a run that was given none. LangGraph's asynchronous ``Send`` names its node in the metadata."""
-    known = serialized or _NO_PARAMS
-    path = known.get("id")
-    last = path[-1] if isinstance(path, list | tuple) and path else None
-    return str(known.get("name") or last or (metadata or _NO_PARAMS).get("langgraph_node") or default)
-
-
-def _chain_type(name: str, metadata: Mapping[str, Any]) -> str:
-    if metadata.get("ls_integration") == _AGENT_INTEGRATION and name == metadata.get("lc_agent_name", "LangGraph"):
-        return _AGENT
-    return _CHAIN
-
-
-def _labels(tags: Sequence[str] | None, metadata: _Metadata) -> dict[str, object]:
-    labels: dict[str, object] = {}
-    if metadata:
-        labels[_METADATA] = metadata
-    if tags:
-        labels[_TAGS] = tags
-    return labels
-
-
 def _chat_inputs(batches: Sequence[Sequence[BaseMessage]]) -> object:
     try:
         return messages.chat_inputs(batches)
     except Exception:  # noqa: BLE001 - a message of the user's own class; the encoder takes anything
         return batches
-
-
-def _answer_attributes(run: Run, response: LLMResult | None, answered: Mapping[str, Any] | None) -> dict[str, object]:
-    own: dict[str, object] = {}
-    if run.chunks:
-        own[Attr.CHUNK_COUNT] = run.chunks
-        own[Attr.TIME_TO_FIRST_TOKEN] = (run.first_chunk_ns - run.started_ns) / 1e9
-    if response is None or answered is None:
-        return own
-    spent, model = usage.facts(response)
-    if spent.details:
-        own[Attr.USAGE_METADATA] = spent.details
-        if spent.counts:
-            own[Attr.TOKEN_USAGE] = spent.counts
-        if spent.reasoning:
-            own[Attr.REASONING_TOKENS] = spent.reasoning
-        if spent.cached:
-            own[Attr.CACHE_HIT] = True
-    if model:
-        own[_MODEL] = model
-    choices = answered["choices"]
-    if choices and (choices[0]["finish_reason"] or len(choices) > 1):
-        reasons = [choice["finish_reason"] for choice in choices]
-        if any(reasons):
-            own[Attr.FINISH_REASONS] = reasons
-    return own
 
 
 def _block_text(blocks: object) -> str:
