@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers.context import register_configure_hook
 
 from langchain_autotrace import destination
@@ -65,13 +65,12 @@ class _Pipeline:
 
 
 class _State:
-    """What the process has: its pipelines, and the one that is on."""
+    """What the process has: its pipelines and their journals."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.pipelines: list[_Pipeline] = []
         self.journals: dict[str, tuple[Journal, Launcher]] = {}
-        self.handler: CallbackHandler | None = None
         self.installed = False
 
 
@@ -102,11 +101,21 @@ class AutotraceHandler(CallbackHandler):
 
 
 class _Holder:
-    """What LangChain asks for a handler each time a root run is configured."""
+    """What LangChain asks for a handler, twice for each run that is configured.
 
-    def get(self) -> BaseCallbackHandler | None:
-        """The handler; None when tracing is off."""
-        return _state.handler
+    Attributes:
+        get: gives the handler, or None when tracing is off. It is no method of ours: a call of C costs half as much.
+    """
+
+    def __init__(self) -> None:
+        self.get: Callable[[], CallbackHandler | None] = repeat(None).__next__
+
+    def hold(self, handler: CallbackHandler | None) -> None:
+        """Give ``handler`` from now on, in all threads."""
+        self.get = repeat(handler).__next__
+
+
+_holder: Final = _Holder()
 
 
 def autolog(  # noqa: PLR0913 - the settings, each by name
@@ -170,16 +179,16 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
         )
     )
     with _state.lock:
-        _state.handler = CallbackHandler(pipeline.recorder)
+        _holder.hold(CallbackHandler(pipeline.recorder))
         if not _state.installed:
             # There is no way to take a hook back; the holder answers None instead.
-            register_configure_hook(cast("ContextVar[Any]", _Holder()), inheritable=True, handle_class=CallbackHandler)
+            register_configure_hook(cast("ContextVar[Any]", _holder), inheritable=True, handle_class=CallbackHandler)
             _state.installed = True
 
 
 def disable() -> None:
     """Trace no run that starts from now on. Runs that are open are traced to their end."""
-    _state.handler = None
+    _holder.hold(None)
 
 
 _disable: Final = disable  # autolog() has an argument of that name
@@ -285,7 +294,7 @@ def _journal_for(settings: Settings) -> tuple[Journal, Launcher]:
 
 
 def _current_recorder() -> Recorder:
-    handler = _state.handler
+    handler = _holder.get()
     return handler.recorder if handler is not None else _pipeline_for(settings_module.resolve()).recorder
 
 
