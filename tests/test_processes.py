@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def all_quiet() -> bool:
 
 def count(uri: str) -> int:
     """Traces in the database."""
-    with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
+    with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection:
         return int(connection.execute("select count(*) from trace_info").fetchone()[0])
 
 
@@ -281,11 +282,11 @@ def test_spawned_processes(store: str, tmp_path: Path) -> None:
 def test_flush_is_exact(store: str) -> None:
     """After flush() says ok, everything captured before it is readable, each time."""
     program = f"""
-        import sqlite3
+        import contextlib, sqlite3
         for round in range(1, 6):
             for i in range(7): chain.invoke({{"topic": i}})
             result = langchain_autotrace.flush(60)
-            with sqlite3.connect({store.removeprefix("sqlite:///")!r}) as connection:
+            with contextlib.closing(sqlite3.connect({store.removeprefix("sqlite:///")!r})) as connection:
                 (found,) = connection.execute("select count(*) from trace_info").fetchone()
                 (spans,) = connection.execute("select count(*) from spans").fetchone()
             assert result == (True, 7 * round, 0, 0, 0, None), result
