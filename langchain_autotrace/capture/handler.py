@@ -21,6 +21,7 @@ from langchain_autotrace.capture.attributes import (
 )
 from langchain_autotrace.capture.convert import document
 from langchain_autotrace.capture.guard import guarded, internal_errors
+from langchain_autotrace.capture.messages import chat_inputs
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.capture.status import RETURNED, Ending, ending, error_text
 from langchain_autotrace.span import Attr, SpanType, Status
@@ -129,9 +130,10 @@ class CallbackHandler(BaseCallbackHandler):
         """A chat model is asked."""
         try:
             called = name or run_name(serialized, metadata, "chat model")
-            asked = _chat_inputs(messages)
-            params = kwargs.get("invocation_params")
-            self._start_model(_CHAT_MODEL, called, asked, run_id, parent_run_id, tags, metadata, params)
+            recorder, params = self.recorder, kwargs.get("invocation_params")
+            attributes = model_attributes(tags, metadata, params, content=recorder.settings.capture_content)
+            asked = chat_inputs(messages)
+            recorder.start(run_id, parent_run_id, called, _CHAT_MODEL, asked, attributes, metadata)
         except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
             internal_errors.note("on_chat_model_start", error)
 
@@ -149,32 +151,10 @@ class CallbackHandler(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         """A text model is asked."""
-        self._start_model(
-            _LLM,
-            name or run_name(serialized, metadata, "llm"),
-            prompts,
-            run_id,
-            parent_run_id,
-            tags,
-            metadata,
-            kwargs.get("invocation_params"),
-        )
-
-    def _start_model(  # noqa: PLR0917 - by position: a hot call
-        self,
-        kind: str,
-        name: str,
-        inputs: object,
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        tags: Sequence[str] | None,
-        metadata: Metadata,
-        invocation_params: object,
-    ) -> None:
-        recorder = self.recorder
-        content = recorder.settings.capture_content
-        attributes = model_attributes(tags, metadata, invocation_params, content=content)
-        recorder.start(run_id, parent_run_id, name, kind, inputs, attributes, metadata)
+        recorder, params = self.recorder, kwargs.get("invocation_params")
+        attributes = model_attributes(tags, metadata, params, content=recorder.settings.capture_content)
+        called = name or run_name(serialized, metadata, "llm")
+        recorder.start(run_id, parent_run_id, called, _LLM, prompts, attributes, metadata)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A model streamed a chunk: text, or a list of content blocks."""
@@ -317,13 +297,6 @@ class CallbackHandler(BaseCallbackHandler):
     def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """The program dispatched an event of its own."""
         self.recorder.event(run_id, name, {"data": data})
-
-
-def _chat_inputs(batches: Sequence[Sequence[BaseMessage]]) -> object:
-    try:
-        return messages.chat_inputs(batches)
-    except Exception:  # noqa: BLE001 - a message of the user's own class; the encoder takes anything
-        return batches
 
 
 def _block_text(blocks: object) -> str:

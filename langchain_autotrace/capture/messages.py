@@ -44,14 +44,17 @@ _USUAL: Final[dict[type, str]] = {AIMessage: "assistant", HumanMessage: "user", 
 _MAX_ARGUMENTS: Final = 10_000_000
 
 
-def chat_inputs(batches: Sequence[Sequence[BaseMessage]]) -> dict[str, object]:
+def chat_inputs(batches: Sequence[Sequence[BaseMessage]]) -> object:
     """What a chat model was asked: ``{"messages": [{"role", "content", …}, …]}``.
 
     LangChain starts one run for each list of messages, so there is one; more are kept apart.
     """
-    if len(batches) == 1:
-        return {"messages": list(map(chat_message, batches[0]))}
-    return {"messages": [[chat_message(message) for message in batch] for batch in batches]}
+    try:
+        if len(batches) == 1:
+            return {"messages": list(map(chat_message, batches[0]))}
+        return {"messages": [list(map(chat_message, batch)) for batch in batches]}
+    except Exception:  # noqa: BLE001 - no lists of the user's; the encoder takes anything
+        return batches
 
 
 def chat_message(message: BaseMessage | Any) -> object:  # noqa: ANN401 - user code passes anything

@@ -122,6 +122,7 @@ class Recorder:
         self._clock = clock
         self._bits = bits or random_bits()
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
+        self._samples = settings.sample_rate < 1.0
         self._content = settings.capture_content
         self._context = _context(settings, scope.NO_SCOPE)
         self._runs: dict[object, Run | None] = {}
@@ -138,7 +139,10 @@ class Recorder:
 
     def get(self, run_id: UUID) -> Run | None:
         """The open run, or None when it is unknown or left out."""
-        return self._runs.get(_key(run_id))
+        try:
+            return self._runs.get(run_id.int)
+        except AttributeError:
+            return self._runs.get(run_id)
 
     def after_fork(self) -> None:
         """In a forked child: the parent's runs are the parent's, and its ids must not come again."""
@@ -180,7 +184,8 @@ class Recorder:
         if key in runs:
             self._again(key)
             return
-        if _suppressed.get() or (parent is None and self._left_out(parent_run_id)):
+        may_miss = parent_run_id is not None or self._samples
+        if _suppressed.get() or (parent is None and may_miss and self._left_out(parent_run_id)):
             runs[key] = None
             return
         trace_id = f"{self._bits(128) or 1:032x}" if parent is None else parent.trace_id
@@ -338,8 +343,7 @@ class Recorder:
         """Whether a run without a known parent is below one that was left out, or drew the wrong lot."""
         if parent_run_id is not None and _key(parent_run_id) in self._runs:
             return True
-        rate = self.settings.sample_rate
-        return rate < 1.0 and self._sample() >= rate
+        return self._samples and self._sample() >= self.settings.sample_rate
 
     def _scoped(self, root: Run, attributes: dict[str, object]) -> dict[str, Any]:
         """What the program has said of the trace with ``context()``."""
