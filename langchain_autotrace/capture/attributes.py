@@ -63,14 +63,17 @@ def model_attributes(
     is_known = type(invocation_params) is dict or isinstance(invocation_params, Mapping)
     params: Mapping[str, Any] = invocation_params if is_known else _NO_PARAMS  # type: ignore[assignment]
     known = metadata or _NO_PARAMS
-    attributes = labels(tags, metadata)
-    attributes[_MESSAGE_FORMAT] = messages.MESSAGE_FORMAT
-    asked = usage.model_asked_for(known, params)
+    attributes: dict[str, object] = {_MESSAGE_FORMAT: messages.MESSAGE_FORMAT}
+    if metadata:
+        attributes[_METADATA] = metadata
+    if tags:
+        attributes[_TAGS] = tags
+    asked = known.get("ls_model_name") or usage.model_named(params)
     if asked:
-        attributes[_MODEL] = attributes[_REQUEST_MODEL] = asked
-    provider = usage.provider(known, params)
+        attributes[_MODEL] = attributes[_REQUEST_MODEL] = str(asked)
+    provider = known.get("ls_provider") or usage.provider_named(params)
     if provider:
-        attributes[_PROVIDER] = provider
+        attributes[_PROVIDER] = str(provider)
     if params:
         _add_params(params, attributes, content=content)
     return attributes

@@ -173,12 +173,13 @@ def _part(details: Mapping[str, Any], places: tuple[tuple[str, tuple[str, ...]],
 
 def _model_that_answered(places: list[tuple[Mapping[str, Any], bool]]) -> str | None:
     for place, own in places:
-        if not own and (found := _model(place)):
+        if not own and (found := model_named(place)):
             return found
     return None
 
 
-def _model(place: Mapping[str, Any]) -> str | None:
+def model_named(place: Mapping[str, Any]) -> str | None:
+    """The model's name in its parameters or in the facts of its answer."""
     for key in _MODEL_KEYS:
         found = place.get(key)
         if found and isinstance(found, str):
@@ -186,16 +187,7 @@ def _model(place: Mapping[str, Any]) -> str | None:
     return None
 
 
-def model_asked_for(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
-    """The model the program named."""
-    named = metadata.get("ls_model_name")
-    return str(named) if named else _model(params)
-
-
-def provider(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> str | None:
-    """The model's provider: LangChain's ``ls_provider``, else the model's ``_type`` without its "chat"."""
-    named = metadata.get("ls_provider")
-    if named:
-        return str(named)
+def provider_named(params: Mapping[str, Any]) -> str | None:
+    """The provider by a model's parameters, where LangChain does not say it: the ``_type`` without its "chat"."""
     kind = params.get("_type")
     return kind.removesuffix("-chat").removeprefix("chat-") if isinstance(kind, str) else None

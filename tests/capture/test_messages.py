@@ -333,7 +333,7 @@ def test_inputs() -> None:
     assert chat_inputs([[HumanMessage("hi")]]) == {"messages": [hi]}
     assert chat_inputs([[HumanMessage("hi")], []]) == {"messages": [[hi], []]}
     odd: list[Any] = [("user", "hi"), {"role": "user"}, None, HumanMessage.model_construct()]
-    assert chat_inputs([odd])["messages"] == odd
+    assert chat_inputs([odd]) == {"messages": odd}
     encode(chat_inputs([[MagicMock(spec=AIMessage)]]), 1_000)
 
 

@@ -177,17 +177,11 @@ def test_a_cached_answer() -> None:
 
 
 def test_models() -> None:
-    """The model that answered comes from the response, the one asked for from LangChain's or the call's parameters."""
+    """The model that answered comes from the response, wherever it names it."""
     assert usage.facts(result(AIMessage("x", response_metadata={"model_name": "m-2024"})))[1] == "m-2024"
     assert usage.facts(result(AIMessage("x", response_metadata={"model": "m2"})))[1] == "m2"
     assert usage.facts(result(None, llm_output={"model_name": "m3"}))[1] == "m3"
     assert usage.facts(result(AIMessage("x")))[1] is None
-    assert usage.model_asked_for({"ls_model_name": "a"}, {"model": "b"}) == "a"
-    assert usage.model_asked_for({}, {"model": "b"}) == "b"
-    assert usage.model_asked_for({}, {}) is None
-    assert usage.provider({"ls_provider": "openai"}, {}) == "openai"
-    assert usage.provider({}, {"_type": "openai-chat"}) == "openai"
-    assert usage.provider({}, {}) is None
 
 
 class Mute(Exception):  # noqa: N818 - a name

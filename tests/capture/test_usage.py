@@ -13,7 +13,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration, Generation, GenerationChunk, LLMResult
 from langchain_openai.chat_models.base import _create_usage_metadata, _create_usage_metadata_responses
 
-from langchain_autotrace.capture.usage import Usage, facts, model_asked_for, provider
+from langchain_autotrace.capture.attributes import model_attributes
+from langchain_autotrace.capture.usage import Usage, facts
 
 
 def usage(answered: LLMResult) -> Usage:
@@ -24,6 +25,16 @@ def usage(answered: LLMResult) -> Usage:
 def model_that_answered(answered: LLMResult) -> str | None:
     """The model that an answer names."""
     return facts(answered)[1]
+
+
+def model_asked_for(metadata: dict[str, Any], params: Any) -> object:
+    """The model that a call names."""
+    return model_attributes(None, metadata, params, content=True).get("mlflow.llm.model")
+
+
+def provider(metadata: Any, params: Any) -> object:
+    """The provider that a call names."""
+    return model_attributes(None, metadata, params, content=True).get("mlflow.llm.provider")
 
 
 def chat(own: Any = None, *, times: int = 1, llm_output: Any = None, info: Any = None, **metadata: Any) -> LLMResult:
