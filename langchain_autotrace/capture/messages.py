@@ -287,8 +287,7 @@ def answer(result: LLMResult) -> dict[str, object]:
             fields = generation.__dict__
             message = fields.get("message")
             said = {"role": "assistant", "content": fields.get("text")} if message is None else chat_message(message)
-            info = fields.get("generation_info")
-            reason = finish_reason(info, message) if info or message is not None else None
+            reason = finish_reason(fields.get("generation_info"), message)
             choices.append({"index": len(choices), "message": said, "finish_reason": reason})
     return {"choices": choices}
 
