@@ -81,6 +81,8 @@ class Attr:
     TOOL_CALL_ID: Final = "langchain.tool_call_id"
     PARENT_RUN_ID: Final = "langchain.parent_run_id"
     TRUNCATED: Final = "langchain_autotrace.truncated"
+    LINKS: Final = "langchain_autotrace.links"
+    """A span's links on their way to the store, where they are no attribute."""
 
 
 class TraceContext(NamedTuple):
@@ -112,7 +114,7 @@ class SpanStart(NamedTuple):
     attributes: Json
     """A JSON object."""
     trace: TraceContext | None
-    """Given on the root of a trace only."""
+    """Given on the root of a trace, and on a span whose parent is in another process."""
 
 
 class SpanEvent(NamedTuple):
@@ -143,6 +145,25 @@ class SpanEnd(NamedTuple):
     """A JSON object, merged over the start's."""
 
 
+class SpanFile(NamedTuple):
+    """A file among the values of an open span, which name it by its id (``mlflow.tracing.attachments``)."""
+
+    trace_id: str
+    span_id: str
+    file_id: str
+    content: str
+    """Its bytes in Base64."""
+
+
+class TraceUpdate(NamedTuple):
+    """What the program has made of an open trace's own fields. The last one counts."""
+
+    trace_id: str
+    fields: Json
+    """A JSON object with ``tags`` and ``metadata``, in place of the context's, and those of ``client_request_id``,
+    ``request_preview``, ``response_preview`` and ``state`` (OK or ERROR) that were set."""
+
+
 class Flush(NamedTuple):
     """The process asks for everything before this record to be delivered, and waits for the answer."""
 
@@ -165,4 +186,4 @@ class ProcessInfo(NamedTuple):
     """Version of langchain_autotrace that wrote the file."""
 
 
-Record: TypeAlias = ProcessInfo | SpanStart | SpanEvent | SpanEnd | Flush
+Record: TypeAlias = ProcessInfo | SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate | Flush

@@ -13,7 +13,18 @@ from typing import Any, Final
 import orjson
 
 from langchain_autotrace.errors import JournalFormatError
-from langchain_autotrace.span import Flush, Json, ProcessInfo, Record, SpanEnd, SpanEvent, SpanStart, TraceContext
+from langchain_autotrace.span import (
+    Flush,
+    Json,
+    ProcessInfo,
+    Record,
+    SpanEnd,
+    SpanEvent,
+    SpanFile,
+    SpanStart,
+    TraceContext,
+    TraceUpdate,
+)
 
 FORMAT: Final = 1
 """Version of the journal's format. A reader refuses every other."""
@@ -21,6 +32,8 @@ FORMAT: Final = 1
 START: Final = "start"
 EVENT: Final = "event"
 END: Final = "end"
+FILE: Final = "file"
+UPDATE: Final = "trace"
 
 
 def encode(record: Record) -> bytes:
@@ -50,6 +63,14 @@ def _end_record_line(record: SpanEnd) -> bytes:
     return dumps((END, *record[:5], *values, orjson.Fragment(record.attributes)), None, OPTIONS)
 
 
+def _file_record_line(record: SpanFile) -> bytes:
+    return dumps((FILE, *record), None, OPTIONS)
+
+
+def _update_record_line(record: TraceUpdate) -> bytes:
+    return dumps((UPDATE, record.trace_id, orjson.Fragment(record.fields)), None, OPTIONS)
+
+
 def _fragments(value: Json | None) -> tuple[orjson.Fragment] | None:
     return None if value is None else (orjson.Fragment(value),)
 
@@ -67,6 +88,8 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     SpanStart: _start_record_line,
     SpanEvent: _event_record_line,
     SpanEnd: _end_record_line,
+    SpanFile: _file_record_line,
+    TraceUpdate: _update_record_line,
     Flush: _flush_record_line,
     ProcessInfo: _process_record_line,
 }
@@ -143,6 +166,10 @@ def _end(  # noqa: PLR0913, PLR0917 - as above
     return SpanEnd(trace_id, span_id, _number(time_ns), status, message, *values)
 
 
+def _update(trace_id: str, fields: dict[str, object]) -> TraceUpdate:
+    return TraceUpdate(trace_id, orjson.dumps(fields))
+
+
 def _number(value: object) -> int:
     if type(value) is not int:
         raise TypeError("time is no number")
@@ -153,7 +180,13 @@ def _value(given: list[object] | None) -> Json | None:
     return None if given is None else orjson.dumps(given[0])
 
 
-_SPAN_DECODERS: Final[dict[str, Callable[..., Record]]] = {START: _start, EVENT: _event, END: _end}
+_SPAN_DECODERS: Final[dict[str, Callable[..., Record]]] = {
+    START: _start,
+    EVENT: _event,
+    END: _end,
+    FILE: SpanFile,
+    UPDATE: _update,
+}
 _DECODERS: Final[dict[str, Callable[[dict[str, Any]], Record]]] = {
     "process": _process,
     "flush": lambda form: Flush(form["number"]),

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from langchain_autotrace.span import Attr, Outcome, ProcessInfo, Record, SpanEnd, SpanEvent, SpanStart, Status
+from langchain_autotrace.span import (
+    Attr,
+    Outcome,
+    ProcessInfo,
+    Record,
+    SpanEnd,
+    SpanEvent,
+    SpanFile,
+    SpanStart,
+    Status,
+    TraceUpdate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,6 +35,7 @@ class SpanRecords(NamedTuple):
     events: list[SpanEvent]
     end: SpanEnd | None
     """None while the span is open."""
+    files: tuple[SpanFile, ...] = ()
 
     @property
     def inputs(self) -> Json | None:
@@ -39,16 +51,24 @@ class FinishedTrace(NamedTuple):
     root: SpanStart | None
     """None when the root was delivered before."""
     spans: list[SpanRecords]
+    update: TraceUpdate | None = None
 
     def records(self) -> Iterator[Record]:
         """The records it was made of, in an order that makes it again."""
-        for span in self.spans:
-            yield from _records(span)
+        return _records(self.spans, self.update)
 
 
-def _records(span: SpanRecords) -> Iterator[Record]:
+def _records(spans: Iterable[SpanRecords], update: TraceUpdate | None) -> Iterator[Record]:
+    if update is not None:
+        yield update
+    for span in spans:
+        yield from _records_of(span)
+
+
+def _records_of(span: SpanRecords) -> Iterator[Record]:
     yield span.start
     yield from span.events
+    yield from span.files
     if span.end is not None:
         yield span.end
 
@@ -56,11 +76,12 @@ def _records(span: SpanRecords) -> Iterator[Record]:
 class _Open:
     """A trace that is being joined."""
 
-    __slots__ = ("abandoned", "due_from", "open", "root", "spans")
+    __slots__ = ("abandoned", "due_from", "open", "root", "spans", "update")
 
     def __init__(self) -> None:
         self.root: SpanStart | None = None
         self.spans: dict[str, SpanRecords] = {}
+        self.update: TraceUpdate | None = None
         self.open: set[str] = set()
         self.due_from: float | None = None
         """When it began to wait for its stragglers: its root has ended, or one of the spans that came late."""
@@ -95,19 +116,29 @@ class Assembler:
             self._event(record)
         elif isinstance(record, SpanEnd):
             self._end(record, now)
+        elif isinstance(record, SpanFile):
+            self._file(record)
+        elif isinstance(record, TraceUpdate):
+            self._trace(record.trace_id).update = record
 
     def _start(self, record: SpanStart) -> None:
         self._last_time_ns = max(self._last_time_ns, record.time_ns)
-        trace = self._traces.get(record.trace_id)
-        if trace is None:
-            trace = self._traces[record.trace_id] = _Open()
+        trace = self._trace(record.trace_id)
         if record.parent_id is None:
             trace.root = record
-        trace.spans[record.span_id] = SpanRecords(record, [], None)
+        # It may come again, when its inputs are known.
+        known = trace.spans.get(record.span_id)
+        trace.spans[record.span_id] = SpanRecords(record, [], None) if known is None else known._replace(start=record)
         trace.open.add(record.span_id)
         if record.trace_id in self._ready:
             del self._ready[record.trace_id]
             self._due[record.trace_id] = None
+
+    def _trace(self, trace_id: str) -> _Open:
+        trace = self._traces.get(trace_id)
+        if trace is None:
+            trace = self._traces[trace_id] = _Open()
+        return trace
 
     def _event(self, record: SpanEvent) -> None:
         self._last_time_ns = max(self._last_time_ns, record.time_ns)
@@ -117,6 +148,14 @@ class Assembler:
             self.orphans += 1
         else:
             span.events.append(record)
+
+    def _file(self, record: SpanFile) -> None:
+        trace = self._traces.get(record.trace_id)
+        span = trace.spans.get(record.span_id) if trace else None
+        if trace is None or span is None:
+            self.orphans += 1
+        else:
+            trace.spans[record.span_id] = span._replace(files=(*span.files, record))
 
     def _end(self, record: SpanEnd, now: float) -> None:
         self._last_time_ns = max(self._last_time_ns, record.time_ns)
@@ -160,21 +199,20 @@ class Assembler:
             rest.spans = {span_id: trace.spans[span_id] for span_id in trace.spans if span_id in trace.open}
             rest.open = set(trace.open)
             rest.abandoned = trace.abandoned
-        return FinishedTrace(trace_id, self.process, trace.root, spans)
+        return FinishedTrace(trace_id, self.process, trace.root, spans, trace.update)
 
     def finish(self) -> list[FinishedTrace]:
         """The process is dead: what is open was lost with it."""
         for trace in self._traces.values():
             _lose(trace.spans, self._last_time_ns)
             trace.open.clear()
-        self._ready = dict.fromkeys(self._traces)
+        self._ready = {trace_id: None for trace_id, trace in self._traces.items() if trace.spans}
         return self.take(0.0)
 
     def unfinished(self) -> Iterable[Record]:
         """Records of the traces that are not ready, to go on from."""
         for trace in self._traces.values():
-            for span in trace.spans.values():
-                yield from _records(span)
+            yield from _records(trace.spans.values(), trace.update)
 
 
 def _lose(spans: dict[str, SpanRecords], last_time_ns: int) -> None:

@@ -55,6 +55,8 @@ class MlflowTrace(NamedTuple):
     info: TraceInfo | None
     """What the trace's row says; None when the row is there already."""
     spans: list[Span]
+    files: dict[str, bytes]
+    """Files that the spans' values name (``mlflow.tracing.attachments``), by their ids."""
 
 
 def mlflow_trace(trace: FinishedTrace, experiment_id: str) -> MlflowTrace:
@@ -65,10 +67,20 @@ def mlflow_trace(trace: FinishedTrace, experiment_id: str) -> MlflowTrace:
     if trace.root is not None:
         root = next(span for span in trace.spans if span.start is trace.root)
         context = trace.root.trace or TraceContext(None, None, {}, {})
+        changed: dict[str, Any] = {} if trace.update is None else _loads(trace.update.fields)
+        context = context._replace(
+            tags={**changed.get("tags", context.tags), TraceTagKey.TRACE_NAME: changed.get("name", root.start.name)},
+            metadata=changed.get("metadata", context.metadata),
+        )
         info = _info(trace, root, context, experiment_id)
-        info.trace_metadata = _metadata(trace.process, context, attributes)
+        info.trace_metadata = _metadata(trace, context, attributes)
+        info.state = TraceState(changed.get("state", info.state))
+        info.client_request_id = changed.get("client_request_id")
+        info.request_preview = changed.get("request_preview")
+        info.response_preview = changed.get("response_preview")
         set_request_response_preview(info, TraceData(spans))
-    return MlflowTrace(TRACE_ID_PREFIX + trace.trace_id, info, spans)
+    files = {file.file_id: base64.b64decode(file.content) for span in trace.spans for file in span.files}
+    return MlflowTrace(TRACE_ID_PREFIX + trace.trace_id, info, spans, files)
 
 
 def _info(trace: FinishedTrace, root: SpanRecords, context: TraceContext, experiment_id: str) -> TraceInfo:
@@ -79,28 +91,30 @@ def _info(trace: FinishedTrace, root: SpanRecords, context: TraceContext, experi
         request_time=root.start.time_ns // 1_000_000,
         execution_duration=(ended - root.start.time_ns) // 1_000_000,
         state=TraceState.ERROR if root.end and root.end.status == Status.ERROR else TraceState.OK,
-        tags={
-            **{
-                key: _text(value)[:MAX_CHARS_IN_TRACE_INFO_TAGS_VALUE]
-                for key, value in _with_keys(context.tags).items()
-                if key not in _OF_THE_STORE
-            },
-            TraceTagKey.TRACE_NAME: _text(root.start.name)[:MAX_CHARS_IN_TRACE_INFO_TAGS_VALUE],
-        },
+        tags=trace_tags(context.tags),
     )
 
 
+def trace_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags of a trace as MLflow takes them."""
+    return {
+        key: _text(value)[:MAX_CHARS_IN_TRACE_INFO_TAGS_VALUE]
+        for key, value in _with_keys(tags).items()
+        if key not in _OF_THE_STORE
+    }
+
+
 def _metadata(
-    process: ProcessInfo | None, context: TraceContext, attributes: Sequence[Mapping[str, Any]]
+    trace: FinishedTrace, context: TraceContext, attributes: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
     found = {TRACE_SCHEMA_VERSION_KEY: str(TRACE_SCHEMA_VERSION)}
-    if process is not None:
-        found |= _environment(process._replace(started_ns=0))
+    if trace.process is not None:
+        found |= _environment(trace.process._replace(started_ns=0))
     for key, name in ((TraceMetadataKey.TRACE_SESSION, Attr.SESSION), (TraceMetadataKey.TRACE_USER, Attr.USER)):
         value = next((own[name] for own in attributes if own.get(name)), None)
         if value:
             found[key] = str(value)
-    totals = _totals([own[Attr.TOKEN_USAGE] for own in attributes if Attr.TOKEN_USAGE in own])
+    totals = _totals(_counted_once(trace.spans, attributes))
     if totals:
         found[TraceMetadataKey.TOKEN_USAGE] = orjson.dumps(totals).decode()
     reasoning = sum(_count(own.get(Attr.REASONING_TOKENS)) for own in attributes)
@@ -110,6 +124,22 @@ def _metadata(
         key: _text(value)[:MAX_CHARS_IN_TRACE_INFO_METADATA]
         for key, value in (found | _with_keys(context.metadata)).items()
     }
+
+
+def _counted_once(
+    spans: Sequence[SpanRecords], attributes: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, int]]:
+    """The usages that count: one below another is a part of it, as a client's own span within a model's."""
+    usages = {span.start.span_id: own.get(Attr.TOKEN_USAGE) for span, own in zip(spans, attributes, strict=True)}
+    parents = {span.start.span_id: span.start.parent_id for span in spans}
+    counted = []
+    for span_id, usage in usages.items():
+        above = parents[span_id] if usage else None
+        while above is not None and not usages.get(above):
+            above = parents.get(above)
+        if usage and above is None:
+            counted.append(usage)
+    return counted
 
 
 def _totals(usages: Sequence[Mapping[str, int]]) -> dict[str, int]:
@@ -176,6 +206,7 @@ def _span(span: SpanRecords, attributes: Mapping[str, Any]) -> Span:
                 "message": _text(end.message) if end else "",
             },
             "attributes": _span_attributes(span, attributes),
+            "links": attributes.get(Attr.LINKS, ()),
             "events": [
                 {
                     "name": _text(event.name),
@@ -191,9 +222,9 @@ def _span(span: SpanRecords, attributes: Mapping[str, Any]) -> Span:
 def _span_attributes(span: SpanRecords, attributes: Mapping[str, Any]) -> dict[str, str]:
     """MLflow keeps each attribute as a JSON text."""
     start, end = span.start, span.end
-    found = {key: orjson.dumps(value).decode() for key, value in attributes.items()}
+    known = {Attr.SPAN_TYPE: start.type, **attributes}
+    found = {key: orjson.dumps(value).decode() for key, value in known.items() if key != Attr.LINKS}
     found[Attr.TRACE_REQUEST_ID] = f'"{TRACE_ID_PREFIX}{start.trace_id}"'
-    found[Attr.SPAN_TYPE] = orjson.dumps(start.type).decode()
     if span.inputs is not None:
         found[Attr.INPUTS] = _json(span.inputs).decode()
     if end and end.outputs is not None:

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import orjson
 import requests
 import sqlalchemy
-from mlflow.entities import LifecycleStage, Span, TraceData
+from mlflow.entities import LifecycleStage, Span, TraceData, TraceInfo
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.store.tracking.rest_store import RestStore
 from mlflow.tracing.client import TracingClient
@@ -20,13 +21,11 @@ from langchain_autotrace import destination
 from langchain_autotrace.destination import without_password
 from langchain_autotrace.errors import SinkError, SinkUnavailable, TraceRejected
 from langchain_autotrace.ship.mlflow_errors import mapped_errors, reason
-from langchain_autotrace.ship.mlflow_form import MlflowTrace, mlflow_trace
+from langchain_autotrace.ship.mlflow_form import MlflowTrace, mlflow_trace, trace_tags
 from langchain_autotrace.span import TRACE_ID_PREFIX, TraceContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from mlflow.entities import TraceInfo
 
     from langchain_autotrace.ship.assemble import FinishedTrace
 
@@ -94,6 +93,10 @@ class MlflowSink:
                 self._takes_spans = self._log_spans(experiment, [span for trace in traces for span in trace.spans])
             if not self._takes_spans:
                 self._upload_spans(traces, rows)
+            self._upload_files(traces, rows)
+        for trace in batch:
+            if trace.root is None and trace.update is not None:
+                self._set_tags(trace)
 
     def _start_all(self, infos: Sequence[TraceInfo]) -> dict[str, TraceInfo]:
         """Write the rows of traces, by their ids; MLflow has no call for many."""
@@ -146,13 +149,34 @@ class MlflowSink:
             kept |= {span.span_id: span for span in trace.spans}
             self._client._upload_trace_data(row, TraceData(list(kept.values())))  # noqa: SLF001 - no public way
 
+    def _upload_files(self, traces: Sequence[MlflowTrace], rows: Mapping[str, TraceInfo]) -> None:
+        """Put the files that values name where MLflow's pages look for them."""
+        for trace in traces:
+            if trace.files:
+                row = rows.get(trace.trace_id) or self._client.store.get_trace_info(trace.trace_id)
+                repository = self._client._get_artifact_repo_for_trace(row)  # noqa: SLF001 - no public way
+                for file_id, content in trace.files.items():
+                    repository.upload_attachment(file_id, content)
+
+    def _set_tags(self, trace: FinishedTrace) -> None:
+        """Tags that were set when the trace was stored already, or in another process than its root's."""
+        tags = trace_tags(orjson.loads(trace.update.fields).get("tags", {}) if trace.update else {})
+        for key, value in tags.items():
+            self._client.store.set_trace_tag(TRACE_ID_PREFIX + trace.trace_id, key, value)
+
     def _experiment_of_late(self, trace: FinishedTrace) -> str:
-        """The experiment of spans that came late: wherever their trace is."""
+        """The experiment of spans without their root: wherever their trace is.
+
+        A part of a trace whose root is in another process may be there before it, and says where it wants to be.
+        """
         try:
             return str(self._client.store.get_trace_info(TRACE_ID_PREFIX + trace.trace_id).experiment_id)
         except MlflowException as error:
             if not _is_not_found(error):
                 raise
+            context = next((span.start.trace for span in trace.spans if span.start.parent_id and span.start.trace), None)
+            if context is not None:
+                return self._experiment(context)
             msg = "the store does not have the trace that these spans belong to"
             raise TraceRejected(msg) from error
 
@@ -192,9 +216,10 @@ def _joined(parts: Sequence[MlflowTrace]) -> list[MlflowTrace]:
     """Each trace once, and each of its spans as it came last: PostgreSQL takes no row twice in one statement."""
     joined: dict[str, MlflowTrace] = {}
     for part in parts:
-        before = joined.get(part.trace_id, MlflowTrace(part.trace_id, None, []))
+        before = joined.get(part.trace_id, MlflowTrace(part.trace_id, None, [], {}))
         spans = {span.span_id: span for span in (*before.spans, *part.spans)}
-        joined[part.trace_id] = MlflowTrace(part.trace_id, part.info or before.info, list(spans.values()))
+        info, files = part.info or before.info, before.files | part.files
+        joined[part.trace_id] = MlflowTrace(part.trace_id, info, list(spans.values()), files)
     return list(joined.values())
 
 
