@@ -20,6 +20,7 @@ from langchain_core.tracers.context import register_configure_hook
 
 from langchain_autotrace import destination
 from langchain_autotrace import settings as settings_module
+from langchain_autotrace.bridge.install import Installation, check_provider
 from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.capture.handler import CallbackHandler
@@ -132,6 +133,7 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
     max_value_bytes: int | None = None,
     shipper: Shipper | None = None,
     exit_timeout: float | None = None,
+    bridge: bool | None = None,
 ) -> None:
     """Trace every LangChain and LangGraph run of this process from now on.
 
@@ -154,9 +156,12 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
         max_value_bytes: size in bytes over which one value is cut; at least 1,000, by default 1,000,000.
         shipper: "process" (default), "thread", or "external" where ``langchain-autotrace ship`` runs elsewhere.
         exit_timeout: seconds to wait at exit for delivery, by default 5.0.
+        bridge: False leaves the spans of MLflow's own API (``@mlflow.trace``, ``mlflow.start_span``) to MLflow, in
+            traces of their own.
 
     Raises:
-        SettingsError: a setting has a value that cannot be used.
+        SettingsError: a setting has a value that cannot be used, or MLflow is set to share OpenTelemetry's global
+            tracer provider, which the bridge cannot serve.
         DestinationError: traces sent there would be lost.
         JournalError: the journal's folder cannot be written.
     """
@@ -176,19 +181,27 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
             max_value_bytes=max_value_bytes,
             shipper=shipper,
             exit_timeout=exit_timeout,
+            bridge=bridge,
         )
     )
+    if pipeline.settings.bridge:
+        check_provider()
     with _state.lock:
         _holder.hold(CallbackHandler(pipeline.recorder))
         if not _state.installed:
             # There is no way to take a hook back; the holder answers None instead.
             register_configure_hook(cast("ContextVar[Any]", _holder), inheritable=True, handle_class=CallbackHandler)
             _state.installed = True
+        if pipeline.settings.bridge:
+            _installation.install(pipeline.recorder, is_chosen=bool(experiment or settings_module.env("experiment")))
+        else:
+            _installation.uninstall()
 
 
 def disable() -> None:
     """Trace no run that starts from now on. Runs that are open are traced to their end."""
     _holder.hold(None)
+    _installation.uninstall()
 
 
 _disable: Final = disable  # autolog() has an argument of that name
@@ -294,8 +307,25 @@ def _journal_for(settings: Settings) -> tuple[Journal, Launcher]:
 
 
 def _current_recorder() -> Recorder:
+    return _switched_on() or _pipeline_for(settings_module.resolve()).recorder
+
+
+def _switched_on() -> Recorder | None:
     handler = _holder.get()
-    return handler.recorder if handler is not None else _pipeline_for(settings_module.resolve()).recorder
+    return None if handler is None else handler.recorder
+
+
+def _recorders() -> list[Recorder]:
+    return [pipeline.recorder for pipeline in _state.pipelines]
+
+
+def _journal_elsewhere(settings: Settings) -> Journal:
+    """The journal of a tracking URI that the program has switched to."""
+    with _state.lock:
+        return _journal_for(settings)[0]
+
+
+_installation: Final = Installation(_switched_on, _recorders, _journal_elsewhere, flush)
 
 
 _install_once: Final = threading.Lock()
@@ -319,6 +349,7 @@ def _after_fork() -> None:
         launcher.after_fork()
     for pipeline in _state.pipelines:
         pipeline.recorder.after_fork()
+    _installation.after_fork()
 
 
 def _at_exit() -> None:

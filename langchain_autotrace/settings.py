@@ -59,6 +59,8 @@ class Settings(BaseModel):
     """Who delivers: a detached process, a thread of this one, or nothing (``langchain-autotrace ship`` elsewhere)."""
     silent: bool = False
     """True prints no line, neither warnings nor what is left at exit. Counters go on."""
+    bridge: bool = True
+    """False leaves the spans of MLflow's own API to MLflow."""
     exit_timeout: float = Field(default=5.0, ge=0.0)
     """Seconds the process waits at its exit for the delivery of its traces."""
 

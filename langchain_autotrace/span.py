@@ -161,7 +161,7 @@ class TraceUpdate(NamedTuple):
     trace_id: str
     fields: Json
     """A JSON object with ``tags`` and ``metadata``, in place of the context's, and those of ``client_request_id``,
-    ``request_preview``, ``response_preview`` and ``state`` (OK or ERROR) that were set."""
+    ``request_preview``, ``response_preview``, ``state`` (OK or ERROR) and ``name`` that were set."""
 
 
 class Flush(NamedTuple):

@@ -47,6 +47,7 @@ RULES: Final = {
     "view": rule(
         "destination errors journal settings ship span version", "alembic filelock mlflow requests rich sqlalchemy"
     ),
+    "bridge": rule("capture destination errors settings span", "langchain_core mlflow opentelemetry orjson wrapt"),
     "models": rule("errors settings span", "langchain_core orjson pydantic"),
 }
 """The table of ``design.md``. A stage knows the stages before it by their records only, and none behind it; what is

@@ -34,6 +34,7 @@ EXAMPLES: dict[str, tuple[Any, str, Any]] = {
     "shipper": ("thread", "external", "external"),
     "silent": (True, "TRUE", True),
     "exit_timeout": (1.5, "0", 0.0),
+    "bridge": (False, "off", False),
 }
 """For each setting an argument, the text of a variable, and what that means."""
 
@@ -57,6 +58,7 @@ def test_defaults(tmp_path: Path) -> None:
         "shipper": "process",
         "silent": False,
         "exit_timeout": 5.0,
+        "bridge": True,
     }
 
 

@@ -11,16 +11,17 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 from uuid import UUID
 
 from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.atoms import STOPPED
 from langchain_autotrace.capture.convert import beginning
+from langchain_autotrace.capture.place import LEFT_OUT, Bridge, Journal, Place
 from langchain_autotrace.capture.plain import plain
 from langchain_autotrace.capture.redact import hints_at_secret, holds_secret
 from langchain_autotrace.capture.runs import Run, random_bits
-from langchain_autotrace.capture.seal import Sealer
+from langchain_autotrace.capture.seal import Sealer, without_content
 from langchain_autotrace.capture.status import RETURNED, Ending, exception_attributes
 from langchain_autotrace.settings import Settings
 from langchain_autotrace.span import (
@@ -30,10 +31,12 @@ from langchain_autotrace.span import (
     Record,
     SpanEnd,
     SpanEvent,
+    SpanFile,
     SpanStart,
     SpanType,
     Status,
     TraceContext,
+    TraceUpdate,
 )
 
 
@@ -78,17 +81,6 @@ _OURS: Final = frozenset({SpanType.CHAT_MODEL.value, SpanType.LLM.value})
 _RUN_ID: Final = Attr.RUN_ID
 
 
-class Journal(Protocol):
-    """What keeps lines: ``langchain_autotrace.journal.writer.Journal``."""
-
-    @property
-    def put(self) -> Callable[[bytes], object]:
-        """Keeps a line, or raises ``ValueError``; then it is to be written."""
-
-    def write(self, line: bytes) -> bool:
-        """Keep a line; whether it was kept."""
-
-
 class Recorder:
     """Turns runs into records, for one set of settings. Thread-safe by the atomicity of a dict's operations.
 
@@ -98,7 +90,10 @@ class Recorder:
     Attributes:
         finished: traces whose root has ended.
         evicted: runs forgotten because too many were open.
+        bridge: another API whose spans are in the same traces; of all recorders.
     """
+
+    bridge: ClassVar[Bridge | None] = None
 
     def __init__(
         self,
@@ -144,6 +139,15 @@ class Recorder:
         except AttributeError:
             return self._runs.get(run_id)
 
+    @property
+    def journal(self) -> Journal:
+        """Where traces are written that go nowhere else."""
+        return self._journal
+
+    def knows(self, key: object) -> bool:
+        """Whether a run is open, left out or not; ``key`` is its id's number, or an id that has none."""
+        return key in self._runs
+
     def after_fork(self) -> None:
         """In a forked child: the parent's runs are the parent's, and its ids must not come again."""
         self._runs = {}
@@ -151,7 +155,7 @@ class Recorder:
         self._bits = random_bits()
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
 
-    def start(  # noqa: C901, PLR0912, PLR0917 - by position, and long: the hottest call of the package
+    def start(  # noqa: C901, PLR0912, PLR0915, PLR0917 - by position, and long: the hottest call of the package
         self,
         run_id: UUID,
         parent_run_id: UUID | None,
@@ -184,13 +188,19 @@ class Recorder:
         if key in runs:
             self._again(key)
             return
+        bridge = self.bridge
+        place = None if bridge is None else bridge.place(self, parent)
         may_miss = parent_run_id is not None or self._samples
-        if _suppressed.get() or (parent is None and may_miss and self._left_out(parent_run_id)):
+        if (
+            _suppressed.get()
+            or place is LEFT_OUT
+            or (parent is None and may_miss and self._left_out(parent_run_id, place))
+        ):
             runs[key] = None
             return
         trace_id = f"{self._bits(128) or 1:032x}" if parent is None else parent.trace_id
         span_id = f"{self._bits(64) or 1:016x}"
-        run = runs[key] = Run(trace_id, span_id, parent, now)
+        run = runs[key] = Run(trace_id, span_id, parent, now, place)
         if metadata and not _OWNER_KEYS.isdisjoint(metadata):
             _note_owner(run.root, metadata, attributes)
         parent_id = context = None
@@ -201,6 +211,10 @@ class Recorder:
         else:
             parent_id = parent.span_id
             parent.below += 1
+        if bridge is not None:
+            bridge.started(self, key, run, name, kind)
+            if place is not None:
+                trace_id, parent_id, context = run.trace_id, place.span_id, place.context
         attributes[_RUN_ID] = run_id
         given = (inputs,) if self._content and not deferred else None
         line = None
@@ -226,10 +240,11 @@ class Recorder:
             line = self._sealer.line(
                 SpanStart(trace_id, span_id, parent_id, name, kind, now, given, attributes, trace)  # type: ignore[arg-type]
             )
+        journal = self._journal if run.journal is None else run.journal
         try:
-            self._journal.put(line)
+            journal.put(line)
         except ValueError:
-            self._journal.write(line)
+            journal.write(line)
         if len(runs) > _MAX_OPEN:
             self._evict()
 
@@ -246,7 +261,7 @@ class Recorder:
             kept = content if self._content else {}
             self._event(run, name, kept)
 
-    def end(  # noqa: C901 - as above
+    def end(  # noqa: C901, PLR0912 - as above
         self,
         run_id: UUID,
         outputs: object,
@@ -273,13 +288,17 @@ class Recorder:
         status, message = _OK, ""
         if deferred or run.interrupted or ending is not RETURNED:
             status, message, outputs = self._settle(run, ending, outputs, attributes, streamed=deferred)
+        changed = None
+        if run.live is not None:
+            status, message, outputs, changed = self._merge(run, (status, message, outputs), attributes)
+            ours = False
         given = (outputs,) if self._content and (outputs is not None or status == _OK) else None
-        before = (inputs,) if self._content and deferred else None
+        before = changed or ((inputs,) if self._content and deferred else None)
         now = max(now, run.started_ns)
         line = None
         try:
             shown = given if given is None or ours else (plain(outputs),)
-            shown_before = before and (plain(inputs),)
+            shown_before = before and (plain(before[0]),)
             line = self._dumps(
                 (self._end_kind, run.trace_id, run.span_id, now, status, message, shown_before, shown, attributes),
                 None,
@@ -296,16 +315,19 @@ class Recorder:
             line = self._sealer.line(
                 SpanEnd(run.trace_id, run.span_id, now, status, message, before, given, attributes)  # type: ignore[arg-type]
             )
+        journal = self._journal if run.journal is None else run.journal
         try:
-            self._journal.put(line)
+            journal.put(line)
         except ValueError:
-            self._journal.write(line)
+            journal.write(line)
         parent = run.parent
-        if parent is None:
+        if parent is not None:
+            parent.below -= 1
+        elif run.is_root:
             self.finished += 1
             scope.last_trace.set(TRACE_ID_PREFIX + run.trace_id)
-        else:
-            parent.below -= 1
+        if self.bridge is not None:
+            self.bridge.ended(self, run, run_id)
 
     def fail(self, run_id: UUID, error: BaseException, ending: Ending, outputs: object = None, **more: Any) -> None:  # noqa: ANN401 - arguments of end()
         """A run has raised: its ``exception`` event, and its end. ``more`` is passed on to ``end``."""
@@ -316,6 +338,58 @@ class Recorder:
                 found = {"exception.type": found["exception.type"]}
             self._event(run, "exception", found)
         self.end(run_id, outputs, ending=ending, **more)
+
+    def keep(self, record: SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate, journal: Journal) -> None:
+        """Write a record of another API's span, of plain values that need not be JSON yet.
+
+        Args:
+            record: inputs and outputs as ``(value,)`` or None.
+            journal: where its trace is written.
+        """
+        if isinstance(record, SpanFile) and self.settings.redact is not None:
+            return  # the hook sees JSON, and what it has not seen must not pass
+        if not self._content:
+            shown = without_content(record)
+            if shown is None:
+                return
+            record = shown
+        journal.write(self._line(record))
+
+    def _line(self, record: SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate) -> bytes:
+        if isinstance(record, SpanStart | SpanEnd):
+            fields: tuple[object, ...] = (self._end_kind, *record)
+            if isinstance(record, SpanStart):
+                fields = (self._start_kind, *record[:8], None if record.trace is None else record.trace._asdict())
+            try:
+                line = self._dumps(fields, None, self._options)
+                lower = line.lower()
+                if len(line) <= self._limit and not (hints_at_secret(lower) and holds_secret(lower)):
+                    return line
+            except (TypeError, ValueError):  # lone surrogates, huge integers; a hook that is to see each value
+                pass
+        return self._sealer.line(record)
+
+    def context(self, around: scope.Scope) -> dict[str, Any]:
+        """The fields of a :class:`TraceContext` for a trace that starts with this said of it."""
+        return self._context if around is _NO_SCOPE else _context(self.settings, around)
+
+    def _merge(
+        self, run: Run, known: tuple[str, str, object], attributes: dict[str, object]
+    ) -> tuple[str, str, object, tuple[object] | None]:
+        """Status, message, outputs and, where they were changed, inputs of a run that another API has changed."""
+        status, message, outputs = known
+        if self.bridge is None:
+            return *known, None
+        changes = self.bridge.changes(run)
+        if status == _OK and changes.status == _ERROR:
+            status, message = changes.status, changes.message if self._content else changes.message.partition(":")[0]
+        journal = self._journal if run.journal is None else run.journal
+        for name, time_ns, found in changes.events:
+            self.keep(SpanEvent(run.trace_id, run.span_id, name, time_ns, found), journal)  # type: ignore[arg-type]
+        if not self._content:
+            return status, message, outputs, None
+        attributes |= changes.attributes
+        return status, message, outputs if changes.outputs is None else changes.outputs[0], changes.inputs
 
     def _settle(
         self, run: Run, ending: Ending, outputs: object, attributes: dict[str, object], *, streamed: bool
@@ -331,7 +405,8 @@ class Recorder:
 
     def _event(self, run: Run, name: str, attributes: dict[str, object]) -> None:
         record = SpanEvent(run.trace_id, run.span_id, name, self._clock(), attributes)  # type: ignore[arg-type]
-        self._journal.write(self._sealer.line(record))
+        journal = self._journal if run.journal is None else run.journal
+        journal.write(self._sealer.line(record))
 
     def _again(self, key: object) -> None:
         """A start that came before: another handler of ours is in the run's list."""
@@ -339,10 +414,12 @@ class Recorder:
         if run is not None:
             run.copies += 1
 
-    def _left_out(self, parent_run_id: UUID | None) -> bool:
+    def _left_out(self, parent_run_id: UUID | None, place: Place | None) -> bool:
         """Whether a run without a known parent is below one that was left out, or drew the wrong lot."""
         if parent_run_id is not None and _key(parent_run_id) in self._runs:
             return True
+        if place is not None and place.trace_id is not None:  # decided when that trace started
+            return False
         return self._samples and self._sample() >= self.settings.sample_rate
 
     def _scoped(self, root: Run, attributes: dict[str, object]) -> dict[str, Any]:

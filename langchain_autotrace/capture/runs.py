@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from langchain_autotrace.capture.place import Journal, Place
 from langchain_autotrace.capture.status import RETURNED, Ending
 from langchain_autotrace.span import Outcome, Status
 
@@ -30,22 +31,42 @@ class Run:
     user: str | None = None
     chunks = 0
     first_chunk_ns = 0
+    journal: Journal | None = None
+    """Where its trace is written, when not where the recorder writes."""
     said: list[str] | None = None
     """Text streamed so far by this model, or by the model below this chain that streams."""
     abandoned = False
+    place: Place | None = None
+    """Where it stands, when not only LangChain's ids say it."""
+    live: object = None
+    """The other API's object for this run, once somebody has asked for it."""
+    name = kind = ""
+    recorder: Any = None
+    """These three are set where another API may ask for them."""
     copies = 1
     """How many handlers in the run's list are ours: each event then comes that many times."""
     turn = 0
 
-    def __init__(self, trace_id: str, span_id: str, parent: Run | None, started_ns: int) -> None:
+    def __init__(
+        self, trace_id: str, span_id: str, parent: Run | None, started_ns: int, place: Place | None = None
+    ) -> None:
         self.trace_id = trace_id
         self.span_id = span_id
         self.parent = parent
         self.started_ns = started_ns
         self.below = 0
         """Open runs directly below."""
+        if place is not None:
+            self.place = place
+            self.journal = place.journal
+            self.trace_id = place.trace_id or trace_id
         self.interrupted = False
         """Whether a run below was interrupted: a graph that pauses returns, its node raises."""
+
+    @property
+    def is_root(self) -> bool:
+        """Whether the trace begins with this run."""
+        return self.parent is None and (self.place is None or self.place.span_id is None)
 
     @property
     def root(self) -> Run:

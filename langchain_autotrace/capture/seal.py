@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import orjson
 
@@ -19,12 +19,16 @@ from langchain_autotrace.capture.convert import beginning
 from langchain_autotrace.capture.encode import encode
 from langchain_autotrace.capture.status import error_text
 from langchain_autotrace.settings import Settings
-from langchain_autotrace.span import Attr, Json, Record, SpanEnd, SpanEvent, SpanStart
+from langchain_autotrace.span import Attr, Json, Record, SpanEnd, SpanEvent, SpanFile, SpanStart, TraceUpdate
 
 _logger: Final = logging.getLogger("langchain_autotrace")
 
 _CONTENT: Final = frozenset({Attr.METADATA, Attr.TAGS, Attr.INVOCATION_PARAMS, Attr.CHAT_TOOLS, Attr.TOOL_CALL_ID})
-"""Attributes that are the user's; the redact hook sees these and all attributes of events."""
+"""Attributes that are the user's, beside those of names that are neither ours nor MLflow's; the redact hook sees these
+and all attributes of events."""
+_OWN: Final = frozenset(value for name, value in vars(Attr).items() if name.isupper()) - _CONTENT
+_OF_MLFLOW: Final = "mlflow."
+_PREVIEWS: Final = ("request_preview", "response_preview")
 _MAX_NAME: Final = 1_000
 _Span = TypeVar("_Span", SpanStart, SpanEnd)
 
@@ -43,11 +47,15 @@ class Sealer:
         self._encode = encode_record
         self._lock = threading.Lock()
 
-    def line(self, record: SpanStart | SpanEvent | SpanEnd) -> bytes:
+    def line(self, record: SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate) -> bytes:
         """The line of a record whose values are any Python values; inputs and outputs as ``(value,)`` or None."""
         return self._encode(self._sealed(record))
 
-    def _sealed(self, record: SpanStart | SpanEvent | SpanEnd) -> Record:
+    def _sealed(self, record: SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate) -> Record:
+        if isinstance(record, SpanFile):
+            return record
+        if isinstance(record, TraceUpdate):
+            return record._replace(fields=self._fields(cast("dict[str, object]", record.fields)))
         if isinstance(record, SpanEvent):
             attributes = self._user_object(record.attributes, {}, "attributes")
             return record._replace(name=self._text(record.name), attributes=orjson.dumps(attributes))
@@ -67,13 +75,22 @@ class Sealer:
 
     def _with_attributes(self, record: _Span, cut: dict[str, int]) -> _Span:
         """Attributes with the user's part through the hook, and a note of what was cut from what size."""
-        given = cast("Mapping[str, object]", record.attributes)  # not JSON yet
-        theirs = {key: value for key, value in given.items() if key in _CONTENT}
-        own = {key: value for key, value in given.items() if key not in _CONTENT}
+        given = _plain(record)
+        theirs = {key: value for key, value in given.items() if _is_content(key)}
+        own = {key: value for key, value in given.items() if key not in theirs}
         shown = self._user_object(theirs, cut, "attributes") if theirs else {}
         kept = orjson.loads(redact.scrub(encode(own, self._limit).json))
         notes = {f"{Attr.TRUNCATED}.{what}": size for what, size in cut.items()}
         return record._replace(attributes=orjson.dumps({**shown, **kept, **notes}))
+
+    def _fields(self, given: dict[str, object]) -> Json:
+        """A trace's own fields: labels, and previews, which are content."""
+        sealed = orjson.loads(redact.scrub(encode(given, self._limit).json))
+        previews = {key: self._user_text(sealed[key]) for key in _PREVIEWS if key in sealed}
+        return orjson.dumps({**sealed, **previews})
+
+    def _user_text(self, text: str) -> str:
+        return str(orjson.loads(self._redacted(orjson.dumps(redact.scrub_text(text)))))
 
     def _given(self, given: object, cut: dict[str, int], what: str) -> Json | None:
         return None if given is None else self._value(cast("tuple[object]", given)[0], cut, what)
@@ -108,12 +125,46 @@ class Sealer:
         return redact.scrub_text(_valid(_cut(text, _MAX_NAME)))
 
     def _message(self, text: str) -> str:
-        clean = redact.scrub_text(_valid(_cut(text, self._limit // 4)))
-        return str(orjson.loads(self._redacted(orjson.dumps(clean)))) if clean else ""
+        clean = _valid(_cut(text, self._limit // 4))
+        return self._user_text(clean) if clean else ""
 
     def _labels(self, pairs: Mapping[str, str]) -> dict[str, str]:
         sealed: dict[str, str] = orjson.loads(redact.scrub(encode(dict(pairs), self._limit).json))
         return sealed
+
+
+_AnyRecord = TypeVar("_AnyRecord", bound="SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate")
+
+
+def without_content(record: _AnyRecord) -> _AnyRecord | None:
+    """The record without what was said; None where that is all of it."""
+    shown: Any = record
+    if isinstance(record, SpanFile):
+        shown = None
+    elif isinstance(record, TraceUpdate):
+        fields = cast("Mapping[str, object]", record.fields)
+        shown = _with(record, fields={key: v for key, v in fields.items() if key not in _PREVIEWS})
+    elif isinstance(record, SpanEvent):
+        kept = {key: v for key, v in _plain(record).items() if key == "exception.type"}
+        shown = _with(record, attributes=kept)
+    else:
+        attributes = {key: v for key, v in _plain(record).items() if not _is_content(key)}
+        shown = _with(record, inputs=None, attributes=attributes)
+        if isinstance(record, SpanEnd):
+            shown = _with(shown, outputs=None, message=record.message.partition(":")[0])
+    return cast("_AnyRecord | None", shown)
+
+
+def _with(record: Any, **fields: object) -> Any:  # noqa: ANN401 - a record whose values are not JSON yet
+    return record._replace(**fields)
+
+
+def _plain(record: SpanStart | SpanEvent | SpanEnd) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", record.attributes)  # not JSON yet
+
+
+def _is_content(key: str) -> bool:
+    return key in _CONTENT or (key not in _OWN and not key.startswith(_OF_MLFLOW))
 
 
 def _cut(text: str, most: int) -> str:

@@ -104,9 +104,7 @@ def trace_tags(tags: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _metadata(
-    trace: FinishedTrace, context: TraceContext, attributes: Sequence[Mapping[str, Any]]
-) -> dict[str, str]:
+def _metadata(trace: FinishedTrace, context: TraceContext, attributes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     found = {TRACE_SCHEMA_VERSION_KEY: str(TRACE_SCHEMA_VERSION)}
     if trace.process is not None:
         found |= _environment(trace.process._replace(started_ns=0))
@@ -126,9 +124,7 @@ def _metadata(
     }
 
 
-def _counted_once(
-    spans: Sequence[SpanRecords], attributes: Sequence[Mapping[str, Any]]
-) -> list[Mapping[str, int]]:
+def _counted_once(spans: Sequence[SpanRecords], attributes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, int]]:
     """The usages that count: one below another is a part of it, as a client's own span within a model's."""
     usages = {span.start.span_id: own.get(Attr.TOKEN_USAGE) for span, own in zip(spans, attributes, strict=True)}
     parents = {span.start.span_id: span.start.parent_id for span in spans}

@@ -174,9 +174,9 @@ class MlflowSink:
         except MlflowException as error:
             if not _is_not_found(error):
                 raise
-            context = next((span.start.trace for span in trace.spans if span.start.parent_id and span.start.trace), None)
-            if context is not None:
-                return self._experiment(context)
+            contexts = [span.start.trace for span in trace.spans if span.start.parent_id and span.start.trace]
+            if contexts:
+                return self._experiment(contexts[0])
             msg = "the store does not have the trace that these spans belong to"
             raise TraceRejected(msg) from error
 

@@ -1,0 +1,151 @@
+"""In place of MLflow's span processor and exporter: its spans go to the journal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import mlflow.tracing.fluent
+import mlflow.tracing.utils
+from mlflow.tracing.constant import SpanAttributeKey, TraceTagKey
+from mlflow.tracing.utils import get_otel_attribute
+from opentelemetry.sdk.trace import SpanProcessor
+
+from langchain_autotrace.bridge.spans import JournaledSpan
+from langchain_autotrace.bridge.traces import trace_info
+from langchain_autotrace.capture import scope
+from langchain_autotrace.capture.guard import guarded
+from langchain_autotrace.span import TRACE_ID_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+
+    from langchain_autotrace.bridge.core import MlflowBridge
+
+
+class _Queue:
+    """Where MLflow looks for what is still to be written, to flush it."""
+
+    def __init__(self, flush: Callable[[], object]) -> None:
+        self._flush = flush
+
+    def flush(self, terminate: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - as MLflow calls it
+        """Deliver everything captured."""
+        self._flush()
+
+
+class _Exporter:
+    """What MLflow finds behind the processor."""
+
+    def __init__(self, flush: Callable[[], object]) -> None:
+        self._async_queue = _Queue(flush)
+
+
+class JournalSpanProcessor(SpanProcessor):
+    """Writes MLflow's spans to the journal.
+
+    Attributes:
+        span_exporter: what MLflow's functions that flush look for.
+        before: the processor that was there before, for spans that it has seen the start of.
+    """
+
+    def __init__(self, bridge: MlflowBridge, before: SpanProcessor | None = None) -> None:
+        """Serve ``bridge``."""
+        self.span_exporter = _Exporter(bridge.flush)
+        self.before = before
+        self._bridge = bridge
+
+    @guarded
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """A span of MLflow's has started."""
+        number = span.context.trace_id
+        traces = self._bridge.traces
+        known = traces.get(number)
+        context = None
+        if known is None:
+            recorder = self._bridge.current()
+            if recorder is None or self._is_of_before(span):
+                if self.before is not None:
+                    self.before.on_start(span, parent_context)
+                return
+            found = self._bridge.home(recorder, get_otel_attribute(span, SpanAttributeKey.EXPERIMENT_ID))
+            context = found.context
+            if request := evaluated_request():
+                context = {**context, "tags": {**context["tags"], TraceTagKey.EVAL_REQUEST_ID: request}}
+            journal = found.journal or recorder.journal
+            info = trace_info(number, span.name, span.start_time or 0, context)
+            known = traces.register(info, recorder, journal)
+        live = JournaledSpan(span, f"{TRACE_ID_PREFIX}{number:032x}")
+        live.recorder, live.journal, live.context = known.recorder, known.journal, context
+        traces.add(number, live)
+        traces.open_spans[number, span.context.span_id] = live
+        live.write_start()
+
+    def _is_of_before(self, span: Span) -> bool:
+        """Whether the span is below one that started before the bridge was there."""
+        above = span.parent
+        return self.before is not None and above is not None and not above.is_remote
+
+    @guarded
+    def on_end(self, span: ReadableSpan) -> None:
+        """A span of MLflow's has ended."""
+        number, span_number = span.context.trace_id, span.context.span_id
+        traces = self._bridge.traces
+        live = traces.open_spans.pop((number, span_number), None)
+        if live is None:
+            if self.before is not None:
+                self.before.on_end(span)
+            return
+        traces.tell(number)
+        live.write_end(span)
+        traces.end_span(number, span_number)
+        if span.parent is None:
+            trace_id = f"{TRACE_ID_PREFIX}{number:032x}"
+            live.recorder.finished += 1
+            scope.last_trace.set(trace_id)
+            set_last(trace_id)
+            self._hand_over(trace_id)
+
+    def _hand_over(self, trace_id: str) -> None:
+        """MLflow's evaluation looks into the store for the trace as soon as the function has returned."""
+        if request := evaluated_request():
+            self._bridge.flush()
+            mlflow.tracing.fluent._EVAL_REQUEST_ID_TO_TRACE_ID[request] = trace_id  # noqa: SLF001 - as its exporter
+
+    def shutdown(self) -> None:
+        """Nothing is held here."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - OpenTelemetry's
+        """Deliver everything captured."""
+        self._bridge.flush()
+        return True
+
+
+def set_last(trace_id: str) -> None:
+    """Let ``mlflow.get_last_active_trace_id()`` answer with this trace."""
+    mlflow.tracing.fluent._set_last_active_trace_id(trace_id)  # noqa: SLF001 - no public way
+
+
+def prediction_context() -> Any:  # noqa: ANN401 - MLflow's own
+    """MLflow's prediction context, without importing what is not there.
+
+    MLflow's own function tries to import ``mlflow.pyfunc`` at each span, which mlflow-skinny cannot: milliseconds each.
+    Nobody can have set a context of a module that is not imported.
+    """
+    module = sys.modules.get("mlflow.pyfunc.context")
+    get = getattr(module, "get_prediction_context", None)
+    return None if get is None else get()
+
+
+def spare_imports() -> None:
+    """Have MLflow ask our ``prediction_context`` in place of its own function."""
+    mlflow.tracing.utils._try_get_prediction_context = prediction_context  # noqa: SLF001 - no public way
+
+
+def evaluated_request() -> str | None:
+    """The request that ``mlflow.evaluate`` is making; None else."""
+    context = prediction_context()
+    return context.request_id if context is not None and context.is_evaluate else None
