@@ -19,6 +19,9 @@ Redact: TypeAlias = Callable[[Any], Any]
 """A user's hook: takes one captured value in JSON form (dict, list, str, number, bool or None) and returns what is
 kept of it. It is called on the program's threads; an exception keeps nothing of the value."""
 
+MLFLOW_RATIO: Final = "MLFLOW_TRACE_SAMPLING_RATIO"
+"""MLflow's own variable for the share of traces kept; it counts where ``sample_rate`` is not given."""
+
 _EXPERIMENT: Final = {"experiment", "experiment_id"}
 
 Shipper: TypeAlias = Literal["process", "thread", "external"]
@@ -82,6 +85,8 @@ def resolve(**given: object) -> Settings:
         if name not in values and not (name in _EXPERIMENT and values.keys() & _EXPERIMENT) and (text := env(name))
     }
     values = from_environment | values
+    if "sample_rate" not in values and (ratio := _ratio_of_mlflow()) is not None:
+        values["sample_rate"] = ratio
     default_uri = destination.default_uri()
     uri = values["tracking_uri"] = destination.normalized(str(values.get("tracking_uri") or default_uri))
     if not values.keys() & _EXPERIMENT:
@@ -92,6 +97,15 @@ def resolve(**given: object) -> Settings:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(error, from_environment)) from None
+
+
+def _ratio_of_mlflow() -> float | None:
+    """MLflow's share of traces kept; it ignores one that is none, with a warning of its own."""
+    try:
+        ratio = float(os.environ.get(MLFLOW_RATIO, ""))
+    except ValueError:
+        return None
+    return ratio if 0.0 <= ratio <= 1.0 else None
 
 
 def env(name: str) -> str | None:

@@ -165,8 +165,11 @@ class Installation:
     def _sampler(self) -> Any:  # noqa: ANN401 - OpenTelemetry's Sampler
         from langchain_autotrace.bridge.sampling import Sampler  # noqa: PLC0415 - imports OpenTelemetry
 
+        return Sampler(self._originals[_SAMPLER](), self._rate)
+
+    def _rate(self) -> float:
         recorder = self._arguments[0]()
-        return Sampler(self._originals[_SAMPLER](), 1.0 if recorder is None else recorder.settings.sample_rate)
+        return 1.0 if recorder is None else recorder.settings.sample_rate
 
     def _take_away(self) -> None:
         module, self._module = self._module, None

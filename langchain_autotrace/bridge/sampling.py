@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import sys
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace import sampling
+from opentelemetry.trace import get_current_span
 
 from langchain_autotrace.capture import scope
+from langchain_autotrace.settings import MLFLOW_RATIO
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Link, SpanKind, TraceState
     from opentelemetry.util.types import Attributes
 
-_DROP = sampling.SamplingResult(sampling.Decision.DROP)
+_DROP: Final = sampling.SamplingResult(sampling.Decision.DROP)
 
 
 class Sampler(sampling.Sampler):
-    """MLflow's sampler, or one of ``autolog()``'s rate where MLflow has none; nothing within ``suppress()``."""
+    """MLflow's sampler; for traces of which MLflow is told nothing ``autolog()``'s; nothing within ``suppress()``."""
 
-    def __init__(self, of_mlflow: sampling.Sampler | None, rate: float) -> None:
-        """``rate`` is the share of traces kept."""
-        own = sampling.ParentBasedTraceIdRatio(rate) if rate < 1.0 else sampling.DEFAULT_ON
-        self._inner = of_mlflow or own
+    def __init__(self, of_mlflow: sampling.Sampler | None, rate: Callable[[], float]) -> None:
+        """``rate`` gives the share of traces that ``autolog()`` keeps."""
+        self._inner = of_mlflow or sampling.DEFAULT_ON
+        self._rate = rate
 
     def should_sample(  # noqa: PLR0913, PLR0917 - OpenTelemetry's signature
         self,
@@ -39,8 +43,18 @@ class Sampler(sampling.Sampler):
         """Whether a span that starts now is traced."""
         if scope.suppressed.get():
             return _DROP
-        return self._inner.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+        arguments = parent_context, trace_id, name, kind, attributes, links, trace_state
+        is_root = not get_current_span(parent_context).get_span_context().is_valid
+        if is_root and (rate := self._rate()) < 1.0 and not _is_told():
+            return sampling.TraceIdRatioBased(rate).should_sample(*arguments)
+        return self._inner.should_sample(*arguments)
 
     def get_description(self) -> str:
         """Say what it is."""
         return f"langchain_autotrace({self._inner.get_description()})"
+
+
+def _is_told() -> bool:
+    """Whether MLflow itself was told a share: of all traces, or of this one."""
+    override = getattr(sys.modules.get("mlflow.tracing.sampling"), "_SAMPLING_RATIO_OVERRIDE", None)
+    return MLFLOW_RATIO in os.environ or (override is not None and override.get() is not None)

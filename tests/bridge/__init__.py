@@ -1,0 +1,1 @@
+"""MLflow's own API around and within LangChain's runs."""

@@ -1,0 +1,87 @@
+"""Runs programs in processes of their own, and reads what they left in the store."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mlflow.tracing.client import TracingClient
+
+import langchain_autotrace
+
+if TYPE_CHECKING:
+    from mlflow.entities import Trace
+
+_SECONDS: Final = 60.0
+_processes: Final = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(
+    [
+        "tests.bridge.programs",
+        # What a process would import for its first delivery.
+        "langchain_autotrace.ship.mlflow_sink",
+        "mlflow.store.tracking.sqlalchemy_store",
+        "alembic.command",
+    ]
+)
+
+
+def run(program: Callable[[], Any], tracking_uri: str, folder: Path, **settings: Any) -> list[Trace]:
+    """Run a program under ``autolog()``; the traces that are in the store then, in the order in which they began."""
+    failed = _processes.Queue()
+    arguments = program, tracking_uri, folder, settings, dict(os.environ), failed
+    process = _processes.Process(target=_run, args=arguments)
+    process.start()
+    said = failed.get(timeout=_SECONDS)
+    process.join(_SECONDS)
+    assert process.exitcode == 0, process.exitcode
+    assert said == "", said
+    return traces(tracking_uri)
+
+
+def _run(
+    program: Callable[[], Any],
+    tracking_uri: str,
+    folder: Path,
+    settings: dict[str, Any],
+    environment: dict[str, str],
+    failed: Any,
+) -> None:
+    os.environ |= environment | {"MLFLOW_TRACKING_URI": tracking_uri, "LANGCHAIN_AUTOTRACE_STRICT": "1"}
+    os.chdir(folder)
+    try:
+        langchain_autotrace.autolog(shipper="thread", **settings)
+        program()
+        result = langchain_autotrace.flush()
+        assert result.ok, result
+        failed.put("")
+    except BaseException:
+        failed.put(traceback.format_exc())
+        raise
+
+
+def traces(tracking_uri: str, experiments: tuple[str, ...] = ("0",)) -> list[Trace]:
+    """The traces of a store, in the order in which they began."""
+    found = TracingClient(tracking_uri).search_traces(locations=list(experiments), max_results=100)
+    return sorted(found, key=lambda one: one.data.spans[0].start_time_ns if one.data.spans else 0)
+
+
+def drawn(trace: Trace) -> str:
+    """The tree of a trace: a line for each span, indented below its parent, by the time they started."""
+    spans = sorted(trace.data.spans, key=lambda span: span.start_time_ns)
+    ids = {span.span_id for span in spans}
+    assert [span.name for span in spans if span.parent_id is not None and span.parent_id not in ids] == []
+
+    def lines(parent: str | None, depth: int) -> list[str]:
+        found = []
+        for span in spans:
+            if span.parent_id == parent:
+                status = span.status.status_code.value
+                found.append("  " * depth + span.name + ("" if status == "OK" else f" {status}"))
+                found += lines(span.span_id, depth + 1)
+        return found
+
+    return "\n".join(lines(None, 0))
