@@ -5,6 +5,7 @@ What a program says last counts: ``autolog()`` notes what MLflow was set to, and
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_autotrace import destination
 from langchain_autotrace.capture import scope
+from langchain_autotrace.errors import AutotraceError
 
 if TYPE_CHECKING:
     from langchain_autotrace.capture.place import Journal
     from langchain_autotrace.capture.recorder import Recorder
     from langchain_autotrace.settings import Settings
+
+_logger: Final = logging.getLogger("langchain_autotrace")
 
 _SOURCE_RUN: Final = "mlflow.sourceRun"
 _MODEL_ID: Final = "mlflow.modelId"
@@ -71,7 +75,7 @@ class Homes:
     def __init__(self, journal_for: Callable[[Settings], Journal]) -> None:
         """``journal_for`` gives the journal of settings with another tracking URI."""
         self._journal_for = journal_for
-        self._journals: dict[tuple[str, str], Journal] = {}
+        self._journals: dict[tuple[str, str], Journal | None] = {}
         self._uris: dict[str | None, str] = {}
 
     def of(self, recorder: Recorder, known: Mark, experiment_id: str | None = None) -> Home:
@@ -85,8 +89,7 @@ class Homes:
         settings = recorder.settings
         uri, journal = settings.tracking_uri, None
         if (said := _tracking_uri()) is not None and said != known.tracking_uri:
-            uri = self._normalized(said)
-            journal = self._journal(settings, uri) if uri != settings.tracking_uri else None
+            uri, journal = self._elsewhere(settings, self._normalized(said))
         context = dict(recorder.context(scope.current.get()))
         tags, metadata = dict(context["tags"]), dict(context["metadata"])
         # An id means something in its own store only.
@@ -106,11 +109,21 @@ class Homes:
             metadata |= user.metadata
         return Home(journal, {**context, "tags": tags, "metadata": metadata})
 
-    def _journal(self, settings: Settings, uri: str) -> Journal:
+    def _elsewhere(self, settings: Settings, uri: str) -> tuple[str, Journal | None]:
+        """The tracking URI that the program has switched to, and its journal; the settings' own, where it is no use."""
+        if uri == settings.tracking_uri:
+            return uri, None
         key = (settings.shipper, uri)
         if key not in self._journals:
-            self._journals[key] = self._journal_for(settings.model_copy(update={"tracking_uri": uri}))
-        return self._journals[key]
+            try:
+                destination.check(uri)
+                self._journals[key] = self._journal_for(settings.model_copy(update={"tracking_uri": uri}))
+            except AutotraceError as error:
+                stays = destination.without_password(settings.tracking_uri)
+                _logger.warning("traces go on to %s, for MLflow was switched to what would lose them: %s", stays, error)
+                self._journals[key] = None
+        found = self._journals[key]
+        return (settings.tracking_uri, None) if found is None else (uri, found)
 
     def _normalized(self, uri: str | None) -> str:
         if uri not in self._uris:

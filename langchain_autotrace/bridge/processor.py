@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow.tracing.fluent
 import mlflow.tracing.utils
-from mlflow.tracing.constant import SpanAttributeKey, TraceTagKey
+from mlflow.tracing.constant import SpanAttributeKey, TraceMetadataKey, TraceTagKey
 from mlflow.tracing.utils import get_otel_attribute
 from opentelemetry.sdk.trace import SpanProcessor
 
@@ -44,6 +44,16 @@ class _Exporter:
         self._async_queue = _Queue(flush)
 
 
+def _completed(context: dict[str, Any]) -> dict[str, Any]:
+    """What is said of a trace, with what the spans of a trace that LangChain begins say themselves."""
+    around = scope.current.get()
+    owner = {TraceMetadataKey.TRACE_SESSION: around.session_id, TraceMetadataKey.TRACE_USER: around.user_id}
+    metadata = {key: value for key, value in owner.items() if value} | context["metadata"]
+    request = evaluated_request()
+    tags = {TraceTagKey.EVAL_REQUEST_ID: request} if request else {}
+    return {**context, "metadata": metadata, "tags": {**context["tags"], **tags}}
+
+
 class JournalSpanProcessor(SpanProcessor):
     """Writes MLflow's spans to the journal.
 
@@ -72,9 +82,7 @@ class JournalSpanProcessor(SpanProcessor):
                     self.before.on_start(span, parent_context)
                 return
             found = self._bridge.home(recorder, get_otel_attribute(span, SpanAttributeKey.EXPERIMENT_ID))
-            context = found.context
-            if request := evaluated_request():
-                context = {**context, "tags": {**context["tags"], TraceTagKey.EVAL_REQUEST_ID: request}}
+            context = _completed(found.context)
             journal = found.journal or recorder.journal
             info = trace_info(number, span.name, span.start_time or 0, context)
             known = traces.register(info, recorder, journal)

@@ -1,0 +1,137 @@
+"""The bridge finds what it needs in MLflow, or is off with one warning; and it can be taken away."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow.tracing import provider
+
+import langchain_autotrace
+from langchain_autotrace.bridge import core
+from langchain_autotrace.bridge.install import missing_from
+from langchain_autotrace.bridge.nesting import RunAwareContext
+from langchain_autotrace.capture.recorder import Recorder
+from langchain_autotrace.control import _installation
+from tests.bridge.programs import helper, step
+from tests.support import stored
+
+
+@pytest.fixture(autouse=True)
+def anew(monkeypatch: pytest.MonkeyPatch, store: str) -> Iterator[None]:
+    """Each test finds MLflow and the bridge as a program does."""
+    monkeypatch.setattr(_installation, "_bridge", None)
+    monkeypatch.setattr(_installation, "_is_broken", False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    provider.reset()  # type: ignore[no-untyped-call] # MLflow's
+    yield
+    langchain_autotrace.disable()
+    provider.reset()  # type: ignore[no-untyped-call]
+
+
+def test_nothing_is_missing() -> None:
+    """This version of MLflow has all that is needed."""
+    assert missing_from(provider) == []
+
+
+def test_what_is_missing() -> None:
+    """Everything that a moved MLflow might lack is named."""
+    moved = ModuleType("moved")
+    assert sorted(missing_from(moved)) == sorted(
+        [
+            "mlflow_runtime_context",
+            "provider",
+            "_get_mlflow_span_processor",
+            "_get_trace_sampler",
+            "_MLFLOW_TRACE_USER_DESTINATION",
+        ]
+    )
+    changed: Any = ModuleType("changed")
+    for name in ("mlflow_runtime_context", "provider", "_MLFLOW_TRACE_USER_DESTINATION", "_get_trace_sampler"):
+        setattr(changed, name, getattr(provider, name))
+    changed._get_mlflow_span_processor = lambda: None
+    assert missing_from(changed) == ["_get_mlflow_span_processor(tracking_uri)"]
+
+
+@pytest.mark.parametrize("name", ["_get_mlflow_span_processor", "_MLFLOW_TRACE_USER_DESTINATION"])
+def test_a_moved_mlflow(
+    store: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """One warning says what is missing; LangChain's runs are captured as ever."""
+    with monkeypatch.context() as patch:
+        patch.delattr(provider, name)
+        langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
+        langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
+        step("chain").invoke(1)
+        assert langchain_autotrace.flush().ok
+
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert name in warning
+    assert Recorder.bridge is None
+    assert [trace.info.tags["mlflow.traceName"] for trace in stored(store)] == ["chain"]
+
+
+def test_a_moved_part(store: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for what is seen to be missing only when the bridge is made."""
+    monkeypatch.delattr(core, "Traces")
+    langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
+
+    step("chain", helper).invoke(1)
+    mlflow.flush_trace_async_logging()
+    assert langchain_autotrace.flush().ok
+
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "NameError" in warning
+    assert sorted(trace.info.tags["mlflow.traceName"] for trace in stored(store)) == ["chain", "helper"]
+
+
+def test_taken_away(store: str) -> None:
+    """``disable()`` leaves MLflow as it was."""
+    before = provider._get_mlflow_span_processor, provider._get_trace_sampler
+
+    langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
+    assert provider._get_mlflow_span_processor is not before[0]
+    langchain_autotrace.disable()
+
+    assert (provider._get_mlflow_span_processor, provider._get_trace_sampler) == before
+    assert (Recorder.bridge, RunAwareContext.runs) == (None, None)
+
+
+def test_called_again(store: str) -> None:
+    """``autolog()`` twice does nothing twice."""
+    for _ in range(3):
+        langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
+        helper(1)
+    assert langchain_autotrace.flush().ok
+
+    assert len(stored(store)) == 3
+
+
+def test_open_when_it_is_taken_away(store: str) -> None:
+    """A span that is open when tracing is switched off goes on to its end."""
+    langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
+    with mlflow.start_span("outer"):
+        langchain_autotrace.disable()
+    assert langchain_autotrace.flush().ok
+
+    (trace,) = stored(store)
+    assert trace.data.spans[0].status.status_code.value == "OK"
+
+
+def test_no_run_and_no_span_is_kept_in_memory(store: str) -> None:
+    """When all has ended, neither MLflow nor the bridge remembers a trace."""
+    from mlflow.tracing.trace_manager import InMemoryTraceManager
+
+    langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
+    for number in range(50):
+        step("chain", helper).invoke(number)
+        helper(number)
+    bridge: Any = Recorder.bridge
+    manager = InMemoryTraceManager.get_instance()  # type: ignore[no-untyped-call] # MLflow's
+
+    assert (bridge.traces._known, bridge.traces.open_spans, bridge._leaves) == ({}, {}, {})
+    assert (len(manager._traces), manager._otel_id_to_mlflow_trace_id) == (0, {})
