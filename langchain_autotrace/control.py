@@ -34,6 +34,8 @@ from langchain_autotrace.settings import Redact, Settings, Shipper
 from langchain_autotrace.span import ProcessInfo
 from langchain_autotrace.version import __version__
 
+_logger: Final = logging.getLogger("langchain_autotrace")
+
 _POLL_SECONDS: Final = 0.01
 _RELAUNCH_SECONDS: Final = 2.0
 
@@ -134,6 +136,8 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
     shipper: Shipper | None = None,
     exit_timeout: float | None = None,
     bridge: bool | None = None,
+    log_models: bool = False,
+    log_input_examples: bool = False,
 ) -> None:
     """Trace every LangChain and LangGraph run of this process from now on.
 
@@ -158,6 +162,9 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
         exit_timeout: seconds to wait at exit for delivery, by default 5.0.
         bridge: False leaves the spans of MLflow's own API (``@mlflow.trace``, ``mlflow.start_span``) to MLflow, in
             traces of their own.
+        log_models: accepted, as ``mlflow.langchain.autolog`` once took it; no model is logged yet, and a warning says
+            so.
+        log_input_examples: as ``log_models``.
 
     Raises:
         SettingsError: a setting has a value that cannot be used, or MLflow is set to share OpenTelemetry's global
@@ -186,6 +193,8 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
     )
     if pipeline.settings.bridge:
         check_provider()
+    if log_models or log_input_examples:
+        _logger.warning("log_models and log_input_examples are accepted and do nothing yet: traces alone are written.")
     with _state.lock:
         _holder.hold(CallbackHandler(pipeline.recorder))
         if not _state.installed:

@@ -15,7 +15,8 @@ from tests.support import stored
 
 ROOT = Path(__file__).parent.parent
 SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if not re.match("mlflow_|services", path.name))
+"""Those of MLflow's own API are run in tests/bridge/test_examples.py."""
 
 
 def run(program: str, folder: Path) -> None:
