@@ -2,7 +2,7 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 
-.PHONY: setup check lint types test record bench
+.PHONY: setup check lint types test record bench check-server check-matrix
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -28,3 +28,19 @@ record: setup
 
 bench: setup
 	$(PY) benchmarks/run.py
+
+# The tests that need the full mlflow, in an environment of its own.
+FULL := .venv-full
+check-server: setup
+	test -d $(FULL) || python3 -m venv $(FULL)
+	$(FULL)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[full]'
+	AUTOTRACE_FULL_MLFLOW=$(FULL)/bin/python $(PY) -m pytest -m server
+
+# The oldest and the newest mlflow-skinny that are supported.
+MATRIX ?= 3.12.0 3.17.2
+check-matrix:
+	for version in $(MATRIX); do \
+		test -d .venv-$$version || python3 -m venv .venv-$$version || exit 1; \
+		.venv-$$version/bin/python -m pip install --quiet --editable '.[test]' mlflow-skinny==$$version || exit 1; \
+		.venv-$$version/bin/python -m pytest || exit 1; \
+	done

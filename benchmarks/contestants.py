@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 import urllib.request
 from contextlib import closing
 from contextvars import ContextVar
@@ -94,8 +95,14 @@ def spans_at_sink(place: Place) -> int:
 
 
 def off(_place: Place) -> Callable[[], Tracer]:
-    """Trace nothing: what the program costs by itself."""
-    return Tracer
+    """Trace nothing: what the program costs by itself, with MLflow's own spans switched off where it has some."""
+
+    def begin() -> Tracer:
+        if "mlflow" in sys.modules:
+            sys.modules["mlflow"].tracing.disable()
+        return Tracer()
+
+    return begin
 
 
 def noop(_place: Place) -> Callable[[], Tracer]:
@@ -139,6 +146,28 @@ def ours(place: Place, **settings: Any) -> Callable[[], Tracer]:
 def ours_thread(place: Place) -> Callable[[], Tracer]:
     """Journal, and deliver to SQLite by a thread of the application."""
     return ours(place, shipper="thread")
+
+
+def skinny(contestant: Callable[[Place], Callable[[], Tracer]]) -> Callable[[Place], Callable[[], Tracer]]:
+    """Make the contestant one without pandas, as with mlflow-skinny."""
+
+    def without_pandas(place: Place) -> Callable[[], Tracer]:
+        sys.modules["pandas"] = None  # type: ignore[assignment] # how an import is made to fail
+        return contestant(place)
+
+    return without_pandas
+
+
+def mlflow_alone(place: Place) -> Callable[[], Tracer]:
+    """MLflow's own spans alone on SQLite: its autologging needs pandas."""
+    import mlflow as package
+
+    def begin() -> Tracer:
+        package.set_tracking_uri(f"sqlite:///{place.database}")
+        package.set_experiment(EXPERIMENT)
+        return Tracer(flush=package.flush_trace_async_logging, stored=partial(spans_in_database, place.database))
+
+    return begin
 
 
 def mlflow(place: Place) -> Callable[[], Tracer]:
@@ -220,7 +249,9 @@ CONTESTANTS: dict[str, Callable[[Place], Callable[[], Tracer]]] = {
     "noop": noop,
     "ours": ours,
     "ours-thread": ours_thread,
+    "ours-skinny": skinny(ours),
     "mlflow": mlflow,
+    "mlflow-skinny": skinny(mlflow_alone),
     "openinference": openinference,
     "openllmetry": openllmetry,
     "langfuse": langfuse,

@@ -140,6 +140,16 @@ def agent(bench: Bench) -> Figures:
     return one_by_one(bench, programs.agent())
 
 
+def span(bench: Bench) -> Figures:
+    """Call the function that is a span."""
+    return one_by_one(bench, programs.span())
+
+
+def chain_span(bench: Bench) -> Figures:
+    """Invoke the chain that has a span within."""
+    return one_by_one(bench, programs.chain_span())
+
+
 def gathered(bench: Bench) -> Figures:
     """Run the chain 50 at a time in one event loop; the wall time of each batch, divided by 50."""
     tracer = bench.begin()
@@ -329,6 +339,8 @@ MEASURES: dict[str, Callable[[Bench], Figures]] = {
     "async": gathered,
     "threads": threads,
     "agent": agent,
+    "span": span,
+    "chain_span": chain_span,
     "startup": startup,
     "delivery": delivery,
     "span_size": span_size,

@@ -10,6 +10,9 @@ OURS = "ours"
 PEERS = ("mlflow", "openinference", "openllmetry", "langfuse", "langsmith")
 EVERYONE = (BASELINE, FLOOR, OURS, *PEERS)
 SQLITE = (OURS, "mlflow")
+WITH_MLFLOW = (BASELINE, OURS, "ours-skinny", "mlflow", "mlflow-skinny")
+"""Those that know MLflow's own spans; `-skinny` is without pandas, as mlflow-skinny is, where MLflow's own autolog
+cannot be."""
 
 ROUNDS = 5
 QUICK_ROUNDS = 2
@@ -46,6 +49,8 @@ CASES = (
     Case("async", "the chain, `ainvoke`, 50 at a time by `asyncio.gather`", EVERYONE, 1000, 300, 50),
     Case("threads", "the chain in 8 threads beside one CPU-bound thread", EVERYONE, 160, 80, 16),
     Case("agent", "`create_agent`, two tool calls", EVERYONE, 40, 15, 5),
+    Case("span", "a function with `@mlflow.trace`, no LangChain", WITH_MLFLOW, 300, 100, 30),
+    Case("chain_span", "the chain with such a function within", WITH_MLFLOW, 200, 60, 20),
     Case("startup", "switching tracing on, and the first `invoke`, with a new store", EVERYONE, 1, 1, 0),
     Case("delivery", "traces into a new SQLite file", (OURS, "ours-thread", "mlflow"), 300, 100, 0),
     Case("span_size", "what is stored of one 2,000-token stream", SQLITE, 1, 1, 0, once=True),

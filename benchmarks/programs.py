@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Huma
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 
 if TYPE_CHECKING:
@@ -136,6 +137,29 @@ def _behind_prompt(model: BaseChatModel) -> Runnable[Any, str]:
 def chain() -> Run:
     """Build the three-step chain; one run is one `invoke`, four spans."""
     steps = _behind_prompt(FakeListChatModel(responses=[ANSWER]))
+    return lambda config: steps.invoke({"question": QUESTION}, config)
+
+
+def span() -> Run:
+    """Decorate a function; one run is one call, one span of MLflow's."""
+    import mlflow
+
+    @mlflow.trace
+    def answer(question: str) -> str:
+        return ANSWER if question else ""
+
+    return lambda _config: answer(QUESTION)
+
+
+def chain_span() -> Run:
+    """Build the chain with a decorated function as its last step; one run is six spans."""
+    import mlflow
+
+    @mlflow.trace
+    def shorten(text: str) -> str:
+        return text[:80]
+
+    steps = _behind_prompt(FakeListChatModel(responses=[ANSWER])) | RunnableLambda(shorten, name="shorten")
     return lambda config: steps.invoke({"question": QUESTION}, config)
 
 

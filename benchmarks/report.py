@@ -155,6 +155,8 @@ COLUMNS: dict[str, dict[str, Cell]] = {
     "chain": _RUN_COLUMNS,
     "paced": _RUN_COLUMNS,
     "agent": _RUN_COLUMNS,
+    "span": {title: cell for title, cell in _RUN_COLUMNS.items() if "noop" not in title},
+    "chain_span": {title: cell for title, cell in _RUN_COLUMNS.items() if "noop" not in title},
     "async": {title: cell for title, cell in _RUN_COLUMNS.items() if "thread" not in title},
     "stream": {
         "ms per stream": figure("median_us", 1e3, 1),

@@ -13,6 +13,7 @@ from langchain_autotrace.bridge import home, nesting, spans
 from langchain_autotrace.bridge.processor import JournalSpanProcessor, set_last
 from langchain_autotrace.bridge.traces import Traces, live_span, trace_info
 from langchain_autotrace.capture import scope
+from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.capture.place import LEFT_OUT, Changes, Place
 from langchain_autotrace.span import TRACE_ID_PREFIX, Attr
 
@@ -100,6 +101,13 @@ class MlflowBridge:
 
     def place(self, recorder: Recorder, parent: Run | None) -> Place | None:
         """Where a run that starts now stands; None: below its parent, as LangChain says."""
+        try:
+            return self._place(recorder, parent)
+        except Exception as error:  # noqa: BLE001 - whatever MLflow says, the run is traced
+            internal_errors.note("place", error)
+            return None
+
+    def _place(self, recorder: Recorder, parent: Run | None) -> Place | None:
         if home.is_off() or (parent is None and self._yields()):
             return LEFT_OUT
         around = self.context.of_mlflow() if self.context is not None else None

@@ -19,6 +19,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.span import SpanType
 
 if TYPE_CHECKING:
@@ -100,15 +101,22 @@ class RunAwareContext(ContextVarsRuntimeContext):
         base = super().get_current()
         if self.runs is None:
             return base
-        run = self.runs.innermost_run()
-        if run is None:
+        try:
+            return self._of_run(base, self.runs) or base
+        except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
+            internal_errors.note("get_current", error)
             return base
+
+    def _of_run(self, base: Context, runs: Runs) -> Context | None:
+        run = runs.innermost_run()
+        if run is None:
+            return None
         if isinstance(run, bool):
             return set_span_in_context(_DROPPED, base)
         around = get_current_span(base).get_span_context()
         if around.is_valid and not is_around(around, run):
-            return base
-        return set_span_in_context(self.runs.live(run), base)
+            return None
+        return set_span_in_context(runs.live(run), base)
 
     def of_mlflow(self) -> SpanContext:
         """MLflow's current span, whatever LangChain's runs."""

@@ -12,6 +12,7 @@ from mlflow.entities import LiveSpan
 from mlflow.tracing.constant import TraceTagKey
 from opentelemetry.trace import StatusCode
 
+from langchain_autotrace.capture.guard import guarded
 from langchain_autotrace.span import (
     TRACE_ID_PREFIX,
     Attr,
@@ -53,7 +54,11 @@ class JournaledSpan(LiveSpan):
     def set_inputs(self, inputs: Any) -> None:  # noqa: ANN401 - any value
         """Set the inputs; they are written at once, so that they are known of a span that never ends."""
         super().set_inputs(inputs)
-        if self._is_recording():
+        self._write_again()
+
+    @guarded
+    def _write_again(self) -> None:
+        if self._span.is_recording():  # type: ignore[attr-defined] # an open span is more than MLflow's types say
             self.write_start()
 
     def write_start(self) -> None:
@@ -80,15 +85,15 @@ class JournaledSpan(LiveSpan):
         for name, time_ns, found in events_of(ended):
             event = SpanEvent(trace_id, span_id, name, time_ns, found)  # type: ignore[arg-type] # not JSON yet
             self.recorder.keep(event, self.journal)
-        for file_id, file in self._attachments.items():
+        for file_id, file in getattr(self, "_attachments", {}).items():
             content = base64.b64encode(file.content_bytes).decode()
             self.recorder.keep(SpanFile(trace_id, span_id, file_id, content), self.journal)
         attributes = values(ended.attributes)
         inputs, outputs = attributes.get(Attr.INPUTS), attributes.get(Attr.OUTPUTS)
         own = {key: value for key, value in attributes.items() if key not in _APART}
         own[Attr.SPAN_TYPE] = attributes.get(Attr.SPAN_TYPE) or _UNKNOWN
-        if self._links:
-            own[Attr.LINKS] = [link.to_dict() for link in self._links]
+        if links := getattr(self, "_links", None):  # since MLflow 3.13
+            own[Attr.LINKS] = [link.to_dict() for link in links]
         status, message = status_of(ended)
         record = SpanEnd(
             trace_id=trace_id,

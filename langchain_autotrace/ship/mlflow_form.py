@@ -37,7 +37,7 @@ _TOKEN_KEYS: Final = (
     TokenUsageKey.TOTAL_TOKENS,
     TokenUsageKey.CACHE_READ_INPUT_TOKENS,
     TokenUsageKey.CACHE_CREATION_INPUT_TOKENS,
-    TokenUsageKey.CACHE_CREATION_INPUT_TOKENS_ABOVE_1HR,
+    getattr(TokenUsageKey, "CACHE_CREATION_INPUT_TOKENS_ABOVE_1HR", "cache_creation_input_tokens_above_1hr"),
 )
 _ODD_IN_KEY: Final = re.compile(r"[^/\w.\- :]")
 _OF_THE_STORE: Final = {mlflow_tags.MLFLOW_ARTIFACT_LOCATION, TraceTagKey.SPANS_LOCATION}
