@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _logger: Final = logging.getLogger("langchain_autotrace")
 
+_FIXED: Final = home.Mark(is_fixed=True)
+
 _BOTH: Final = (
     "mlflow.langchain.autolog() is on as well, so LangChain's runs are left to it, that none is traced twice. "
     "Call mlflow.langchain.autolog(disable=True) to have them traced by langchain_autotrace."
@@ -112,26 +114,30 @@ class MlflowBridge:
             return LEFT_OUT
         around = self.context.of_mlflow() if self.context is not None else None
         if around is not None and around.is_valid and (parent is None or not nesting.is_around(around, parent)):
-            return self._below(around, recorder)
+            below = self._below(around, recorder)
+            if below is not None:
+                return below
         if parent is not None:
             return None
         found = self.home(recorder)
         return Place(found.journal, context=found.context)
 
-    def _below(self, around: SpanContext, recorder: Recorder) -> Place:
-        """Below a span of MLflow's, of this process or another."""
+    def _below(self, around: SpanContext, recorder: Recorder) -> Place | None:
+        """Below a span of MLflow's, of this process or another; None where MLflow sends its spans elsewhere (OTLP)."""
         if not around.trace_flags.sampled:
             return LEFT_OUT
         trace_id, span_id = f"{around.trace_id:032x}", f"{around.span_id:016x}"
         known = self.traces.get(around.trace_id)
         if known is not None:
             return Place(known.journal, trace_id, span_id)
+        if not around.is_remote and not self.serves(home.tracer_provider()):
+            return None
         found = self.home(recorder)
         return Place(found.journal, trace_id, span_id, found.context)
 
     def home(self, recorder: Recorder, experiment_id: str | None = None) -> home.Home:
         """Where a trace that starts now goes."""
-        return self._homes.of(recorder, self._marks.get(recorder, home.Mark()), experiment_id)
+        return self._homes.of(recorder, self._marks.get(recorder, _FIXED), experiment_id)
 
     def started(self, recorder: Recorder, run_id: object, run: Run, name: str, kind: str) -> None:
         """Note what MLflow may ask of a run."""

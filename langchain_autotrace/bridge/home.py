@@ -35,6 +35,8 @@ class Mark(NamedTuple):
     """What ``mlflow.tracing.set_destination`` has set."""
     is_chosen: bool = False
     """Whether ``autolog()`` was told the experiment."""
+    is_fixed: bool = False
+    """Whether the settings are those of a handler of its own, which follows nothing."""
 
 
 class Home(NamedTuple):
@@ -56,9 +58,13 @@ def is_off() -> bool:
     user = _user_context()
     if user is not None and user.enabled is False:
         return True
-    provider = sys.modules["mlflow.tracing.provider"]
-    current = provider.provider._isolated_tracer_provider  # noqa: SLF001 - no public way without making one
-    return type(current).__name__ == "NoOpTracerProvider"
+    return type(tracer_provider()).__name__ == "NoOpTracerProvider"
+
+
+def tracer_provider() -> object:
+    """MLflow's tracer provider; None until it has made one."""
+    module = sys.modules["mlflow.tracing.provider"]
+    return module.provider._isolated_tracer_provider  # noqa: SLF001 - no public way without making one
 
 
 def is_traced_by_mlflow() -> bool:
@@ -88,14 +94,15 @@ class Homes:
         """
         settings = recorder.settings
         uri, journal = settings.tracking_uri, None
-        if (said := _tracking_uri()) is not None and said != known.tracking_uri:
+        said = _tracking_uri()
+        if said is not None and said != known.tracking_uri and not known.is_fixed:
             uri, journal = self._elsewhere(settings, self._normalized(said))
         context = dict(recorder.context(scope.current.get()))
         tags, metadata = dict(context["tags"]), dict(context["metadata"])
         # An id means something in its own store only.
         if uri == self._normalized(said or os.environ.get("MLFLOW_TRACKING_URI")):
             run = _active_run()
-            found = experiment_id or _chosen_experiment(known, run)
+            found = None if known.is_fixed else experiment_id or _chosen_experiment(known, run)
             if found is not None:
                 context["experiment"], context["experiment_id"] = None, found
             if run is not None:

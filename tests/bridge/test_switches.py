@@ -231,3 +231,30 @@ def refuse_a_store() -> None:
 def test_a_store_that_loses_traces(store: str, tmp_path: Path) -> None:
     """The traces stay where they went before, and one warning says why."""
     assert [drawn(trace) for trace in run(refuse_a_store, store, tmp_path)] == ["one", "two"]
+
+
+def own_handler() -> None:
+    """Pass a handler with settings of its own, while MLflow is set to others."""
+    mlflow.set_experiment("of mlflow")
+    handler = langchain_autotrace.AutotraceHandler(
+        experiment="of the handler", shipper="thread", tracking_uri=mlflow.get_tracking_uri()
+    )
+    langchain_autotrace.disable()
+    langchain_autotrace.autolog(shipper="thread", sample_rate=0.0)
+    with mlflow.start_run():
+        step("chain").invoke(1, {"callbacks": [handler]})
+
+
+def test_a_handler_of_its_own(store: str, tmp_path: Path) -> None:
+    """A handler that was given settings follows no switch of MLflow's."""
+    run(own_handler, store, tmp_path)
+
+    assert names(store, "of the handler") == ["chain"]
+    assert names(store, "of mlflow") == []
+
+
+def test_otlp(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where MLflow sends its own spans to an OTLP endpoint, LangChain's traces are whole without them."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9/v1/traces")
+
+    assert [drawn(trace) for trace in run(work_once, store, tmp_path)] == ["chain 1", "chain"]
