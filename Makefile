@@ -37,7 +37,7 @@ check-server: setup
 	AUTOTRACE_FULL_MLFLOW=$(FULL)/bin/python $(PY) -m pytest -m server
 
 # The oldest and the newest mlflow-skinny that are supported.
-MATRIX ?= 3.12.0 3.17.2
+MATRIX ?= 3.14.0 3.17.2
 check-matrix:
 	for version in $(MATRIX); do \
 		test -d .venv-$$version || python3 -m venv .venv-$$version || exit 1; \

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from mlflow.tracing.processor.mlflow_v3 import MlflowV3SpanProcessor
 
 from langchain_autotrace.bridge import home, nesting, spans
+from langchain_autotrace.bridge.ids import Ids
 from langchain_autotrace.bridge.processor import JournalSpanProcessor, set_last
+from langchain_autotrace.bridge.sampling import Sampler
 from langchain_autotrace.bridge.traces import Traces, live_span, trace_info
 from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.guard import internal_errors
@@ -20,7 +22,6 @@ from langchain_autotrace.span import TRACE_ID_PREFIX, Attr
 if TYPE_CHECKING:
     from mlflow.entities import LiveSpan
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-    from opentelemetry.sdk.trace.sampling import Sampler
     from opentelemetry.trace import Span, SpanContext
 
     from langchain_autotrace.capture.place import Journal
@@ -72,6 +73,7 @@ class MlflowBridge:
         self._homes = home.Homes(journal_for)
         self._marks = marks
         self.traces = Traces()
+        self._ids = Ids()
         self._leaves: dict[object, Run] = {}
         self._lock = threading.RLock()
         self._has_warned = False
@@ -80,19 +82,29 @@ class MlflowBridge:
         """In a forked child: the parent's runs and spans are the parent's."""
         self._lock = threading.RLock()
         self.traces, self._leaves = Traces(), {}
+        self._ids.after_fork()
 
     def processor(self, before: SpanProcessor | None = None) -> JournalSpanProcessor:
         """What MLflow's tracer provider calls; ``before`` goes on with spans that it has seen the start of."""
         return JournalSpanProcessor(self, before)
 
-    def take_over(self, provider: TracerProvider, sampler: Sampler) -> None:
+    def adopt(self, provider: TracerProvider) -> None:
+        """Have a tracer provider sample as ``autolog()`` was told, and make ids of its own."""
+        provider.sampler = Sampler(provider.sampler, self._rate)
+        provider.id_generator = self._ids  # type: ignore[assignment] # the base class is what is asked for
+
+    def _rate(self) -> float:
+        recorder = self.current()
+        return 1.0 if recorder is None else recorder.settings.sample_rate
+
+    def take_over(self, provider: TracerProvider) -> None:
         """Serve a tracer provider that MLflow has made already, in place of its processor."""
         multi = provider._active_span_processor  # noqa: SLF001 - no public way
         multi._span_processors = tuple(  # noqa: SLF001
             self.processor(one) if isinstance(one, MlflowV3SpanProcessor) else one
             for one in multi._span_processors  # noqa: SLF001
         )
-        provider.sampler = sampler
+        self.adopt(provider)
 
     def serves(self, provider: object) -> bool:
         """Whether a tracer provider calls us."""
@@ -201,8 +213,8 @@ class MlflowBridge:
             for recorder in self._recorders():
                 if recorder.knows(key):
                     run = recorder.get(run_id)  # type: ignore[arg-type] # whatever LangChain's id is
-                    if run is None:
-                        return self._yields() and None
+                    if run is None:  # left out, and its spans with it, unless it is left to MLflow
+                        return None if self._yields() else False
                     break
         if self._leaves:
             leaf_id = nesting.leaf_on_stack()

@@ -72,7 +72,7 @@ def is_traced_by_mlflow() -> bool:
     utils = sys.modules.get("mlflow.utils.autologging_utils")
     integrations: dict[str, dict[str, Any]] = getattr(utils, "AUTOLOGGING_INTEGRATIONS", {})
     config = integrations.get("langchain", {"disable": True})
-    return not config.get("disable", False) and bool(config.get("log_traces", True))
+    return not config.get("disable", True) and bool(config.get("log_traces", True))
 
 
 class Homes:

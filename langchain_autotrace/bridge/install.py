@@ -28,15 +28,11 @@ _logger: Final = logging.getLogger("langchain_autotrace")
 
 PROVIDER: Final = "mlflow.tracing.provider"
 _UNIFIED: Final = "MLFLOW_USE_DEFAULT_TRACER_PROVIDER"
-_OWN_IDS: Final = "MLFLOW_TRACE_USE_ISOLATED_RANDOM_ID_GENERATOR"
-"""Else MLflow draws ids from the generator that programs seed, and two runs of one have the same."""
 _FACTORY: Final = "_get_mlflow_span_processor"
-_SAMPLER: Final = "_get_trace_sampler"
 _NEEDED: Final = {
     "mlflow_runtime_context": "_current_context",
     "provider": "_isolated_tracer_provider",
     _FACTORY: "__call__",
-    _SAMPLER: "__call__",
     "_MLFLOW_TRACE_USER_DESTINATION": "get",
 }
 """What is needed of MLflow's module, and what of each of these."""
@@ -71,7 +67,7 @@ class Installation:
         self._marks: dict[Recorder, home.Mark] = {}
         self._is_wanted = self._is_hooked = self._is_broken = False
         self._module: Any = None
-        self._originals: dict[str, Any] = {}
+        self._factory: Any = None
         self._bridge: MlflowBridge | None = None
 
     def install(self, recorder: Recorder, *, is_chosen: bool) -> None:
@@ -125,15 +121,14 @@ class Installation:
         from langchain_autotrace.bridge.nesting import RunAwareContext  # noqa: PLC0415 - imports OpenTelemetry
 
         self._module = module
-        os.environ.setdefault(_OWN_IDS, "true")
-        self._originals = {name: getattr(module, name) for name in (_FACTORY, _SAMPLER)}
+        self._factory = getattr(module, _FACTORY)
         setattr(module, _FACTORY, self._processor)
-        setattr(module, _SAMPLER, self._sampler)
+        module.provider.set = self._set
         RunAwareContext.runs = Recorder.bridge = _Late(self._made)
         module.mlflow_runtime_context.__class__ = RunAwareContext
         existing = module.provider._isolated_tracer_provider  # noqa: SLF001 - there is no public way, as below
         if hasattr(existing, "_active_span_processor") and (bridge := self._made()) is not None:
-            bridge.take_over(existing, self._sampler())
+            bridge.take_over(existing)
 
     def _made(self) -> MlflowBridge | None:
         """The bridge itself, made when it is first needed: while MLflow is being imported, its parts are not there."""
@@ -159,17 +154,14 @@ class Installation:
     def _processor(self, tracking_uri: str) -> Any:  # noqa: ANN401 - OpenTelemetry's SpanProcessor
         """In place of MLflow's own factory."""
         bridge = self._made()
-        original = self._originals.get(_FACTORY) or getattr(self._module, _FACTORY)
-        return original(tracking_uri) if bridge is None else bridge.processor()
+        return self._factory(tracking_uri) if bridge is None else bridge.processor()
 
-    def _sampler(self) -> Any:  # noqa: ANN401 - OpenTelemetry's Sampler
-        from langchain_autotrace.bridge.sampling import Sampler  # noqa: PLC0415 - imports OpenTelemetry
-
-        return Sampler(self._originals[_SAMPLER](), self._rate)
-
-    def _rate(self) -> float:
-        recorder = self._arguments[0]()
-        return 1.0 if recorder is None else recorder.settings.sample_rate
+    def _set(self, tracer_provider: Any) -> None:  # noqa: ANN401 - OpenTelemetry's
+        """In place of the method by which MLflow sets the tracer provider that it has made."""
+        wrapper = self._module.provider
+        type(wrapper).set(wrapper, tracer_provider)
+        if self._bridge is not None and self._bridge.serves(tracer_provider):
+            self._bridge.adopt(tracer_provider)
 
     def _take_away(self) -> None:
         module, self._module = self._module, None
@@ -178,9 +170,9 @@ class Installation:
         from langchain_autotrace.bridge.nesting import RunAwareContext  # noqa: PLC0415 - as above
 
         Recorder.bridge = RunAwareContext.runs = None
-        for name, original in self._originals.items():
-            setattr(module, name, original)
+        setattr(module, _FACTORY, self._factory)
         wrapper = module.provider
+        del wrapper.set
         existing = wrapper._isolated_tracer_provider  # noqa: SLF001
         if self._bridge is not None and self._bridge.serves(existing):
             # The next span makes MLflow's own provider; spans that are open hold on to this one.

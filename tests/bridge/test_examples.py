@@ -21,7 +21,7 @@ def run(name: str, folder: Path) -> list[Any]:
     done = subprocess.run(
         [sys.executable, EXAMPLES / name],
         cwd=folder,
-        env={**os.environ, "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "60"},
+        env={**os.environ, "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "60", "LANGCHAIN_AUTOTRACE_SHIPPER": "thread"},
         capture_output=True,
         text=True,
         timeout=90,

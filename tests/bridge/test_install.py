@@ -33,9 +33,27 @@ def anew(monkeypatch: pytest.MonkeyPatch, store: str) -> Iterator[None]:
     provider.reset()  # type: ignore[no-untyped-call]
 
 
+def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What this package has warned of."""
+    ours = [record for record in caplog.records if record.name == "langchain_autotrace"]
+    return [record.getMessage() for record in ours if record.levelno == logging.WARNING]
+
+
 def test_nothing_is_missing() -> None:
     """This version of MLflow has all that is needed."""
     assert missing_from(provider) == []
+
+
+def test_imported_only(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
+    """MLflow's own autolog is not on because something has imported its module."""
+    from mlflow.utils import autologging_utils
+
+    monkeypatch.setitem(autologging_utils.AUTOLOGGING_INTEGRATIONS, "langchain", {})
+    langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
+    step("chain").invoke(1)
+    assert langchain_autotrace.flush().ok
+
+    assert len(stored(store)) == 1
 
 
 def test_what_is_missing() -> None:
@@ -46,12 +64,11 @@ def test_what_is_missing() -> None:
             "mlflow_runtime_context",
             "provider",
             "_get_mlflow_span_processor",
-            "_get_trace_sampler",
             "_MLFLOW_TRACE_USER_DESTINATION",
         ]
     )
     changed: Any = ModuleType("changed")
-    for name in ("mlflow_runtime_context", "provider", "_MLFLOW_TRACE_USER_DESTINATION", "_get_trace_sampler"):
+    for name in ("mlflow_runtime_context", "provider", "_MLFLOW_TRACE_USER_DESTINATION"):
         setattr(changed, name, getattr(provider, name))
     changed._get_mlflow_span_processor = lambda: None
     assert missing_from(changed) == ["_get_mlflow_span_processor(tracking_uri)"]
@@ -69,7 +86,7 @@ def test_a_moved_mlflow(
         step("chain").invoke(1)
         assert langchain_autotrace.flush().ok
 
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    (warning,) = warnings_of(caplog)
     assert name in warning
     assert Recorder.bridge is None
     assert [trace.info.tags["mlflow.traceName"] for trace in stored(store)] == ["chain"]
@@ -84,20 +101,20 @@ def test_a_moved_part(store: str, caplog: pytest.LogCaptureFixture, monkeypatch:
     mlflow.flush_trace_async_logging()
     assert langchain_autotrace.flush().ok
 
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    (warning,) = warnings_of(caplog)
     assert "NameError" in warning
     assert sorted(trace.info.tags["mlflow.traceName"] for trace in stored(store)) == ["chain", "helper"]
 
 
 def test_taken_away(store: str) -> None:
     """``disable()`` leaves MLflow as it was."""
-    before = provider._get_mlflow_span_processor, provider._get_trace_sampler
+    before = provider._get_mlflow_span_processor, vars(provider.provider).keys()
 
     langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
     assert provider._get_mlflow_span_processor is not before[0]
     langchain_autotrace.disable()
 
-    assert (provider._get_mlflow_span_processor, provider._get_trace_sampler) == before
+    assert (provider._get_mlflow_span_processor, vars(provider.provider).keys()) == before
     assert (Recorder.bridge, RunAwareContext.runs) == (None, None)
 
 

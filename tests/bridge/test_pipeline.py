@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import os
 import signal
 import subprocess
@@ -40,7 +41,7 @@ def start(program: str, uri: str, *, autolog: str = "", **environment: str) -> s
     head = HEAD.format(autolog=autolog or f"langchain_autotrace.autolog(tracking_uri={uri!r})")
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", head + textwrap.dedent(program)],
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri, **environment},
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "LANGCHAIN_AUTOTRACE_SHIPPER": "thread", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -58,7 +59,7 @@ def test_a_program_without_langchain(store: str) -> None:
     """It need not flush, and says nothing; its traces arrive, however many there are."""
     process = start(
         """
-        for number in range(400):
+        for number in range(120):
             helper(number)
         assert "langchain" not in sys.modules
         """,
@@ -67,7 +68,7 @@ def test_a_program_without_langchain(store: str) -> None:
     )
 
     assert finish(process) == ("", "")
-    assert len(stored(store)) == 400
+    assert len(stored(store)) == 120
 
 
 def test_kill(store: str) -> None:
@@ -152,7 +153,7 @@ def test_signals_and_threads(store: str) -> None:
                 RunnableLambda(helper, name="chain").invoke(number)
 
         with ThreadPoolExecutor(20) as pool:
-            list(pool.map(work, range(400)))
+            list(pool.map(work, range(120)))
         assert langchain_autotrace.flush(60).ok
         """,
         store,
@@ -160,7 +161,7 @@ def test_signals_and_threads(store: str) -> None:
 
     assert finish(process) == ("", "")
     found = stored(store)
-    assert sorted(trace.data.spans[0].name for trace in found) == sorted(f"outer {number}" for number in range(400))
+    assert sorted(trace.data.spans[0].name for trace in found) == sorted(f"outer {number}" for number in range(120))
     assert {drawn(trace).partition("\n")[2] for trace in found} == {"  chain\n    helper"}
 
 
@@ -217,6 +218,9 @@ def link() -> None:
         pass
 
 
+@pytest.mark.skipif(
+    "links" not in inspect.signature(mlflow.start_span).parameters, reason="this version of MLflow has no links"
+)
 def test_links(store: str, tmp_path: Path) -> None:
     """A span's links arrive."""
     first, second = run(link, store, tmp_path)

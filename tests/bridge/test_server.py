@@ -144,3 +144,17 @@ def test_langsmith(full_mlflow: str, store: str) -> None:
     text = neighbour(program, full_mlflow, store, **settings)
 
     assert sorted(text) == ["0", "chain\n  helper", "helper"]
+
+
+def test_evaluation(full_mlflow: str, store: str) -> None:
+    """MLflow's evaluation finds the trace of a request as soon as the function has returned."""
+    program = """
+        from mlflow.pyfunc.context import Context, set_prediction_context
+
+        langchain_autotrace.autolog()
+        with set_prediction_context(Context(request_id="request-1", is_evaluate=True)):
+            helper(1)
+            trace = mlflow.get_trace("request-1")
+        assert trace.data.spans[0].name == "helper", trace
+    """
+    assert neighbour(program, full_mlflow, store) == ["helper", "0"]

@@ -127,6 +127,27 @@ def test_destinations(store: str, tmp_path: Path) -> None:
     assert names_of(store, "0") == both(2)
 
 
+def destination_before() -> None:
+    """Choose a destination before ``autolog()``."""
+    langchain_autotrace.disable()
+    chosen = mlflow.create_experiment("chosen")
+    mlflow.tracing.set_destination(MlflowExperimentLocation(experiment_id=chosen))
+    langchain_autotrace.autolog(shipper="thread")
+    work(1)
+    langchain_autotrace.autolog(shipper="thread", experiment="named")
+    work(2)
+    with mlflow.start_span("in a task of its own"):
+        step("chain").invoke(1)
+
+
+def test_destination_before(store: str, tmp_path: Path) -> None:
+    """A destination that was set before ``autolog()`` holds, unless it names an experiment."""
+    run(destination_before, store, tmp_path)
+
+    assert names(store, "chosen") == both(1)
+    assert names(store, "named") == [*both(2), "in a task of its own"]
+
+
 def start_runs() -> None:
     """Trace within MLflow runs."""
     mlflow.set_experiment("runs")
