@@ -5,6 +5,7 @@ MLflow is not imported for it: a hook is called when the program does.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import logging
 import os
@@ -144,6 +145,7 @@ class Installation:
         return self._bridge
 
     def _make(self) -> MlflowBridge:
+        importlib.import_module("mlflow")  # another thread may be importing it: the package before its parts
         from langchain_autotrace.bridge import core, processor  # noqa: PLC0415 - these import MLflow
 
         bridge = core.MlflowBridge(*self._arguments, self._marks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -51,6 +52,9 @@ def open_sink(folder: DestinationFolder, uri: str | None = None) -> Sink:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     probe = prices.Probe() if destination.kind(uri) in {"sqlite", "database"} else None
     try:
+        # The package before its parts: where the program imports it in another thread at this moment, Python takes the
+        # parts' locks in another order and hands out modules that are half made.
+        importlib.import_module("mlflow")
         from langchain_autotrace.ship.mlflow_sink import MlflowSink  # noqa: PLC0415 - a second of imports
     except ImportError as error:
         msg = f"MLflow cannot be imported ({error}). Run: pip install mlflow-skinny sqlalchemy alembic."

@@ -92,6 +92,7 @@ def test_a_moved_mlflow(
     assert [trace.info.tags["mlflow.traceName"] for trace in stored(store)] == ["chain"]
 
 
+@pytest.mark.filterwarnings("default")  # MLflow's own way of writing imports what warns
 def test_a_moved_part(store: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same for what is seen to be missing only when the bridge is made."""
     monkeypatch.delattr(core, "Traces")

@@ -40,7 +40,8 @@ def start(program: str, uri: str, *, autolog: str = "", **environment: str) -> s
     """Start a program with ``autolog()`` on."""
     head = HEAD.format(autolog=autolog or f"langchain_autotrace.autolog(tracking_uri={uri!r})")
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", head + textwrap.dedent(program)],
+        # MLflow's own use of SQLAlchemy, in the shipper's thread
+        [sys.executable, "-W", "error", "-W", "ignore:The ``noload``", "-c", head + textwrap.dedent(program)],
         env={**os.environ, "MLFLOW_TRACKING_URI": uri, "LANGCHAIN_AUTOTRACE_SHIPPER": "thread", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
