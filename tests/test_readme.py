@@ -35,10 +35,11 @@ def test_snippets_of_the_readme(snippet: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_examples(example: Path, tmp_path: Path) -> None:
-    """Each example runs in an empty folder and leaves its traces in ./mlflow.db."""
+def test_examples(example: Path, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each example runs as it stands and leaves its traces in ./mlflow.db."""
+    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_SHIPPER", "thread")
     run(example.read_text(), tmp_path)
-    assert stored(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert stored(store)
 
 
 def test_every_setting_is_in_the_readme() -> None:

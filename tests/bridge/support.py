@@ -65,7 +65,7 @@ def _run(
 
 def traces(tracking_uri: str, experiments: tuple[str, ...] = ("0",)) -> list[Trace]:
     """The traces of a store, in the order in which they began."""
-    found = TracingClient(tracking_uri).search_traces(locations=list(experiments), max_results=100)
+    found = TracingClient(tracking_uri).search_traces(locations=list(experiments), max_results=500)
     return sorted(found, key=lambda one: one.data.spans[0].start_time_ns if one.data.spans else 0)
 
 

@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bridge.support import drawn
+from tests.bridge.support import drawn, run
 from tests.support import stored
+
+if TYPE_CHECKING:
+    from mlflow.entities import Trace
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(name: str, folder: Path) -> list[Any]:
-    """The traces that an example leaves in ``./mlflow.db``."""
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / name],
-        cwd=folder,
-        env={**os.environ, "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "60", "LANGCHAIN_AUTOTRACE_SHIPPER": "thread"},
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "internal error" not in done.stderr
-    return stored(f"sqlite:///{folder / 'mlflow.db'}")
+@pytest.fixture(autouse=True)
+def in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deliver in the process, which takes less time."""
+    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_SHIPPER", "thread")
+
+
+def example(name: str) -> None:
+    """Run an example."""
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+def traces_of(name: str, store: str, folder: Path) -> list[Trace]:
+    """What an example leaves."""
+    run(partial(example, name), store, folder)
+    return stored(store)
 
 
 def test_the_decorator(store: str, tmp_path: Path) -> None:
     """``some_function(2, 4)`` is a trace of one span."""
-    (trace,) = run("mlflow_decorator.py", tmp_path)
+    (trace,) = traces_of("mlflow_decorator.py", store, tmp_path)
 
     (span,) = trace.data.spans
     assert (span.name, span.inputs, span.outputs) == ("some_function", {"x": 2, "y": 4, "z": 2}, 4)
@@ -41,7 +48,7 @@ def test_the_decorator(store: str, tmp_path: Path) -> None:
 
 def test_the_context_manager(store: str, tmp_path: Path) -> None:
     """The span has the two helpers below it."""
-    (trace,) = run("mlflow_context_manager.py", tmp_path)
+    (trace,) = traces_of("mlflow_context_manager.py", store, tmp_path)
 
     root = trace.data.spans[0]
     assert drawn(trace) == "Math\n  first_func\n  second_func"
@@ -50,7 +57,7 @@ def test_the_context_manager(store: str, tmp_path: Path) -> None:
 
 def test_the_client(store: str, tmp_path: Path) -> None:
     """The trace made by hand is as it was made."""
-    (trace,) = run("mlflow_client.py", tmp_path)
+    (trace,) = traces_of("mlflow_client.py", store, tmp_path)
 
     root, child = sorted(trace.data.spans, key=lambda span: span.start_time_ns)
     assert drawn(trace) == "my_trace\n  child_span"
@@ -61,16 +68,20 @@ def test_the_client(store: str, tmp_path: Path) -> None:
 
 def test_langchain(store: str, tmp_path: Path) -> None:
     """Two questions are two traces."""
-    found = run("mlflow_langchain.py", tmp_path)
+    found = traces_of("mlflow_langchain.py", store, tmp_path)
 
     assert [drawn(trace) for trace in found] == ["RunnableSequence\n  PromptTemplate\n  FakeListLLM"] * 2
     assert [trace.data.response for trace in found] == ['"For the view."', '"No."']
 
 
-@pytest.mark.allow_hosts(["127.0.0.1"])
 def test_two_services(store: str, tmp_path: Path) -> None:
-    """A service's chain joins the trace of the chain that calls it, over HTTP."""
-    (trace,) = run("services.py", tmp_path)
+    """A service's chain joins the trace of the chain that calls it, over HTTP, each in a process of its own."""
+    environment = {**os.environ, "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "60"}
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "services.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (trace,) = stored(store)
 
     assert drawn(trace) == "ask\n  call\n    answer\n      ChatPromptTemplate\n      RunnableLambda"
     assert trace.info.tags["mlflow.traceName"] == "ask"

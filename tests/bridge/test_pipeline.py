@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import inspect
 import os
+import random
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +58,15 @@ def finish(process: subprocess.Popen[str], *, status: int = 0) -> tuple[str, str
     return out, err
 
 
-def test_a_program_without_langchain(store: str) -> None:
-    """It need not flush, and says nothing; its traces arrive, however many there are."""
-    process = start(
-        """
-        for number in range(120):
-            helper(number)
-        assert "langchain" not in sys.modules
-        """,
-        store,
-        LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT="60",
-    )
+def call_often() -> None:
+    """Call a function that is a span, many times, and do not flush."""
+    for number in range(300):
+        helper(number)
 
-    assert finish(process) == ("", "")
-    assert len(stored(store)) == 120
+
+def test_a_program_without_langchain(store: str, tmp_path: Path) -> None:
+    """Its traces arrive, however many there are at once."""
+    assert len(run(call_often, store, tmp_path)) == 300
 
 
 def test_kill(store: str) -> None:
@@ -143,36 +140,36 @@ def test_fork(store: str) -> None:
     assert drawn(trace) == "outer\n  helper\n  chain\n    helper\n  helper"
 
 
-def test_signals_and_threads(store: str) -> None:
-    """Twenty threads at once, each with its own traces: none is lost and none doubled."""
-    process = start(
-        """
-        from concurrent.futures import ThreadPoolExecutor
+def use_threads() -> None:
+    """Twenty threads at once, each with traces of its own."""
 
-        def work(number):
-            with mlflow.start_span(f"outer {number}"):
-                RunnableLambda(helper, name="chain").invoke(number)
+    def work(number: int) -> None:
+        with mlflow.start_span(f"outer {number}"):
+            step("chain", helper).invoke(number)
 
-        with ThreadPoolExecutor(20) as pool:
-            list(pool.map(work, range(120)))
-        assert langchain_autotrace.flush(60).ok
-        """,
-        store,
-    )
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(work, range(120)))
 
-    assert finish(process) == ("", "")
-    found = stored(store)
+
+def test_threads(store: str, tmp_path: Path) -> None:
+    """None is lost and none doubled."""
+    found = run(use_threads, store, tmp_path)
+
     assert sorted(trace.data.spans[0].name for trace in found) == sorted(f"outer {number}" for number in range(120))
     assert {drawn(trace).partition("\n")[2] for trace in found} == {"  chain\n    helper"}
 
 
-def test_ids_of_a_seeded_program(store: str) -> None:
-    """A program that seeds its random numbers has other ids at each run."""
-    for _ in range(2):
-        assert finish(start("import random; random.seed(0); helper(1)", store)) == ("", "")
+def seed() -> None:
+    """Seed Python's random numbers, as programs do."""
+    random.seed(0)
+    helper(1)
 
-    deliver()
-    assert len(stored(store)) == 2
+
+def test_ids_of_a_seeded_program(store: str, tmp_path: Path) -> None:
+    """A program that seeds its random numbers has other ids at each run."""
+    run(seed, store, tmp_path)
+
+    assert len(run(seed, store, tmp_path)) == 2
 
 
 @pytest.mark.parametrize("imported", ["before", "after", "long after"])
