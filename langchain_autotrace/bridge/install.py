@@ -180,6 +180,7 @@ class Installation:
             # The next span makes MLflow's own provider; spans that are open hold on to this one.
             wrapper._isolated_tracer_provider = None  # noqa: SLF001
             wrapper.once._done = False  # noqa: SLF001
+        self._bridge = None  # the next one asks for the journals anew
 
 
 class _Late:

@@ -25,6 +25,8 @@ _processes.set_forkserver_preload(
         "langchain_autotrace.ship.mlflow_sink",
         "mlflow.store.tracking.sqlalchemy_store",
         "alembic.command",
+        "sqlalchemy.dialects.sqlite",
+        "git",
     ]
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,7 +17,7 @@ from langchain_autotrace.bridge import core
 from langchain_autotrace.bridge.install import missing_from
 from langchain_autotrace.bridge.nesting import RunAwareContext
 from langchain_autotrace.capture.recorder import Recorder
-from langchain_autotrace.control import _installation
+from langchain_autotrace.control import _installation, shutdown
 from tests.bridge.programs import helper, step
 from tests.support import stored
 
@@ -127,6 +128,22 @@ def test_called_again(store: str) -> None:
     assert langchain_autotrace.flush().ok
 
     assert len(stored(store)) == 3
+
+
+def test_switched_off_and_on_with_a_store_of_mlflows(store: str, tmp_path: Path, new_store: Any) -> None:
+    """A store that the program has switched to is served again after everything was shut down."""
+    (tmp_path / "other").mkdir()
+    other = new_store(tmp_path / "other")
+    for _ in range(2):
+        langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
+        mlflow.set_tracking_uri(other)
+        helper(1)
+        result = langchain_autotrace.flush()
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type] # how MLflow takes it back
+        shutdown()
+        assert (result.ok, result.delivered) == (True, 1)
+
+    assert (len(stored(store)), len(stored(other))) == (0, 2)
 
 
 def test_open_when_it_is_taken_away(store: str) -> None:

@@ -66,12 +66,12 @@ def test_a_shipper_that_is_killed_again_and_again(folder: DestinationFolder, sto
     """However often a shipper is killed, exactly the traces and spans that were written are stored in the end."""
     draw = random.Random(7)
     live, dead = new_journal(folder), new_journal(folder)
-    for number in range(160):
+    for number in range(100):
         write(live if number % 2 else dead, *whole(number + 1, spans=3))
     write(dead, start(2_000, 1), start(2_000, 2, 1), end(2_000, 2))
     dead.close()
     for number in range(3):
-        more = stored_rows(store) + draw.randint(1, 40)
+        more = stored_rows(store) + draw.randint(1, 25)
         with shipper_process(folder) as process:
             while stored_rows(store) < more:
                 assert process.poll() is None
@@ -85,7 +85,7 @@ def test_a_shipper_that_is_killed_again_and_again(folder: DestinationFolder, sto
 
     assert process.returncode == 0, complaint
     traces = stored(store)
-    expected = dict.fromkeys((*range(1, 161), *range(1_000, 1_003)), 3) | {2_000: 2}
+    expected = dict.fromkeys((*range(1, 101), *range(1_000, 1_003)), 3) | {2_000: 2}
     assert {trace.info.trace_id: len(trace.data.spans) for trace in traces} == {
         f"tr-{trace_id(number)}": spans for number, spans in expected.items()
     }
