@@ -124,7 +124,8 @@ class MlflowBridge:
     def _place(self, recorder: Recorder, parent: Run | None) -> Place | None:
         if home.is_off() or (parent is None and self._yields()):
             return LEFT_OUT
-        around = self.context.of_mlflow() if self.context is not None else None
+        # A handler that was given settings of its own has traces of its own.
+        around = self.context.of_mlflow() if self.context is not None and recorder in self._marks else None
         if around is not None and around.is_valid and (parent is None or not nesting.is_around(around, parent)):
             below = self._below(around, recorder)
             if below is not None:
@@ -209,19 +210,24 @@ class MlflowBridge:
         run: Run | None = None
         run_id = nesting.config_run_id()
         if run_id is not None:
-            key = getattr(run_id, "int", run_id)
-            for recorder in self._recorders():
-                if recorder.knows(key):
-                    run = recorder.get(run_id)  # type: ignore[arg-type] # whatever LangChain's id is
-                    if run is None:  # left out, and its spans with it, unless it is left to MLflow
-                        return None if self._yields() else False
-                    break
+            recorder = self._recorder_of(getattr(run_id, "int", run_id))
+            if recorder is not None:
+                run = recorder.get(run_id)  # type: ignore[arg-type] # whatever LangChain's id is
+                if run is None:  # left out, and its spans with it, unless it is left to MLflow
+                    return None if self._yields() else False
         if self._leaves:
             leaf_id = nesting.leaf_on_stack()
             leaf = self._leaves.get(getattr(leaf_id, "int", leaf_id))
             if leaf is not None and (run is None or nesting.descends(leaf, run)):
                 run = leaf
         return run
+
+    def _recorder_of(self, key: object) -> Recorder | None:
+        """Who traces a run; of several ``autolog()``'s."""
+        current = self.current()
+        if current is not None and current.knows(key):
+            return current
+        return next((recorder for recorder in self._recorders() if recorder.knows(key)), None)
 
     def live(self, run: Run) -> Span:
         """The span that stands for a run in MLflow; made with those above it when somebody asks for the first time."""

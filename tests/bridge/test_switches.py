@@ -274,6 +274,23 @@ def test_a_handler_of_its_own(store: str, tmp_path: Path) -> None:
     assert names(store, "of mlflow") == []
 
 
+def both_handlers() -> None:
+    """Pass a handler of its own to a run within a span of MLflow's."""
+    handler = langchain_autotrace.AutotraceHandler(experiment="of the handler", shipper="thread")
+    with mlflow.start_span("outer"):
+        step("chain", helper).invoke(1, {"callbacks": [handler]})
+
+
+def test_a_handler_beside_autolog(store: str, tmp_path: Path) -> None:
+    """The handler's run has a trace of its own, and MLflow's spans are in that of ``autolog()``."""
+    (trace,) = run(both_handlers, store, tmp_path)
+
+    assert drawn(trace) == "outer\n  helper"
+    experiment = mlflow.MlflowClient(store).get_experiment_by_name("of the handler")
+    assert experiment is not None
+    assert [drawn(one) for one in traces(store, (experiment.experiment_id,))] == ["chain"]
+
+
 def test_otlp(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where MLflow sends its own spans to an OTLP endpoint, LangChain's traces are whole without them."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:9/v1/traces")
