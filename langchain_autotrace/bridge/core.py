@@ -239,14 +239,13 @@ class MlflowBridge:
         return span
 
     def _made_live(self, run: Run) -> LiveSpan:
-        number = int(run.trace_id, 16)
         if run.parent is not None:
             self.live(run.parent)
-        else:
-            context = run.place.context if run.place is not None else None
-            recorder: Recorder = run.recorder
-            info = trace_info(number, run.name, run.started_ns, context or recorder.context(scope.NO_SCOPE))
-            self.traces.register(info, recorder, run.journal or recorder.journal, is_root_open=True)
+        number = int(run.trace_id, 16)
+        context = run.place.context if run.place is not None else None
+        recorder: Recorder = run.recorder
+        info = trace_info(number, run.name, run.started_ns, context or recorder.context(scope.NO_SCOPE))
+        known = self.traces.register(info, recorder, run.journal or recorder.journal)
         span = live_span(run)
-        self.traces.add(number, span)
+        self.traces.add(number, span, known.info)
         return span

@@ -71,9 +71,9 @@ class JournalSpanProcessor(SpanProcessor):
     @guarded
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """A span of MLflow's has started."""
-        number = span.context.trace_id
+        number, span_number = span.context.trace_id, span.context.span_id
         traces = self._bridge.traces
-        known = traces.get(number)
+        known = traces.join(number, span_number)
         context = None
         if known is None:
             recorder = self._bridge.current()
@@ -85,11 +85,11 @@ class JournalSpanProcessor(SpanProcessor):
             context = _completed(found.context)
             journal = found.journal or recorder.journal
             info = trace_info(number, span.name, span.start_time or 0, context)
-            known = traces.register(info, recorder, journal)
+            known = traces.register(info, recorder, journal, span_number=span_number)
         live = JournaledSpan(span, f"{TRACE_ID_PREFIX}{number:032x}")
         live.recorder, live.journal, live.context = known.recorder, known.journal, context
-        traces.add(number, live)
-        traces.open_spans[number, span.context.span_id] = live
+        traces.add(number, live, known.info)
+        traces.open_spans[number, span_number] = live
         live.write_start()
 
     def _is_of_before(self, span: Span) -> bool:

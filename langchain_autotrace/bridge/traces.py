@@ -65,8 +65,30 @@ class Traces:
         """The trace of that OpenTelemetry id."""
         return self._known.get(number)
 
-    def register(self, info: TraceInfo, recorder: Recorder, journal: Journal, *, is_root_open: bool = False) -> Known:
-        """Make a trace known to MLflow, unless it is."""
+    def join(self, number: int, span_number: int) -> Known | None:
+        """The trace, which is not forgotten while that span of MLflow's is open; None when it is not known."""
+        with self._lock:
+            known = self._known.get(number)
+            if known is not None:
+                known.open.add(span_number)
+            return known
+
+    def register(
+        self,
+        info: TraceInfo,
+        recorder: Recorder,
+        journal: Journal,
+        *,
+        span_number: int | None = None,
+    ) -> Known:
+        """Make a trace known to MLflow, unless it is.
+
+        Args:
+            info: what is known of it.
+            recorder: whose settings its spans are written with.
+            journal: where they are written.
+            span_number: MLflow's span that it is joined for; None for the run that it begins with.
+        """
         number = int(info.trace_id.removeprefix(TRACE_ID_PREFIX), 16)
         with self._lock:
             known = self._known.get(number)
@@ -77,21 +99,20 @@ class Traces:
                     info = info if found is None else found.info
                 if is_ours:
                     manager.register_trace(number, info)
-                known = Known(info, recorder, journal, is_ours=is_ours, is_root_open=is_root_open)
+                known = Known(info, recorder, journal, is_ours=is_ours, is_root_open=span_number is None)
                 self._known[number] = known
+            if span_number is not None:
+                known.open.add(span_number)
             return known
 
-    def add(self, number: int, span: LiveSpan) -> None:
-        """Let MLflow find a span of a known trace."""
+    def add(self, number: int, span: LiveSpan, info: TraceInfo) -> None:
+        """Let MLflow find a span of a trace."""
         manager = _manager()
         try:
             manager.register_span(span)
         except KeyError:  # MLflow forgets traces that are open for an hour, and those over a thousand
-            manager.register_trace(number, self._known[number].info)
+            manager.register_trace(number, info)
             manager.register_span(span)
-        if isinstance(span, JournaledSpan):
-            with self._lock:
-                self._known[number].open.add(span._span.context.span_id)  # noqa: SLF001 - no public way
 
     def tell(self, number: int) -> None:
         """Write down what the program has changed in a trace, if it has."""
