@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import traceback
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
 from mlflow.tracing.client import TracingClient
 
 import langchain_autotrace
@@ -33,6 +36,7 @@ _processes.set_forkserver_preload(
 
 def run(program: Callable[[], Any], tracking_uri: str, folder: Path, **settings: Any) -> list[Trace]:
     """Run a program under ``autolog()``; the traces that are in the store then, in the order in which they began."""
+    _start_forkserver()
     failed = _processes.Queue()
     arguments = program, tracking_uri, folder, settings, dict(os.environ), failed
     process = _processes.Process(target=_run, args=arguments)
@@ -42,6 +46,14 @@ def run(program: Callable[[], Any], tracking_uri: str, folder: Path, **settings:
     assert process.exitcode == 0, process.exitcode
     assert said == "", said
     return traces(tracking_uri)
+
+
+@functools.cache
+def _start_forkserver() -> None:
+    """Start the process that the others are forked from, with the package that is tested here, installed or not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        forkserver.ensure_running()
 
 
 def _run(
