@@ -17,4 +17,6 @@ active as the run, or one of the runs above it, started::
       # its lambda does:                    └── lambda (run)
       with mlflow.start_span("s"):              └── s (MLflow)   s was not: inside s, s is deeper,
           inner.invoke(x)                           └── inner    and inner belongs below s
+
+The programs ``the_span_is_around_the_run`` and ``the_span_is_within_the_run`` of the tests are these two.
 """

@@ -19,6 +19,7 @@ from langchain_core.callbacks import CallbackManagerForLLMRun, CallbackManagerFo
 from langchain_core.documents import Document
 from langchain_core.language_models import BaseChatModel, FakeListChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolCall
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
@@ -85,6 +86,50 @@ def chain_in_a_span() -> None:
     with mlflow.start_span("outer"):
         (step("first") | step("second")).with_config(run_name="chain").invoke(1)
         step("after").invoke(1)
+
+
+def name_of_the_current_span() -> str | None:
+    """What MLflow calls the current span."""
+    span = mlflow.get_current_active_span()
+    return None if span is None else span.name
+
+
+@program
+def the_span_is_around_the_run() -> None:
+    """
+    s
+      chain
+        lambda
+        StrOutputParser
+    """
+
+    def work(value: Any) -> Any:
+        assert name_of_the_current_span() == "lambda"
+        return value
+
+    with mlflow.start_span("s"):
+        (step("lambda", work) | StrOutputParser()).with_config(run_name="chain").invoke("x")
+        assert name_of_the_current_span() == "s"
+
+
+@program
+def the_span_is_within_the_run() -> None:
+    """
+    chain
+      lambda
+        s
+          inner
+      StrOutputParser
+    """
+
+    def work(value: Any) -> Any:
+        with mlflow.start_span("s"):
+            assert name_of_the_current_span() == "s"
+            step("inner").invoke(value)
+        assert name_of_the_current_span() == "lambda"
+        return value
+
+    (step("lambda", work) | StrOutputParser()).with_config(run_name="chain").invoke("x")
 
 
 @program
@@ -335,8 +380,6 @@ def chains_between_the_chunks_of_an_open_stream() -> None:
         chain
           helper
     """
-    from langchain_core.output_parsers import StrOutputParser
-
     chain = FakeListChatModel(responses=["ab"]) | StrOutputParser()
     with mlflow.start_span("outer"):
         for _ in chain.with_config(run_name="stream").stream("x"):
