@@ -114,14 +114,12 @@ def test_the_shipper_comes_second(store: str) -> None:
         assert langchain_autotrace.flush(60).ok
         import subprocess
         children = ["pgrep", "-P", str(os.getpid()), "-f", "langchain_autotrace.ship"]
-        own, found, deadline = os.getpriority(os.PRIO_PROCESS, 0), [], time.monotonic() + 30
-        while found != [10] and time.monotonic() < deadline:  # a process that is being started has our priority
-            time.sleep(0.05)
-            pids = subprocess.run(children, capture_output=True, text=True).stdout.split()
-            found = [os.getpriority(os.PRIO_PROCESS, int(pid)) - own for pid in pids]
-        print(found)
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        pids = subprocess.run(children, capture_output=True, text=True).stdout.split()
+        found = [os.getpriority(os.PRIO_PROCESS, int(pid)) for pid in pids]
+        print(found == [min(own + 10, 19)])
     """
-    assert run(program, store)[0] == "[10]\n"
+    assert run(program, store)[0] == "True\n"
 
 
 def test_kill_in_mid_chain(store: str) -> None:

@@ -16,7 +16,7 @@ from langchain_autotrace.bridge.sampling import Sampler
 from langchain_autotrace.bridge.traces import Traces, live_span, trace_info
 from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.guard import internal_errors
-from langchain_autotrace.capture.place import LEFT_OUT, Changes, Place
+from langchain_autotrace.capture.place import LEFT_OUT, UNCHANGED, Changes, Place
 from langchain_autotrace.span import TRACE_ID_PREFIX, Attr
 
 if TYPE_CHECKING:
@@ -162,10 +162,17 @@ class MlflowBridge:
 
     def changes(self, run: Run) -> Changes:
         """What was made of a run through the span that stands for it."""
+        try:
+            return self._changes(run)
+        except Exception as error:  # noqa: BLE001 - as above: the run's end is written
+            internal_errors.note("changes", error)
+            return UNCHANGED
+
+    def _changes(self, run: Run) -> Changes:
         live: Any = run.live
         span = live._span  # noqa: SLF001 - no public way, as below
         if not span.is_recording():
-            return Changes({}, [], None, None, None, "")
+            return UNCHANGED
         found = spans.values(span.attributes)
         span.end()
         self.traces.tell(int(run.trace_id, 16))

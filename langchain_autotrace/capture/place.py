@@ -51,6 +51,10 @@ class Changes(NamedTuple):
     message: str
 
 
+UNCHANGED: Final = Changes({}, [], None, None, None, "")
+"""Nothing was made of the run."""
+
+
 class Bridge(Protocol):
     """The other API, as the recorder asks it: ``langchain_autotrace.bridge``."""
 

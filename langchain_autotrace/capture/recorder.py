@@ -383,9 +383,8 @@ class Recorder:
         changes = self.bridge.changes(run)
         if status == _OK and changes.status == _ERROR:
             status, message = changes.status, changes.message if self._content else changes.message.partition(":")[0]
-        journal = self._journal if run.journal is None else run.journal
         for name, time_ns, found in changes.events:
-            self.keep(SpanEvent(run.trace_id, run.span_id, name, time_ns, found), journal)  # type: ignore[arg-type]
+            self.keep(SpanEvent(run.trace_id, run.span_id, name, time_ns, found), self._journal_of(run))  # type: ignore[arg-type]
         if not self._content:
             return status, message, outputs, None
         attributes |= changes.attributes
@@ -405,8 +404,10 @@ class Recorder:
 
     def _event(self, run: Run, name: str, attributes: dict[str, object]) -> None:
         record = SpanEvent(run.trace_id, run.span_id, name, self._clock(), attributes)  # type: ignore[arg-type]
-        journal = self._journal if run.journal is None else run.journal
-        journal.write(self._sealer.line(record))
+        self._journal_of(run).write(self._sealer.line(record))
+
+    def _journal_of(self, run: Run) -> Journal:
+        return self._journal if run.journal is None else run.journal
 
     def _again(self, key: object) -> None:
         """A start that came before: another handler of ours is in the run's list."""

@@ -72,9 +72,13 @@ def serve(folder: DestinationFolder) -> Shipper | None:
     return shipper
 
 
-def _configure() -> None:
-    if hasattr(os, "nice"):  # the programs that are traced come first where processors are few
+def _come_second() -> None:
+    """Let the programs that are traced come first where processors are few: a process's own doing, not ``main``'s."""
+    if hasattr(os, "nice"):
         os.nice(_NICENESS)
+
+
+def _configure() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler])
@@ -95,4 +99,5 @@ def _seconds(name: str, default: float) -> float:
 
 
 if __name__ == "__main__":
+    _come_second()
     sys.exit(main(sys.argv[1]))

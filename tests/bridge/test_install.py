@@ -13,7 +13,7 @@ import pytest
 from mlflow.tracing import provider
 
 import langchain_autotrace
-from langchain_autotrace.bridge import core
+from langchain_autotrace.bridge import core, spans
 from langchain_autotrace.bridge.install import missing_from
 from langchain_autotrace.bridge.nesting import RunAwareContext
 from langchain_autotrace.capture.recorder import Recorder
@@ -106,6 +106,22 @@ def test_a_moved_part(store: str, caplog: pytest.LogCaptureFixture, monkeypatch:
     (warning,) = warnings_of(caplog)
     assert "NameError" in warning
     assert sorted(trace.info.tags["mlflow.traceName"] for trace in stored(store)) == ["chain", "helper"]
+
+
+def test_changes_that_cannot_be_read(
+    store: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose span in MLflow cannot be read at its end ends all the same, with a warning."""
+    monkeypatch.delenv("LANGCHAIN_AUTOTRACE_STRICT")
+    monkeypatch.delattr(spans, "status_of")
+    langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
+
+    step("chain", lambda x: mlflow.get_current_active_span() and x).invoke(1)
+    assert langchain_autotrace.flush().ok
+
+    assert ["status_of" in warning for warning in warnings_of(caplog)] == [True]
+    ((span,),) = [trace.data.spans for trace in stored(store)]
+    assert (span.name, span.status.status_code.value, span.outputs) == ("chain", "OK", 1)
 
 
 def test_taken_away(store: str) -> None:
