@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from langchain_autotrace.ship.shipper import Shipper
+
+
+PROGRAM: Final = "import sys; from langchain_autotrace.ship import __main__ as ship; sys.exit(ship.main(sys.argv[1]))"
 
 
 @pytest.fixture(autouse=True)
@@ -42,9 +45,9 @@ def folder(tmp_path: Path, store: str) -> DestinationFolder:
 
 
 def shipper_process(folder: DestinationFolder, **environment: str) -> subprocess.Popen[str]:
-    """A shipper in a process of its own."""
+    """A shipper in a process of its own, that does not come second: other tests would keep it waiting for minutes."""
     return subprocess.Popen(
-        [sys.executable, "-m", "langchain_autotrace.ship", str(folder.path)],
+        [sys.executable, "-c", PROGRAM, str(folder.path)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "LANGCHAIN_AUTOTRACE_LINGER": "0", **environment},
         stderr=subprocess.PIPE,
         text=True,
