@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["LANGCHAIN_AUTOTRACE_STRICT"] = "1"
@@ -31,15 +32,27 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with MLflow's tables and nothing in them."""
+def empty_database(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """An SQLite file with MLflow's tables and nothing in them, made once for all processes of the tests."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "template"
+    folder.mkdir(exist_ok=True)
+    path = folder / "mlflow.db"
+    with FileLock(folder / "lock"):
+        if not path.exists():
+            _make_database(folder / "new.db")
+            (folder / "new.db").rename(path)
+    return path
+
+
+def _make_database(path: Path) -> None:
     from mlflow.tracing.client import TracingClient
 
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path.parent)
-        TracingClient(f"sqlite:///{path}").store.get_experiment("0")
-    return path
+        store = TracingClient(f"sqlite:///{path}").store
+        store.get_experiment("0")
+        store.engine.dispose()  # whatever it holds is in the file before another process copies that
 
 
 @pytest.fixture
