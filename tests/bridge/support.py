@@ -24,6 +24,11 @@ _processes: Final = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
     [
         "tests.bridge.programs",
+        # What a process would import to find the program, and to trace it.
+        "tests.bridge.support",
+        "langchain_autotrace.control",
+        "langchain_autotrace.bridge.core",
+        "langchain_core.language_models.llms",
         # What a process would import for its first delivery.
         "langchain_autotrace.ship.mlflow_sink",
         "mlflow.store.tracking.sqlalchemy_store",
