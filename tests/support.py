@@ -68,7 +68,7 @@ def deliver() -> None:
 def drain(folder: DestinationFolder) -> None:
     """Deliver one folder's journals."""
     with folder.shipper_lock():
-        assert Shipper(folder, open_sink(folder)).drain(timeout=30.0)
+        assert Shipper(folder, open_sink(folder)).drain(timeout=120.0)
 
 
 def stored(uri: str) -> list[Trace]:

@@ -200,8 +200,8 @@ def in_threads() -> None:
 
 
 async def many_tasks() -> None:
-    """Run the chain in 500 tasks at once."""
-    await asyncio.gather(*(chain().ainvoke({"topic": str(i)}) for i in range(500)))
+    """Run the chain in 200 tasks at once."""
+    await asyncio.gather(*(chain().ainvoke({"topic": str(i)}) for i in range(200)))
 
 
 def handler_everywhere() -> None:
