@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sqlite3
@@ -108,7 +109,7 @@ def test_a_new_database(tmp_path: Path) -> None:
 
 
 def test_the_shipper_comes_second(store: str) -> None:
-    """Where processors are few, the program that is traced comes before the shipper."""
+    """Where processors are few, the program that is traced comes before the shipper, which does not import pandas."""
     program = """
         chain.invoke({"topic": 1})
         assert langchain_autotrace.flush(60).ok
@@ -118,7 +119,13 @@ def test_the_shipper_comes_second(store: str) -> None:
         pids = subprocess.run(children, capture_output=True, text=True).stdout.split()
         found = [os.getpriority(os.PRIO_PROCESS, int(pid)) for pid in pids]
         print(found == [min(own + 10, 19)])
+        for pid in pids:
+            if os.path.exists(f"/proc/{pid}/maps"):
+                with open(f"/proc/{pid}/maps") as maps:
+                    mapped = maps.read()
+                assert "/numpy/" in mapped and "/pandas/" not in mapped
     """
+    assert importlib.util.find_spec("pandas")
     assert run(program, store)[0] == "True\n"
 
 

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
     from langchain_autotrace.ship.shipper import Shipper
 
 
-PROGRAM: Final = "import sys; from langchain_autotrace.ship import __main__ as ship; sys.exit(ship.main(sys.argv[1]))"
+PROGRAM: Final = """
+import sys
+from langchain_autotrace.ship import __main__ as ship
+ship._spare_pandas()
+sys.exit(ship.main(sys.argv[1]))
+"""
 
 
 @pytest.fixture(autouse=True)
