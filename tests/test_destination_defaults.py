@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import multiprocessing
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
 from langchain_autotrace import destination
+from tests.bridge.support import forked
 
 
 def test_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,32 +28,27 @@ def test_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found == ["sqlite:///mlflow.db", "sqlite:///mlflow.db", "./mlruns", "http://host"]
 
 
-def run(program: str, **environment: str) -> str:
-    """Run a program; what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def choose(said: Connection) -> None:
+    """Choose in MLflow, and say what the defaults were before and are then."""
+    import mlflow
+
+    said.send((destination.default_uri(), destination.default_experiment()))
+    mlflow.set_tracking_uri("sqlite:///mine.db")
+    mlflow.set_experiment("chosen")
+    said.send((destination.default_uri(), destination.default_experiment()))
 
 
-def test_what_mlflow_was_told(tmp_path: Path) -> None:
+def test_what_mlflow_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the program chose in MLflow comes before the environment, for destination and experiment."""
-    program = """
-import mlflow
-from langchain_autotrace import destination
-print(destination.default_uri(), destination.default_experiment())
-mlflow.set_tracking_uri("sqlite:///mine.db")
-mlflow.set_experiment("chosen")
-print(destination.default_uri(), destination.default_experiment())
-"""
-    printed = run(program, MLFLOW_TRACKING_URI="sqlite:///other.db", MLFLOW_EXPERIMENT_NAME="named")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "named")
+    heard, said = multiprocessing.Pipe(duplex=False)
+    process = forked(choose, said)
+    process.join(60)
 
-    assert printed.splitlines() == ["sqlite:///other.db ('named', None)", "sqlite:///mine.db (None, '1')"]
+    assert process.exitcode == 0
+    assert heard.recv() == ("sqlite:///other.db", ("named", None))
+    assert heard.recv() == ("sqlite:///mine.db", (None, "1"))
     assert (tmp_path / "mine.db").exists()
 
 

@@ -8,6 +8,7 @@ import os
 import traceback
 from collections.abc import Callable
 from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,16 +42,28 @@ _processes.set_forkserver_preload(
 
 def run(program: Callable[[], Any], tracking_uri: str, folder: Path, **settings: Any) -> list[Trace]:
     """Run a program under ``autolog()``; the traces that are in the store then, in the order in which they began."""
-    _start_forkserver()
     failed = _processes.Queue()
-    arguments = program, tracking_uri, folder, settings, dict(os.environ), failed
-    process = _processes.Process(target=_run, args=arguments)
-    process.start()
+    process = forked(_run, program, tracking_uri, folder, settings, failed)
     said = failed.get(timeout=_SECONDS)
     process.join(_SECONDS)
     assert process.exitcode == 0, process.exitcode
     assert said == "", said
     return traces(tracking_uri)
+
+
+def forked(program: Callable[..., Any], *arguments: Any) -> BaseProcess:
+    """Start a function in a process of its own, as a child of this one, with MLflow imported, which takes seconds."""
+    _start_forkserver()
+    process = _processes.Process(target=_begin, args=(dict(os.environ), Path.cwd(), program, arguments))
+    process.start()
+    return process
+
+
+def _begin(environment: dict[str, str], folder: Path, program: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    program(*arguments)
 
 
 @functools.cache
@@ -66,10 +79,9 @@ def _run(
     tracking_uri: str,
     folder: Path,
     settings: dict[str, Any],
-    environment: dict[str, str],
     failed: Any,
 ) -> None:
-    os.environ |= environment | {"MLFLOW_TRACKING_URI": tracking_uri, "LANGCHAIN_AUTOTRACE_STRICT": "1"}
+    os.environ |= {"MLFLOW_TRACKING_URI": tracking_uri, "LANGCHAIN_AUTOTRACE_STRICT": "1"}
     os.chdir(folder)
     try:
         langchain_autotrace.autolog(shipper="thread", **settings)

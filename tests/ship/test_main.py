@@ -17,6 +17,7 @@ import pytest
 from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.ship import __main__ as ship
 from langchain_autotrace.ship.connect import URI_VARIABLE
+from tests.bridge.support import forked
 from tests.journal.support import ROOT, new_journal
 from tests.ship.support import end, start, trace_id, whole, write
 from tests.support import stored
@@ -49,6 +50,11 @@ def folder(tmp_path: Path, store: str) -> DestinationFolder:
     return folder
 
 
+def serve(path: str) -> None:
+    """What a shipper's process does, but that it does not come second."""
+    sys.exit(ship.main(path))
+
+
 def shipper_process(folder: DestinationFolder, **environment: str) -> subprocess.Popen[str]:
     """A shipper in a process of its own, that does not come second: other tests would keep it waiting for minutes."""
     return subprocess.Popen(
@@ -70,8 +76,11 @@ def stored_rows(uri: str) -> int:
         return int(database.execute("SELECT count(*) FROM trace_info").fetchone()[0])
 
 
-def test_a_shipper_that_is_killed_again_and_again(folder: DestinationFolder, store: str) -> None:
+def test_a_shipper_that_is_killed_again_and_again(
+    folder: DestinationFolder, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However often a shipper is killed, exactly the traces and spans that were written are stored in the end."""
+    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_LINGER", "0")
     draw = random.Random(7)
     live, dead = new_journal(folder), new_journal(folder)
     for number in range(100):
@@ -80,18 +89,19 @@ def test_a_shipper_that_is_killed_again_and_again(folder: DestinationFolder, sto
     dead.close()
     for number in range(3):
         more = stored_rows(store) + draw.randint(1, 25)
-        with shipper_process(folder) as process:
-            while stored_rows(store) < more:
-                assert process.poll() is None
-                time.sleep(0.01)
-            time.sleep(draw.uniform(0.0, 0.2))
-            write(live, *whole(1_000 + number, spans=3))
-            process.kill()
+        process = forked(serve, str(folder.path))
+        while stored_rows(store) < more:
+            assert process.exitcode is None
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0.0, 0.2))
+        write(live, *whole(1_000 + number, spans=3))
+        process.kill()
+        process.join(100)
     live.close()
-    with shipper_process(folder) as process:
-        _, complaint = process.communicate(timeout=100)
+    process = forked(serve, str(folder.path))
+    process.join(100)
 
-    assert process.returncode == 0, complaint
+    assert process.exitcode == 0
     traces = stored(store)
     expected = dict.fromkeys((*range(1, 101), *range(1_000, 1_003)), 3) | {2_000: 2}
     assert {trace.info.trace_id: len(trace.data.spans) for trace in traces} == {

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from typing import TYPE_CHECKING
+import time
+from pathlib import Path
 
 import pytest
 from mlflow.tracing.client import TracingClient
 
 from langchain_autotrace.errors import SinkUnavailable
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
+from tests.bridge.support import forked
 from tests.ship.mlflow_support import in_experiment, read
-from tests.ship.support import end, finished, start, trace_id
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.ship.support import CONTEXT, end, finished, start, trace_id
 
 
 def test_an_experiment_by_name(uri: str) -> None:
@@ -71,35 +68,25 @@ def test_an_experiment_that_was_deleted(uri: str, *, known: bool) -> None:
     assert read(uri, 2).info.experiment_id == experiment
 
 
-def test_an_experiment_that_two_processes_create(store: str, tmp_path: Path) -> None:
+def create(uri: str, offset: int, others: list[str], names: list[str]) -> None:
+    """Store a trace in each of the experiments, as soon as all others are ready to."""
+    sink = MlflowSink(uri)
+    sink.write([finished(start(offset, 1), end(offset, 1))])
+    Path(str(offset)).touch()
+    while not all(Path(one).exists() for one in others):
+        time.sleep(0.001)
+    for number, name in enumerate(names, offset + 1):
+        sink.write([finished(start(number, 1, context=CONTEXT._replace(experiment=name)), end(number, 1))])
+
+
+def test_an_experiment_that_two_processes_create(store: str) -> None:
     """Processes that create the same experiments at the same time end up with one of each."""
     names = [f"experiment {number}" for number in range(8)]
-    program = """
-import sys, time, pathlib
-from tests.ship.support import CONTEXT, end, finished, start
-from langchain_autotrace.ship.mlflow_sink import MlflowSink
-uri, offset, go, *names = sys.argv[1:]
-sink = MlflowSink(uri)
-sink.write([finished(start(int(offset), 1), end(int(offset), 1))])
-pathlib.Path(go + offset).touch()
-while not all(pathlib.Path(go + one).exists() for one in ("100", "200")):
-    time.sleep(0.001)
-for number, name in enumerate(names, int(offset) + 1):
-    sink.write([finished(start(number, 1, context=CONTEXT._replace(experiment=name)), end(number, 1))])
-"""
-    go = str(tmp_path / "go")
-    path = [entry for entry in sys.path if entry]
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", f"import sys\nsys.path[:0] = {path!r}\n{program}", store, offset, go, *names],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for offset in ("100", "200")
-    ]
-    complaints = [process.communicate(timeout=60)[1] for process in started]
+    started = [forked(create, store, offset, ["100", "200"], names) for offset in (100, 200)]
+    for process in started:
+        process.join(60)
 
-    assert [process.returncode for process in started] == [0, 0], complaints
+    assert [process.exitcode for process in started] == [0, 0]
     client = TracingClient(store)
     ids = {one.name: one.experiment_id for one in client.store.search_experiments()}
     assert sorted(ids) == ["Default", *names]
