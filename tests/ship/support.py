@@ -182,12 +182,15 @@ def shipper_of(folder: DestinationFolder, sink: MemorySink, clock: Clock) -> Shi
     return Shipper(folder, sink, clock=clock, sleep=clock.sleep)
 
 
-def run(shipper: Shipper, clock: Clock, seconds: float) -> None:
-    """Let a shipper work for some time, as ``serve`` does."""
-    end_at = clock() + seconds
+def run(shipper: Shipper, clock: Clock, seconds: float, *, longest: float = 0.1) -> None:
+    """Let a shipper work for some time, as ``serve`` does, with ever longer pauses where there is nothing to do."""
+    end_at, pause = clock() + seconds, 0.01
     while clock() < end_at:
-        if not shipper.step():
-            clock.sleep(0.01)
+        if shipper.step():
+            pause = 0.01
+        else:
+            clock.sleep(pause)
+            pause = min(pause * 1.5, longest)
 
 
 def left_in(folder: DestinationFolder) -> set[str]:
