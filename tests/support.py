@@ -13,11 +13,16 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers.context import register_configure_hook
 from mlflow.entities import Span, Trace
+from mlflow.store.db import utils as db_utils
 from mlflow.tracing.client import TracingClient
 
 from langchain_autotrace.journal.folder import DestinationFolder, all_folders
 from langchain_autotrace.ship.connect import open_sink
 from langchain_autotrace.ship.shipper import Shipper
+
+_SCHEMA: Final = db_utils._get_latest_schema_revision()  # type: ignore[no-untyped-call] # MLflow's
+# MLflow imports its sixty-odd migrations to find out, each time that it opens a database.
+db_utils._get_latest_schema_revision = lambda: _SCHEMA
 
 
 class Observed(NamedTuple):

@@ -26,6 +26,7 @@ _processes.set_forkserver_preload(
     [
         "tests.bridge.programs",
         # What a process would import to find the program, and to trace it.
+        "tests.support",
         "tests.bridge.support",
         "langchain_autotrace.control",
         "langchain_autotrace.bridge.core",
