@@ -21,6 +21,7 @@ from tests.support import Tree, deliver, stored, tree
 
 HEAD = """
 import os, sys, time
+os.environ.pop("COVERAGE_PROCESS_CONFIG", None)  # the shipper's lines are counted in tests/ship, in half the time
 import langchain_autotrace
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.output_parsers import StrOutputParser

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from langchain_autotrace.settings import Settings
-from tests.support import stored
+from tests.support import stored, unmeasured
 
 ROOT = Path(__file__).parent.parent
 SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -21,7 +20,7 @@ EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if not re.ma
 
 def run(program: str, folder: Path) -> None:
     """Run a program in a folder of its own, with the default destination."""
-    environment = {**os.environ, "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "60"}
+    environment = {**unmeasured(), "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "60"}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, timeout=90
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import runpy
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.bridge.support import drawn, run
-from tests.support import stored
+from tests.support import stored, unmeasured
 
 if TYPE_CHECKING:
     from mlflow.entities import Trace
@@ -76,7 +75,7 @@ def test_langchain(store: str, tmp_path: Path) -> None:
 
 def test_two_services(store: str, tmp_path: Path) -> None:
     """A service's chain joins the trace of the chain that calls it, over HTTP, each in a process of its own."""
-    environment = {**os.environ, "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "60"}
+    environment = {**unmeasured(), "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "60"}
     done = subprocess.run(
         [sys.executable, EXAMPLES / "services.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )

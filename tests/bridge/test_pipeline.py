@@ -23,7 +23,7 @@ from mlflow.tracing.client import TracingClient
 import langchain_autotrace
 from tests.bridge.programs import helper, step
 from tests.bridge.support import drawn, run
-from tests.support import deliver, stored
+from tests.support import deliver, stored, unmeasured
 
 HEAD = """
 import os, sys, time
@@ -38,13 +38,20 @@ def helper(x):
 """
 
 
-def start(program: str, uri: str, *, autolog: str = "", **environment: str) -> subprocess.Popen[str]:
+def start(
+    program: str, uri: str, *, autolog: str = "", measured: bool = False, **environment: str
+) -> subprocess.Popen[str]:
     """Start a program with ``autolog()`` on."""
     head = HEAD.format(autolog=autolog or f"langchain_autotrace.autolog(tracking_uri={uri!r})")
     return subprocess.Popen(
         # MLflow's own use of SQLAlchemy, in the shipper's thread
         [sys.executable, "-W", "error", "-W", "ignore:The ``noload``", "-c", head + textwrap.dedent(program)],
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri, "LANGCHAIN_AUTOTRACE_SHIPPER": "thread", **environment},
+        env={
+            **(os.environ if measured else unmeasured()),
+            "MLFLOW_TRACKING_URI": uri,
+            "LANGCHAIN_AUTOTRACE_SHIPPER": "thread",
+            **environment,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -183,7 +190,7 @@ def test_when_mlflow_is_imported(store: str, imported: str) -> None:
     }
     program = "RunnableLambda(helper, name='chain').invoke(1); assert langchain_autotrace.flush(30).ok"
 
-    assert finish(start(program, store, autolog=before[imported])) == ("", "")
+    assert finish(start(program, store, autolog=before[imported], measured=True)) == ("", "")
     assert drawn(stored(store)[-1]) == "chain\n  helper"
 
 
