@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -14,6 +15,10 @@ os.environ["LANGCHAIN_AUTOTRACE_STRICT"] = "1"
 os.environ["MLFLOW_MODEL_CATALOG_URI"] = ""  # MLflow would fetch prices from the network
 for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
     os.environ.pop(name, None)
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("calm")
 
 from langchain_autotrace.capture import scope
 from langchain_autotrace.control import shutdown

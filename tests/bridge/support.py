@@ -20,7 +20,7 @@ import langchain_autotrace
 if TYPE_CHECKING:
     from mlflow.entities import Trace
 
-_SECONDS: Final = 60.0
+_SECONDS: Final = 150.0
 _processes: Final = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
     [
@@ -87,7 +87,7 @@ def _run(
     try:
         langchain_autotrace.autolog(shipper="thread", **settings)
         program()
-        result = langchain_autotrace.flush()
+        result = langchain_autotrace.flush(120)
         assert result.ok, result
         failed.put("")
     except BaseException:

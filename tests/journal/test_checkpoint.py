@@ -32,7 +32,7 @@ checkpoints = st.builds(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(written=checkpoints)
 def test_any_checkpoint(folder: DestinationFolder, written: Checkpoint) -> None:
     """A checkpoint is read as it was written, and at a glance without its records."""

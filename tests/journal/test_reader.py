@@ -215,7 +215,7 @@ def test_a_large_backlog(folder: DestinationFolder) -> None:
     assert max(map(len, pieces)) < 300
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     parts=st.lists(st.sampled_from([HEADER, lines(1), lines(2)[:25], bytes(9), b"\n", b"{", b"}\n"]) | st.binary()),
     finished=st.booleans(),
