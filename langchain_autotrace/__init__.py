@@ -11,6 +11,7 @@ from langchain_autotrace.version import __version__
 if TYPE_CHECKING:
     from langchain_autotrace.capture.scope import context, suppress
     from langchain_autotrace.control import AutotraceHandler, FlushResult, autolog, disable, flush, last_trace_id
+    from langchain_autotrace.loading import load_model
 
 __all__ = [
     "AutotraceError",
@@ -22,12 +23,14 @@ __all__ = [
     "disable",
     "flush",
     "last_trace_id",
+    "load_model",
     "suppress",
 ]
 
 _HOMES: Final = dict.fromkeys(__all__, "langchain_autotrace.control") | dict.fromkeys(
     ("context", "suppress"), "langchain_autotrace.capture.scope"
 )
+_HOMES["load_model"] = "langchain_autotrace.loading"
 
 
 def __getattr__(name: str) -> object:

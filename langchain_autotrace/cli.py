@@ -18,7 +18,7 @@ import click
 from langchain_autotrace import destination, settings
 from langchain_autotrace.demo import DemoNotInstalled
 from langchain_autotrace.demo.replay import environment
-from langchain_autotrace.errors import AutotraceError, SinkUnavailable, TraceNotFound
+from langchain_autotrace.errors import AutotraceError, ModelNotFound, SinkUnavailable, TraceNotFound
 from langchain_autotrace.journal.folder import home
 from langchain_autotrace.version import __version__
 from langchain_autotrace.view import backlog, store
@@ -141,6 +141,52 @@ def show(  # noqa: PLR0913 - a command's options
         terminal.print_json(terminal.tree_json(tree))
     else:
         terminal.print_tree(tree, values=values, full=full)
+
+
+@main.group(name="models")
+def models_group() -> None:
+    """Chains that autolog(log_models=True) has logged."""
+
+
+@models_group.command("list")
+@click.option("-n", "--limit", default=20, type=click.IntRange(min=1), help="How many models. Default: 20.")
+@_experiment_option
+@_uri_option
+@_json_option
+def list_models(*, limit: int, experiment: str | None, tracking_uri: str | None, as_json: bool) -> None:
+    """List the newest models."""
+    from langchain_autotrace.view import model_text, models, terminal
+
+    uri = _uri(tracking_uri)
+    rows = models.newest(uri, experiment=experiment, limit=limit) if _freshened(uri) else []
+    if as_json:
+        terminal.print_json(rows)
+    elif rows:
+        terminal.print_lines([model_text.table(rows)])
+    else:
+        click.echo(_no_models(uri))
+
+
+@models_group.command("show")
+@click.argument("model_id", metavar="MODEL_ID|last")
+@_experiment_option
+@_uri_option
+@_json_option
+def show_model(*, model_id: str, experiment: str | None, tracking_uri: str | None, as_json: bool) -> None:
+    """Show what a model is made of, its example, its traces, and whether it can be loaded.
+
+    The beginning of a model id will do, and "last" is the newest model.
+    """
+    from langchain_autotrace.view import model_text, models, terminal
+
+    uri = _uri(tracking_uri)
+    if not _freshened(uri):
+        raise ModelNotFound(_no_models(uri))
+    page = models.page(uri, model_id, experiment=experiment)
+    if as_json:
+        terminal.print_json(page)
+    else:
+        terminal.print_lines(model_text.page(page))
 
 
 @main.command()
@@ -282,6 +328,13 @@ def _no_traces(uri: str) -> str:
     hint = f" This user has traced to {', '.join(known)}: use --tracking-uri." if known else ""
     call = "call langchain_autotrace.autolog() in your program and run it."
     return f"no traces yet in {destination.without_password(uri)}: {call}{hint}"
+
+
+def _no_models(uri: str) -> str:
+    return (
+        f"no chains are logged as models in {destination.without_password(uri)}: "
+        "call langchain_autotrace.autolog(log_models=True) in your program and run it."
+    )
 
 
 def _no_journals() -> str:

@@ -24,6 +24,7 @@ from langchain_autotrace.bridge.install import Installation, check_provider
 from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.capture.handler import CallbackHandler
+from langchain_autotrace.capture.place import Chains
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.errors import JournalError
 from langchain_autotrace.journal import checkpoint, codec
@@ -38,6 +39,8 @@ _logger: Final = logging.getLogger("langchain_autotrace")
 
 _POLL_SECONDS: Final = 0.01
 _RELAUNCH_SECONDS: Final = 2.0
+_OF_MODELS: Final = ("log_input_examples", "registered_model_name", "model_code")
+"""Settings that need ``log_models``."""
 
 
 class FlushResult(NamedTuple):
@@ -64,7 +67,16 @@ class _Pipeline:
         self.settings = settings
         self.journal = journal
         self.launcher = launcher
-        self.recorder = Recorder(settings, codec, journal)
+        self.recorder = Recorder(settings, codec, journal, chains=_chains(settings))
+
+
+def _chains(settings: Settings) -> Chains | None:
+    """What logs chains as models; imported where that is asked for."""
+    if not settings.log_models:
+        return None
+    from langchain_autotrace.models.observe import Chains as ObservedChains  # noqa: PLC0415 - see above
+
+    return ObservedChains(settings)
 
 
 class _State:
@@ -136,8 +148,11 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
     shipper: Shipper | None = None,
     exit_timeout: float | None = None,
     bridge: bool | None = None,
-    log_models: bool = False,
-    log_input_examples: bool = False,
+    log_models: bool | None = None,
+    log_input_examples: bool | None = None,
+    log_model_signatures: bool | None = None,
+    registered_model_name: str | None = None,
+    model_code: str | os.PathLike[str] | None = None,
 ) -> None:
     """Trace every LangChain and LangGraph run of this process from now on.
 
@@ -162,9 +177,14 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
         exit_timeout: seconds to wait at exit for delivery, by default 5.0.
         bridge: False leaves the spans of MLflow's own API (``@mlflow.trace``, ``mlflow.start_span``) to MLflow, in
             traces of their own.
-        log_models: accepted, as ``mlflow.langchain.autolog`` once took it; no model is logged yet, and a warning says
-            so.
-        log_input_examples: as ``log_models``.
+        log_models: True logs each chain, after the first run of it that ends well, as an MLflow model, and links the
+            traces of its runs to it. A chain that was changed is another model; the same chain in another process is
+            the same. At most 50 of a process.
+        log_input_examples: True gives the model that first input as an example.
+        log_model_signatures: False leaves the model without the types of that input and output.
+        registered_model_name: models that can be loaded become versions of this registered model.
+        model_code: a Python file that builds the chain and names it with ``mlflow.models.set_model(chain)``: the way to
+            load what JSON cannot hold (lambdas, graphs, retrievers).
 
     Raises:
         SettingsError: a setting has a value that cannot be used, or MLflow is set to share OpenTelemetry's global
@@ -189,12 +209,16 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
             shipper=shipper,
             exit_timeout=exit_timeout,
             bridge=bridge,
+            log_models=log_models,
+            log_input_examples=log_input_examples,
+            log_model_signatures=log_model_signatures,
+            registered_model_name=registered_model_name,
+            model_code=model_code,
         )
     )
     if pipeline.settings.bridge:
         check_provider()
-    if log_models or log_input_examples:
-        _logger.warning("log_models and log_input_examples are accepted and do nothing yet: traces alone are written.")
+    _say_what_models_need(pipeline.settings)
     with _state.lock:
         _holder.hold(CallbackHandler(pipeline.recorder))
         if not _state.installed:
@@ -205,6 +229,12 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
             _installation.install(pipeline.recorder, is_chosen=bool(experiment or settings_module.env("experiment")))
         else:
             _installation.uninstall()
+
+
+def _say_what_models_need(settings: Settings) -> None:
+    asked = [name for name in _OF_MODELS if getattr(settings, name)]
+    if asked and not settings.log_models:
+        _logger.warning("%s does nothing without log_models=True: no model is logged.", " and ".join(asked))
 
 
 def disable() -> None:
@@ -322,6 +352,12 @@ def _current_recorder() -> Recorder:
 def _switched_on() -> Recorder | None:
     handler = _holder.get()
     return None if handler is None else handler.recorder
+
+
+def current_settings() -> Settings | None:
+    """Those of the last ``autolog()``; None when tracing is off."""
+    recorder = _switched_on()
+    return None if recorder is None else recorder.settings
 
 
 def _recorders() -> list[Recorder]:

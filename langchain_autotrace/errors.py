@@ -12,11 +12,13 @@
      ├─ SinkError
      │   ├─ SinkUnavailable   the store cannot take anything now: keep everything and try again
      │   └─ TraceRejected     the store will never take this trace: set it aside
-     └─ TraceNotFound         no such trace in the store
+     ├─ TraceNotFound         no such trace in the store
+     └─ ModelError            a logged chain cannot be loaded
+         └─ ModelNotFound     no such model in the store
 
-No call that traces raises any of them into the program: they come from ``autolog()``, from the command line, and from
-one stage to the next. Errors of other libraries are turned into these in one place each: the journal's in
-``journal/segment.py``, MLflow's in ``ship/mlflow_errors.py``.
+No call that traces raises any of them into the program: they come from ``autolog()``, ``load_model()``, the command
+line, and from one stage to the next. Errors of other libraries are turned into these in one place each: the journal's
+in ``journal/segment.py``, MLflow's in ``ship/mlflow_errors.py``.
 """
 
 # ruff: noqa: N818 - the names say what is the case
@@ -66,3 +68,11 @@ class TraceRejected(SinkError):
 
 class TraceNotFound(AutotraceError, LookupError):
     """The store has no such trace."""
+
+
+class ModelError(AutotraceError):
+    """A logged chain cannot be loaded, or must not be."""
+
+
+class ModelNotFound(ModelError, LookupError):
+    """The store has no such model."""

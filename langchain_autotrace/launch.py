@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 import threading
-from pathlib import Path
 from typing import Final
 
 from filelock import Timeout
@@ -17,6 +15,7 @@ from langchain_autotrace.errors import AutotraceError
 from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.settings import Settings
 from langchain_autotrace.ship.connect import URI_VARIABLE, open_sink
+from langchain_autotrace.ship.python import interpreter, search_path
 from langchain_autotrace.ship.shipper import Shipper
 
 _logger: Final = logging.getLogger("langchain_autotrace")
@@ -115,10 +114,10 @@ def _spawn(folder: DestinationFolder, tracking_uri: str) -> subprocess.Popen[byt
         if os.fstat(log).st_size > _MAX_LOG_BYTES:
             os.ftruncate(log, 0)
         return subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
-            [_interpreter(), "-m", "langchain_autotrace.ship", str(folder.path)],
+            [interpreter(), "-m", "langchain_autotrace.ship", str(folder.path)],
             # MLflow gives a database that it makes an artifact folder below the working folder.
             cwd=database.parent if (database := sqlite_path(tracking_uri)) else folder.path,
-            env={**os.environ, URI_VARIABLE: tracking_uri, "PYTHONPATH": _python_path()},
+            env={**os.environ, URI_VARIABLE: tracking_uri, "PYTHONPATH": search_path()},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -126,18 +125,3 @@ def _spawn(folder: DestinationFolder, tracking_uri: str) -> subprocess.Popen[byt
         )
     finally:
         os.close(log)
-
-
-def _interpreter() -> str:
-    """This Python; servers that embed it (uWSGI) name themselves as the executable."""
-    if "python" in Path(sys.executable or "").name.lower():
-        return sys.executable
-    return str(Path(sys.prefix, "bin", "python3"))
-
-
-def _python_path() -> str:
-    """The child's PYTHONPATH: ours, and where this package is when it is not installed."""
-    ours = str(Path(__file__).parent.parent)
-    named = os.environ.get("PYTHONPATH", "")
-    absolute = [str(Path(part).absolute()) for part in named.split(os.pathsep) if part]
-    return os.pathsep.join([*absolute, *([] if Path(ours).name.endswith("-packages") else [ours])])

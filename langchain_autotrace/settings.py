@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -38,6 +39,19 @@ def _tags(value: object) -> object:
     return {key.strip(): text.strip() for key, _, text in pairs}
 
 
+def _python_file(value: object) -> object:
+    """The absolute path of a file that is there."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        return value
+    path = Path(value).absolute()
+    if path.suffix != ".py" or not path.is_file():
+        msg = f"should be a Python file that builds the chain; there is none at {path}"
+        raise ValueError(msg)
+    return str(path)
+
+
 class Settings(BaseModel):
     """What one call of ``autolog()`` decided. Immutable; equal settings share one journal."""
 
@@ -66,6 +80,16 @@ class Settings(BaseModel):
     """False leaves the spans of MLflow's own API to MLflow."""
     exit_timeout: float = Field(default=5.0, ge=0.0)
     """Seconds the process waits at its exit for the delivery of its traces."""
+    log_models: bool = False
+    """True logs each chain that has run to its end as an MLflow model, once for each content."""
+    log_input_examples: bool = False
+    """True gives the model its first input as an example."""
+    log_model_signatures: bool = True
+    """False leaves the model without the types of its first input and output."""
+    registered_model_name: str | None = Field(default=None, min_length=1)
+    """The registered model of which each model that can be loaded becomes a version."""
+    model_code: Annotated[str | None, BeforeValidator(_python_file)] = None
+    """The Python file that builds the chain and names it with ``mlflow.models.set_model``; absolute."""
 
 
 def resolve(**given: object) -> Settings:
@@ -94,9 +118,16 @@ def resolve(**given: object) -> Settings:
         # An id means something in its own store only.
         values["experiment_id"] = experiment_id if uri == destination.normalized(default_uri) else None
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(error, from_environment)) from None
+    if settings.log_models and not settings.capture_content:
+        msg = (
+            "log_models=True and capture_content=False: a model is made of prompts and parameters, which are content. "
+            "Use one of them."
+        )
+        raise SettingsError(msg)
+    return settings
 
 
 def _ratio_of_mlflow() -> float | None:

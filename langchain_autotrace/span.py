@@ -9,7 +9,7 @@ Captured values are ``Json``: one JSON document as UTF-8 bytes, already scrubbed
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypedDict
 
 Json: TypeAlias = bytes
 
@@ -81,6 +81,8 @@ class Attr:
     TOOL_CALL_ID: Final = "langchain.tool_call_id"
     PARENT_RUN_ID: Final = "langchain.parent_run_id"
     TRUNCATED: Final = "langchain_autotrace.truncated"
+    CONTENT_HASH: Final = "langchain_autotrace.content_hash"
+    """Which chain the run is of, where chains are logged as models; also the name of the model's tag."""
     LINKS: Final = "langchain_autotrace.links"
     """A span's links on their way to the store, where they are no attribute."""
 
@@ -164,6 +166,46 @@ class TraceUpdate(NamedTuple):
     ``request_preview``, ``response_preview``, ``state`` (OK or ERROR) and ``name`` that were set."""
 
 
+class ModelSeen(NamedTuple):
+    """A chain has run to its end for the first time in its process: what is to be logged as an MLflow model."""
+
+    trace_id: str
+    """The trace of that run."""
+    content_hash: str
+    """What the chain is, 64 hexadecimal digits: the same for the same chain in another process."""
+    form: Json
+    """A JSON object, :class:`ModelForm`."""
+
+
+class ModelForm(TypedDict):
+    """What is known of a chain."""
+
+    name: str
+    """The name of its run."""
+    chain: Any
+    """The tree that ``models/revive.py`` builds it from."""
+    problems: list[list[str]]
+    """Why it cannot be built again: path, class or function, and reason of each part."""
+    left_out: list[str]
+    """Paths of values that were not written because they look like secrets."""
+    secrets: list[str]
+    """Environment variables that it reads its keys from."""
+    packages: list[str]
+    """Packages, by their first name, that its parts are of."""
+    params: dict[str, str]
+    """Parameters of its models."""
+    example: list[Any] | None
+    """The first input, as ``[input]``; None when it was not asked for, or has no form in JSON."""
+    signature: dict[str, str | None] | None
+    """As in an MLmodel file."""
+    code: list[str] | None
+    """Name and text of the file that builds it, where the program has named one."""
+    search_path: list[str]
+    """The program's ``sys.path``, to find its modules again."""
+    registered_model_name: str | None
+    tags: dict[str, str]
+
+
 class Flush(NamedTuple):
     """The process asks for everything before this record to be delivered, and waits for the answer."""
 
@@ -186,4 +228,4 @@ class ProcessInfo(NamedTuple):
     """Version of langchain_autotrace that wrote the file."""
 
 
-Record: TypeAlias = ProcessInfo | SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate | Flush
+Record: TypeAlias = ProcessInfo | SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate | ModelSeen | Flush

@@ -43,12 +43,12 @@ RULES: Final = {
     "settings": rule("destination errors", "pydantic"),
     "capture": rule("errors settings span", "langchain_core orjson pydantic pydantic_core"),
     "journal": rule("errors span", "filelock orjson platformdirs"),
-    "ship": rule("destination errors journal settings span", "filelock mlflow orjson requests sqlalchemy"),
+    "ship": rule("destination errors journal settings span", "filelock mlflow orjson requests sqlalchemy yaml"),
     "view": rule(
-        "destination errors journal settings ship span version", "alembic filelock mlflow requests rich sqlalchemy"
+        "destination errors journal settings ship span version", "alembic filelock mlflow requests rich sqlalchemy yaml"
     ),
     "bridge": rule("capture destination errors settings span", "langchain_core mlflow opentelemetry orjson wrapt"),
-    "models": rule("errors settings span", "langchain_core orjson pydantic"),
+    "models": rule("capture errors settings span", "langchain_core mlflow orjson pydantic"),
 }
 """The table of ``design.md``. A stage knows the stages before it by their records only, and none behind it; what is
 not here (``autolog()`` and what it is made of, the command line, the demo) wires them together and may know all."""

@@ -35,6 +35,11 @@ EXAMPLES: dict[str, tuple[Any, str, Any]] = {
     "silent": (True, "TRUE", True),
     "exit_timeout": (1.5, "0", 0.0),
     "bridge": (False, "off", False),
+    "log_models": (True, "yes", True),
+    "log_input_examples": (True, "1", True),
+    "log_model_signatures": (False, "0", False),
+    "registered_model_name": ("x", "y", "y"),
+    "model_code": (__file__, __file__, __file__),
 }
 """For each setting an argument, the text of a variable, and what that means."""
 
@@ -59,6 +64,11 @@ def test_defaults(tmp_path: Path) -> None:
         "silent": False,
         "exit_timeout": 5.0,
         "bridge": True,
+        "log_models": False,
+        "log_input_examples": False,
+        "log_model_signatures": True,
+        "registered_model_name": None,
+        "model_code": None,
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 if TYPE_CHECKING:
     from langchain_autotrace.capture.recorder import Recorder
     from langchain_autotrace.capture.runs import Run
+    from langchain_autotrace.span import ModelForm
 
 
 class Journal(Protocol):
@@ -69,3 +70,13 @@ class Bridge(Protocol):
 
     def ended(self, recorder: Recorder, run: Run, run_id: object) -> None:
         """A run has ended, and its end is written."""
+
+
+class Chains(Protocol):
+    """What tells apart the chains that run, to log them as models: ``langchain_autotrace.models``."""
+
+    def started(self, name: str, kind: str, attributes: dict[str, object], inputs: object, home: object) -> Any:  # noqa: ANN401 - its own
+        """A root run starts; what its end is told with, None when it is of no chain."""
+
+    def ended(self, call: Any, given: object, returned: object, *, is_ok: bool) -> ModelForm | None:  # noqa: ANN401 - its own
+        """It ended; what is to be logged of its chain, if anything."""

@@ -17,7 +17,7 @@ from uuid import UUID
 from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.atoms import STOPPED
 from langchain_autotrace.capture.convert import beginning
-from langchain_autotrace.capture.place import LEFT_OUT, Bridge, Journal, Place
+from langchain_autotrace.capture.place import LEFT_OUT, Bridge, Chains, Journal, Place
 from langchain_autotrace.capture.plain import plain
 from langchain_autotrace.capture.redact import hints_at_secret, holds_secret
 from langchain_autotrace.capture.runs import Run, random_bits
@@ -27,6 +27,7 @@ from langchain_autotrace.settings import Settings
 from langchain_autotrace.span import (
     TRACE_ID_PREFIX,
     Attr,
+    ModelSeen,
     Outcome,
     Record,
     SpanEnd,
@@ -103,8 +104,12 @@ class Recorder:
         *,
         clock: Callable[[], int] = time.time_ns,
         bits: Callable[[int], int] | None = None,
+        chains: Chains | None = None,
     ) -> None:
-        """``lines`` makes lines of records, ``journal`` keeps them; ``bits`` gives so many random bits, for ids."""
+        """``lines`` makes lines of records, ``journal`` keeps them; ``bits`` gives so many random bits, for ids.
+
+        ``chains`` is told of root runs, and says what is to be logged as a model.
+        """
         self.settings = settings
         self.finished = 0
         self.evicted = 0
@@ -121,6 +126,7 @@ class Recorder:
         self._content = settings.capture_content
         self._context = _context(settings, scope.NO_SCOPE)
         self._runs: dict[object, Run | None] = {}
+        self._chains = chains
 
     @property
     def open_runs(self) -> int:
@@ -217,6 +223,8 @@ class Recorder:
                 trace_id, parent_id, context = run.trace_id, place.span_id, place.context
         attributes[_RUN_ID] = run_id
         given = (inputs,) if self._content and not deferred else None
+        if parent is None and self._chains is not None:
+            self._note_call(run, (name, kind), attributes, given, context)
         line = None
         try:
             # What objects a value holds is read before orjson writes them: Python code that runs within orjson lets
@@ -295,6 +303,8 @@ class Recorder:
         given = (outputs,) if self._content and (outputs is not None or status == _OK) else None
         before = changed or ((inputs,) if self._content and deferred else None)
         now = max(now, run.started_ns)
+        if run.call is not None:
+            self._note_return(run, status, before, outputs, attributes)
         line = None
         try:
             shown = given if given is None or ours else (plain(outputs),)
@@ -405,6 +415,31 @@ class Recorder:
     def _event(self, run: Run, name: str, attributes: dict[str, object]) -> None:
         record = SpanEvent(run.trace_id, run.span_id, name, self._clock(), attributes)  # type: ignore[arg-type]
         self._journal_of(run).write(self._sealer.line(record))
+
+    def _note_call(
+        self,
+        run: Run,
+        named: tuple[str, str],
+        attributes: dict[str, object],
+        given: object,
+        context: dict[str, Any] | None,
+    ) -> None:
+        """The run may be one of a chain that is to be logged as a model."""
+        chosen = (None, None) if context is None else (context["experiment"], context["experiment_id"])
+        home = id(self._journal_of(run)), *chosen
+        run.call = None if self._chains is None else self._chains.started(*named, attributes, given, home)
+
+    def _note_return(
+        self, run: Run, status: str, given: object, outputs: object, attributes: Mapping[str, object]
+    ) -> None:
+        """Write down what is to be logged of the chain, before the end that has its trace delivered."""
+        is_ok = status == _OK and Attr.OUTCOME not in attributes
+        form = None if self._chains is None else self._chains.ended(run.call, given, outputs, is_ok=is_ok)
+        line = (
+            None if form is None else self._sealer.model_line(ModelSeen(run.trace_id, run.call.content.hash, b""), form)
+        )
+        if line is not None:
+            self._journal_of(run).write(line)
 
     def _journal_of(self, run: Run) -> Journal:
         return self._journal if run.journal is None else run.journal

@@ -40,6 +40,8 @@ class Run:
     """Where it stands, when not only LangChain's ids say it."""
     live: object = None
     """The other API's object for this run, once somebody has asked for it."""
+    call: Any = None
+    """The call of a chain that this run is, where chains are logged as models."""
     name = kind = ""
     recorder: Any = None
     """These three are set where another API may ask for them."""

@@ -19,7 +19,18 @@ from langchain_autotrace.capture.convert import beginning
 from langchain_autotrace.capture.encode import encode
 from langchain_autotrace.capture.status import error_text
 from langchain_autotrace.settings import Settings
-from langchain_autotrace.span import Attr, Json, Record, SpanEnd, SpanEvent, SpanFile, SpanStart, TraceUpdate
+from langchain_autotrace.span import (
+    Attr,
+    Json,
+    ModelForm,
+    ModelSeen,
+    Record,
+    SpanEnd,
+    SpanEvent,
+    SpanFile,
+    SpanStart,
+    TraceUpdate,
+)
 
 _logger: Final = logging.getLogger("langchain_autotrace")
 
@@ -50,6 +61,28 @@ class Sealer:
     def line(self, record: SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate) -> bytes:
         """The line of a record whose values are any Python values; inputs and outputs as ``(value,)`` or None."""
         return self._encode(self._sealed(record))
+
+    def model_line(self, record: ModelSeen, form: ModelForm) -> bytes:
+        """The line of what is known of a chain. What is changed in it here cannot be built again."""
+        shown: ModelForm = {**form, "name": self._text(form["name"])}
+        for part in ("chain", "code"):
+            shown[part], reason = self._part(form[part])
+            if reason is not None:
+                shown["problems"] = [*shown["problems"], ["", part, reason]]
+        if form["example"] is not None:
+            shown["example"] = [orjson.loads(self._redacted(redact.scrub(orjson.dumps(form["example"][0]))))]
+        for labels in ("params", "tags"):
+            shown[labels] = self._labels(form[labels])
+        return self._encode(record._replace(form=orjson.dumps(shown)))
+
+    def _part(self, given: object) -> tuple[Any, str | None]:
+        """The part as it may be written, and why it is not as it was."""
+        text = orjson.dumps(given)
+        kept = self._redacted(redact.scrub(text))
+        if kept == text or given is None:
+            return given, None
+        hidden = {"lc": 1, "type": "not_implemented", "id": [redact.REDACTED]} if isinstance(given, dict) else None
+        return hidden, "it holds what looks like a secret, or what the redact hook takes out"
 
     def _sealed(self, record: SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate) -> Record:
         if isinstance(record, SpanFile):

@@ -16,6 +16,7 @@ from langchain_autotrace.errors import JournalFormatError
 from langchain_autotrace.span import (
     Flush,
     Json,
+    ModelSeen,
     ProcessInfo,
     Record,
     SpanEnd,
@@ -34,6 +35,7 @@ EVENT: Final = "event"
 END: Final = "end"
 FILE: Final = "file"
 UPDATE: Final = "trace"
+MODEL: Final = "model"
 
 
 def encode(record: Record) -> bytes:
@@ -71,6 +73,10 @@ def _update_record_line(record: TraceUpdate) -> bytes:
     return dumps((UPDATE, record.trace_id, orjson.Fragment(record.fields)), None, OPTIONS)
 
 
+def _model_record_line(record: ModelSeen) -> bytes:
+    return dumps((MODEL, *record[:2], orjson.Fragment(record.form)), None, OPTIONS)
+
+
 def _fragments(value: Json | None) -> tuple[orjson.Fragment] | None:
     return None if value is None else (orjson.Fragment(value),)
 
@@ -90,6 +96,7 @@ _ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
     SpanEnd: _end_record_line,
     SpanFile: _file_record_line,
     TraceUpdate: _update_record_line,
+    ModelSeen: _model_record_line,
     Flush: _flush_record_line,
     ProcessInfo: _process_record_line,
 }
@@ -170,6 +177,10 @@ def _update(trace_id: str, fields: dict[str, object]) -> TraceUpdate:
     return TraceUpdate(trace_id, orjson.dumps(fields))
 
 
+def _model(trace_id: str, content_hash: str, form: dict[str, object]) -> ModelSeen:
+    return ModelSeen(trace_id, content_hash, orjson.dumps(form))
+
+
 def _number(value: object) -> int:
     if type(value) is not int:
         raise TypeError("time is no number")
@@ -186,6 +197,7 @@ _SPAN_DECODERS: Final[dict[str, Callable[..., Record]]] = {
     END: _end,
     FILE: SpanFile,
     UPDATE: _update,
+    MODEL: _model,
 }
 _DECODERS: Final[dict[str, Callable[[dict[str, Any]], Record]]] = {
     "process": _process,

@@ -8,6 +8,7 @@ import orjson
 
 from langchain_autotrace.span import (
     Attr,
+    ModelSeen,
     Outcome,
     ProcessInfo,
     Record,
@@ -52,15 +53,18 @@ class FinishedTrace(NamedTuple):
     """None when the root was delivered before."""
     spans: list[SpanRecords]
     update: TraceUpdate | None = None
+    models: tuple[ModelSeen, ...] = ()
+    """Chains that ran to their end for the first time in it."""
 
     def records(self) -> Iterator[Record]:
         """The records it was made of, in an order that makes it again."""
-        return _records(self.spans, self.update)
+        return _records(self.spans, self.update, self.models)
 
 
-def _records(spans: Iterable[SpanRecords], update: TraceUpdate | None) -> Iterator[Record]:
+def _records(spans: Iterable[SpanRecords], update: TraceUpdate | None, models: Iterable[ModelSeen]) -> Iterator[Record]:
     if update is not None:
         yield update
+    yield from models
     for span in spans:
         yield from _records_of(span)
 
@@ -76,12 +80,13 @@ def _records_of(span: SpanRecords) -> Iterator[Record]:
 class _Open:
     """A trace that is being joined."""
 
-    __slots__ = ("abandoned", "due_from", "open", "root", "spans", "update")
+    __slots__ = ("abandoned", "due_from", "models", "open", "root", "spans", "update")
 
     def __init__(self) -> None:
         self.root: SpanStart | None = None
         self.spans: dict[str, SpanRecords] = {}
         self.update: TraceUpdate | None = None
+        self.models: tuple[ModelSeen, ...] = ()
         self.open: set[str] = set()
         self.due_from: float | None = None
         """When it began to wait for its stragglers: its root has ended, or one of the spans that came late."""
@@ -120,6 +125,9 @@ class Assembler:
             self._file(record)
         elif isinstance(record, TraceUpdate):
             self._trace(record.trace_id).update = record
+        elif isinstance(record, ModelSeen):
+            trace = self._trace(record.trace_id)
+            trace.models = (*trace.models, record)
 
     def _start(self, record: SpanStart) -> None:
         self._last_time_ns = max(self._last_time_ns, record.time_ns)
@@ -199,7 +207,7 @@ class Assembler:
             rest.spans = {span_id: trace.spans[span_id] for span_id in trace.spans if span_id in trace.open}
             rest.open = set(trace.open)
             rest.abandoned = trace.abandoned
-        return FinishedTrace(trace_id, self.process, trace.root, spans, trace.update)
+        return FinishedTrace(trace_id, self.process, trace.root, spans, trace.update, trace.models)
 
     def finish(self) -> list[FinishedTrace]:
         """The process is dead: what is open was lost with it."""
@@ -212,7 +220,7 @@ class Assembler:
     def unfinished(self) -> Iterable[Record]:
         """Records of the traces that are not ready, to go on from."""
         for trace in self._traces.values():
-            yield from _records(trace.spans.values(), trace.update)
+            yield from _records(trace.spans.values(), trace.update, trace.models)
 
 
 def _lose(spans: dict[str, SpanRecords], last_time_ns: int) -> None:

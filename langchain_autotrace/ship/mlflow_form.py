@@ -42,6 +42,12 @@ _TOKEN_KEYS: Final = (
 _ODD_IN_KEY: Final = re.compile(r"[^/\w.\- :]")
 _OF_THE_STORE: Final = {mlflow_tags.MLFLOW_ARTIFACT_LOCATION, TraceTagKey.SPANS_LOCATION}
 """Tags that the store writes itself: one of the user's with such a name would lose the trace."""
+_OF_SPANS: Final = (
+    (TraceMetadataKey.TRACE_SESSION, Attr.SESSION),
+    (TraceMetadataKey.TRACE_USER, Attr.USER),
+    (Attr.CONTENT_HASH, Attr.CONTENT_HASH),
+)
+"""A trace's metadata, and the attribute of the span that says it."""
 _NUL: Final = "\x00"
 _ESCAPED_NUL: Final = b"\\u0000"
 _INSTEAD_OF_NUL: Final = "\N{REPLACEMENT CHARACTER}"
@@ -108,7 +114,7 @@ def _metadata(trace: FinishedTrace, context: TraceContext, attributes: Sequence[
     found = {TRACE_SCHEMA_VERSION_KEY: str(TRACE_SCHEMA_VERSION)}
     if trace.process is not None:
         found |= _environment(trace.process._replace(started_ns=0))
-    for key, name in ((TraceMetadataKey.TRACE_SESSION, Attr.SESSION), (TraceMetadataKey.TRACE_USER, Attr.USER)):
+    for key, name in _OF_SPANS:
         value = next((own[name] for own in attributes if own.get(name)), None)
         if value:
             found[key] = str(value)

@@ -16,12 +16,14 @@ from mlflow.entities import LifecycleStage, Span, TraceData, TraceInfo
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.store.tracking.rest_store import RestStore
 from mlflow.tracing.client import TracingClient
+from mlflow.tracing.constant import TraceMetadataKey
 
 from langchain_autotrace import destination
 from langchain_autotrace.destination import without_password
 from langchain_autotrace.errors import SinkError, SinkUnavailable, TraceRejected
 from langchain_autotrace.ship.mlflow_errors import mapped_errors, reason
 from langchain_autotrace.ship.mlflow_form import MlflowTrace, mlflow_trace, trace_tags
+from langchain_autotrace.ship.model_log import ModelLog
 from langchain_autotrace.span import TRACE_ID_PREFIX, TraceContext
 
 if TYPE_CHECKING:
@@ -45,6 +47,12 @@ class MlflowSink:
         self._kind = destination.kind(tracking_uri)
         self._takes_spans = {"sqlite": True, "database": True, "server": None}.get(self._kind or "", False)
         """Whether the store keeps spans itself; others keep them as a file beside the trace. None: not known yet."""
+        self._models = ModelLog(tracking_uri)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Models that could not be logged, and why."""
+        return self._models.failures
 
     @functools.cached_property
     def _client(self) -> TracingClient:
@@ -77,15 +85,14 @@ class MlflowSink:
     def _store(self, batch: Sequence[FinishedTrace]) -> None:
         if self._kind == "server":
             _reach(self._uri)
+        self._models.prepare(model for trace in batch for model in trace.models)
         homes: dict[str, str] = {}
-        by_experiment: dict[str, list[MlflowTrace]] = defaultdict(list)
         for trace in batch:
             if trace.root is not None:
                 homes[trace.trace_id] = self._experiment(trace.root.trace)
             elif trace.trace_id not in homes:
                 homes[trace.trace_id] = self._experiment_of_late(trace)
-            experiment = homes[trace.trace_id]
-            by_experiment[experiment].append(mlflow_trace(trace, experiment))
+        by_experiment = self._linked([(mlflow_trace(trace, homes[trace.trace_id]), trace) for trace in batch], homes)
         for experiment, parts in by_experiment.items():
             traces = _joined(parts)
             rows = self._start_all([trace.info for trace in traces if trace.info is not None])
@@ -97,6 +104,21 @@ class MlflowSink:
         for trace in batch:
             if trace.root is None and trace.update is not None:
                 self._set_tags(trace)
+
+    def _linked(
+        self, parts: Sequence[tuple[MlflowTrace, FinishedTrace]], homes: Mapping[str, str]
+    ) -> dict[str, list[MlflowTrace]]:
+        """The traces by experiment, with their models, which are logged first."""
+        by_experiment: dict[str, list[MlflowTrace]] = defaultdict(list)
+        for part, trace in parts:
+            run_id = part.info.trace_metadata.get(TraceMetadataKey.SOURCE_RUN) if part.info else None
+            for model in trace.models:
+                self._models.log(model, homes[trace.trace_id], run_id)
+            by_experiment[homes[trace.trace_id]].append(part)
+        for part, _ in parts:
+            if part.info is not None:
+                self._models.link(part.info)
+        return by_experiment
 
     def _start_all(self, infos: Sequence[TraceInfo]) -> dict[str, TraceInfo]:
         """Write the rows of traces, by their ids; MLflow has no call for many."""

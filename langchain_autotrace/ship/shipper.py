@@ -306,7 +306,7 @@ class Shipper:
         return all(process.dead for process in self._processes.values())
 
     def _write_status(self) -> None:
-        status = {
+        status: dict[str, object] = {
             "delivered": self._delivered,
             "rejected": self._rejected,
             "torn": self._torn,
@@ -316,5 +316,7 @@ class Shipper:
             "unreadable": self._unreadable,
             "time": time.time(),
         }
+        if notes := getattr(self._sink, "notes", ()):
+            status["notes"] = list(notes)
         self._told_error = self.error is not None
         write_status(self._folder, status)

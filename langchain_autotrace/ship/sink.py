@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class Sink(Protocol):
-    """Stores traces. Writing the same span again replaces it: (trace id, span id) is its key."""
+    """Stores traces. Writing the same span again replaces it: (trace id, span id) is its key.
+
+    A sink may have ``notes`` beside: what it could not store of what is no trace, models, in a line each.
+    """
 
     def write(self, batch: Sequence[FinishedTrace]) -> None:
         """Store all spans of all traces, or raise.

@@ -73,6 +73,8 @@ class Backlog:
     """Why the store takes nothing; None while it does."""
     failing_since: float | None
     """Seconds since the Unix epoch."""
+    notes: tuple[str, ...] = ()
+    """What the last shipper could not store beside the traces: models."""
 
 
 def folder_of(uri: str) -> DestinationFolder:
@@ -111,6 +113,7 @@ def look(folder: DestinationFolder) -> Backlog:
         orphans=status.get("orphans", 0) + waiting.orphans,
         error=status.get("error"),
         failing_since=status.get("failing_since"),
+        notes=tuple(status.get("notes", ())),
     )
 
 

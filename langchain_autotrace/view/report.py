@@ -43,6 +43,7 @@ def status(one: Backlog) -> Group:
         facts.append(("error", Text(clean(one.error), _STYLES["problem"])))
     if one.error and one.failing_since:
         facts.append(("", f"since {moment(one.failing_since * 1000)}"))
+    facts += [("model", Text(clean(note), _STYLES["warning"])) for note in one.notes]
     facts.append(("journal", Text(str(one.folder), _DIM)))
     return Group(Text(one.destination, "bold"), _facts(facts))
 

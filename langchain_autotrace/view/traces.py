@@ -110,7 +110,7 @@ def newest(uri: str, *, experiment: str | None = None, limit: int) -> list[Trace
         SinkUnavailable: the store cannot be read, or has no such experiment.
     """
     with store.reading(uri) as client:
-        return [_row(info) for info in _search(client, _locations(client, uri, experiment), limit)]
+        return [_row(info) for info in _search(client, locations(client, uri, experiment), limit)]
 
 
 def tree(uri: str, trace_id: str, *, experiment: str | None = None) -> TraceTree:
@@ -140,13 +140,13 @@ def tree_of(trace: Trace) -> TraceTree:
 def _find(client: MlflowClient, uri: str, wanted: str, experiment: str | None) -> str:
     public = without_password(uri)
     if wanted == "last":
-        rows = _search(client, _locations(client, uri, experiment), 1)
+        rows = _search(client, locations(client, uri, experiment), 1)
         if not rows:
             msg = f"no traces yet in {public}: call langchain_autotrace.autolog() in your program and run it."
             raise TraceNotFound(msg)
         return str(rows[0].trace_id)
     start = wanted if wanted.startswith(TRACE_ID_PREFIX) else TRACE_ID_PREFIX + wanted
-    found = _starting(client, _locations(client, uri, experiment), start) if _ID.fullmatch(wanted) else []
+    found = _starting(client, locations(client, uri, experiment), start) if _ID.fullmatch(wanted) else []
     if not found:
         msg = f"no trace {wanted!r} in {public}; see: langchain-autotrace list"
         raise TraceNotFound(msg)
@@ -163,7 +163,12 @@ def _starting(client: MlflowClient, locations: list[str], start: str) -> list[st
     return [trace_id for trace_id in ids if trace_id.startswith(start)]  # LIKE takes _ for any letter
 
 
-def _locations(client: MlflowClient, uri: str, experiment: str | None) -> list[str]:
+def locations(client: MlflowClient, uri: str, experiment: str | None) -> list[str]:
+    """Ids of the experiments to look into: the one of that name, or all.
+
+    Raises:
+        SinkUnavailable: there is none of that name.
+    """
     if experiment is None:
         return [one.experiment_id for one in _experiments(client)]
     found = client.get_experiment_by_name(experiment)

@@ -1,0 +1,122 @@
+"""``load_model()``: a chain that was logged as a model, as a LangChain runnable again. mlflow-skinny is enough."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_autotrace import destination
+from langchain_autotrace.errors import ModelError, ModelNotFound
+
+_logger: Final = logging.getLogger("langchain_autotrace")
+
+_CHAIN: Final = "chain.json"
+
+
+def load_model(
+    model_uri: str | os.PathLike[str],
+    *,
+    allow: Collection[str] = (),
+    allow_code: bool = False,
+    secrets: Mapping[str, str] | None = None,
+    tracking_uri: str | None = None,
+) -> Any:
+    """Load a chain that ``autolog(log_models=True)`` has logged.
+
+    Loading trusts the store: a chat model sends its key to whatever address the model names. The chain is built from
+    JSON, of the classes of LangChain's packages; none of the model's code is run, unless ``allow_code`` says so.
+
+    Args:
+        model_uri: ``models:/m-…``, ``models:/name/version``, ``models:/name@alias``, or the folder of a model.
+        allow: packages, by their first name, whose classes and functions the chain may be made of beside those of
+            LangChain's packages: those of your own.
+        allow_code: True runs the file of a model that was logged with ``autolog(model_code=...)``.
+        secrets: keys by the names of their environment variables, in place of the environment's.
+        tracking_uri: the store, as MLflow writes it. Default: that of ``autolog()`` where it is on, else its default.
+
+    Returns:
+        The runnable. What was left out of it as a secret is said in a warning.
+
+    Raises:
+        ModelNotFound: there is no such model, or it is none of ours.
+        ModelError: it is a description that cannot be loaded, or is made of what is not trusted or not installed.
+    """
+    if (local := Path(model_uri)).is_dir():
+        return _load(local, allow, secrets, allow_code=allow_code)
+    with tempfile.TemporaryDirectory() as folder:
+        return _load(_download(str(model_uri), folder, _store(tracking_uri)), allow, secrets, allow_code=allow_code)
+
+
+def _load(folder: Path, allow: Collection[str], secrets: Mapping[str, str] | None, *, allow_code: bool) -> Any:
+    from langchain_autotrace.models import rebuild, revive  # noqa: PLC0415 - slow, and only loading needs it
+
+    document = _document(folder)
+    if isinstance(allow, str):
+        allow = (allow,)
+    try:
+        if document.get("code") is None:
+            chain = revive.load_chain(folder / _CHAIN, allow, secrets)
+        elif allow_code:
+            code = folder / Path(str(document["code"])).name
+            chain = rebuild.run_code(code.name, code.read_text(encoding="utf-8"))
+        else:
+            msg = (
+                f"the model is Python code ({document['code']}): pass allow_code=True if you trust where it comes from"
+            )
+            raise ModelError(msg)
+    except revive.ChainLoadError as error:
+        raise ModelError(str(error)) from error
+    if document.get("left_out"):
+        left_out = ", ".join(map(str, document["left_out"]))
+        _logger.warning("the model was logged without %s, which looked like secrets: set them again.", left_out)
+    return chain
+
+
+def _document(folder: Path) -> dict[str, Any]:
+    path = folder / _CHAIN
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{folder.name}: no model that langchain_autotrace has logged, it has no {_CHAIN}"
+        raise ModelNotFound(msg) from None
+    except ValueError as error:
+        msg = f"{path}: {error}"
+        raise ModelError(msg) from None
+    if not isinstance(document, dict):
+        msg = f"{path}: not an object"
+        raise ModelError(msg)
+    if document.get("loadable") is False:
+        msg = (
+            f"the chain {document.get('name')!r} was logged as a description: {document.get('reason')}. Build it from "
+            "its program, or log it with autolog(model_code=...)."
+        )
+        raise ModelError(msg)
+    return document
+
+
+def _download(model_uri: str, folder: str, tracking_uri: str) -> Path:
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - a second of imports
+
+    from langchain_autotrace.ship.model_files import fetch  # noqa: PLC0415 - as above
+
+    try:
+        return fetch(tracking_uri, model_uri, folder)
+    except (MlflowException, OSError) as error:
+        msg = f"{model_uri}: {destination.without_password(f'{error} (in {tracking_uri})')}"
+        raise ModelNotFound(msg) from error
+
+
+def _store(given: str | None) -> str:
+    """The tracking URI to look in: autolog()'s, where it is on."""
+    if given is None:
+        from langchain_autotrace.control import current_settings  # noqa: PLC0415 - it imports LangChain
+
+        settings = current_settings()
+        if settings is not None:
+            return settings.tracking_uri
+    return destination.normalized(given or destination.default_uri())

@@ -1,0 +1,106 @@
+"""A chain's input and output in the form in which MLflow serves them: JSON, with messages as role and content."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from langchain_core.documents import Document
+from langchain_core.messages import BaseMessage, convert_to_openai_messages
+from langchain_core.prompt_values import PromptValue, StringPromptValue
+from pydantic import BaseModel
+
+
+class NoFormError(TypeError):
+    """The value has no form in JSON that a model could be given again."""
+
+
+def input_example(value: object) -> Any:
+    """The input as an example.
+
+    MLflow takes a list for a batch, and turns ``{"messages": [...]}`` into messages for a model that takes them.
+
+    Raises:
+        NoFormError: it cannot be written.
+    """
+    if isinstance(value, StringPromptValue):
+        return value.text
+    if isinstance(value, PromptValue):
+        value = value.to_messages()
+    if isinstance(value, BaseMessage):
+        value = [value]
+    found = json_form(value)
+    is_chat = (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, BaseMessage) or _is_message_pair(item) for item in value)
+    )
+    return {"messages": found} if is_chat else found
+
+
+def output_form(value: object) -> Any:
+    """The output as JSON.
+
+    Raises:
+        NoFormError: it cannot be written, or holds messages, which MLflow returns in a form of its own.
+    """
+    return json_form(value, messages=False)
+
+
+def json_form(value: object, *, messages: bool = True) -> Any:  # noqa: C901, PLR0911 - a case each
+    """The value as JSON.
+
+    Args:
+        value: any value.
+        messages: whether to write messages.
+
+    Raises:
+        NoFormError: it cannot be written.
+    """
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise NoFormError("JSON has no such number")
+        return value
+    if isinstance(value, BaseMessage) and messages:
+        return _message(value)
+    if isinstance(value, Mapping):
+        return {str(key): json_form(item, messages=messages) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_pair(item) if _is_message_pair(item) else json_form(item, messages=messages) for item in value]
+    if isinstance(value, Document):
+        return {"page_content": value.page_content, "metadata": json_form(value.metadata)}
+    if isinstance(value, BaseModel) and not isinstance(value, BaseMessage):
+        return json_form(value.model_dump(mode="json"))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return json_form(fields, messages=messages)
+    msg = f"{type(value).__name__} has no form in JSON"
+    raise NoFormError(msg)
+
+
+def _message(message: BaseMessage) -> Any:
+    try:
+        return json_form(convert_to_openai_messages(message))
+    except NoFormError:
+        raise
+    except Exception as error:
+        msg = f"{type(message).__name__}: {error}"
+        raise NoFormError(msg) from error
+
+
+def _is_message_pair(value: object) -> bool:
+    """Whether it is a message as LangChain's users write them: ``("human", "Hello")``."""
+    return isinstance(value, tuple) and [type(part) for part in value] == [str, str] and value[0] in _ROLES
+
+
+def _pair(value: Any) -> dict[str, str]:
+    return {"role": _ROLES[value[0]], "content": value[1]}
+
+
+_ROLES: Final = {"ai": "assistant", "assistant": "assistant", "human": "user", "system": "system", "user": "user"}

@@ -1,0 +1,245 @@
+"""Builds a LangChain runnable from ``chain.json``: JSON only, no pickle, no ``eval``.
+
+This file has two uses. ``langchain_autotrace.load_model()`` imports it, and each logged model's ``chain.py`` is a copy
+of it with three lines behind, so that a model loads where only langchain-core and the packages of its
+``requirements.txt`` are. So it imports nothing of its own package.
+
+Loading a model trusts where it comes from: a chat model sends its key to whatever address the file names. What the file
+can *not* do is run code: it names classes of the packages below, and functions of an allow list, and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import operator
+import os
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+FORMAT: Final = "langchain-autotrace/1"
+
+TRUSTED_PACKAGES: Final = frozenset(
+    {
+        "langchain_anthropic",
+        "langchain_aws",
+        "langchain_cohere",
+        "langchain_core",
+        "langchain_deepseek",
+        "langchain_fireworks",
+        "langchain_google_genai",
+        "langchain_google_vertexai",
+        "langchain_groq",
+        "langchain_mistralai",
+        "langchain_ollama",
+        "langchain_openai",
+        "langchain_perplexity",
+        "langchain_xai",
+    }
+)
+"""Packages whose components are built without the caller's word. Not those that hold shells and Python interpreters
+(langchain_community, langchain_experimental) or run code that they download (langchain_huggingface)."""
+
+TRUSTED_TYPES: Final = frozenset(
+    f"builtins:{kind.__name__}"
+    for kind in (
+        *(bool, dict, float, int, list, str),
+        *(
+            ConnectionError,
+            Exception,
+            KeyError,
+            LookupError,
+            OSError,
+            RuntimeError,
+            TimeoutError,
+            TypeError,
+            ValueError,
+        ),
+    )
+)
+"""The types that may be named: those that fallbacks and retries handle, and those that schemas hold."""
+
+SECRET: Final = "secret"  # noqa: S105 - a kind of node
+COMPONENT: Final = "constructor"
+OBJECT: Final = "object"
+REFERENCE: Final = "ref"
+GETTER: Final = "itemgetter"
+TUPLE: Final = "tuple"
+DICT: Final = "dict"
+
+
+class ChainLoadError(ValueError):
+    """The chain cannot be built, or must not be."""
+
+
+def load_chain(
+    path: str | os.PathLike[str], allow: Collection[str] = (), secrets: Mapping[str, str] | None = None
+) -> Any:
+    """The runnable of a ``chain.json``.
+
+    Args:
+        path: the file.
+        allow: packages, by their first name, whose classes and functions may be used beside the trusted ones.
+        secrets: values of keys by the names of their environment variables, in place of the environment's.
+
+    Raises:
+        ChainLoadError: the file is of another format, or names what is not trusted or not there.
+    """
+    with Path(path).open(encoding="utf-8") as file:
+        document = json.load(file)
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        found = document.get("format") if isinstance(document, dict) else None
+        msg = f"{path}: written in format {found!r}; this version reads {FORMAT!r}"
+        raise ChainLoadError(msg)
+    return revive(document["chain"], allow=allow, secrets=secrets)
+
+
+def revive(tree: object, *, allow: Collection[str] = (), secrets: Mapping[str, str] | None = None) -> Any:
+    """The runnable that a tree of JSON stands for; the arguments and errors are those of :func:`load_chain`."""
+    try:
+        return _Reviver(frozenset(allow), os.environ if secrets is None else secrets).value(tree)
+    except ChainLoadError:
+        raise
+    except RecursionError:
+        raise ChainLoadError("the chain is nested too deeply") from None
+    except Exception as error:
+        msg = f"the chain cannot be built: {type(error).__name__}: {error}"
+        raise ChainLoadError(msg) from error
+
+
+class _Reviver:
+    def __init__(self, allow: frozenset[str], secrets: Mapping[str, str]) -> None:
+        self._allow = allow
+        self._secrets = secrets
+        self._kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
+            COMPONENT: self._component,
+            OBJECT: self._object,
+            REFERENCE: self._reference,
+            GETTER: lambda node: operator.itemgetter(*_plain_keys(node["keys"])),
+            TUPLE: lambda node: tuple(self.value(item) for item in node["items"]),
+            DICT: lambda node: {self.value(key): self.value(item) for key, item in node["items"]},
+        }
+
+    def value(self, node: object) -> Any:
+        if isinstance(node, list):
+            return [self.value(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "lc" not in node:
+            return {key: self.value(item) for key, item in node.items()}
+        kind = node.get("type")
+        if not isinstance(kind, str) or kind not in self._kinds:
+            name = ".".join(map(str, node["id"])) if isinstance(node.get("id"), list) else kind
+            msg = f"a part of the chain was never written as JSON: {name}"
+            raise ChainLoadError(msg)
+        return self._kinds[kind](node)
+
+    def _component(self, node: dict[str, Any]) -> object:
+        """By LangChain's own id, through its own table of what moved where."""
+        from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS  # noqa: PLC0415 - only where a chain is built
+
+        path = [str(part) for part in ALL_SERIALIZABLE_MAPPINGS.get(tuple(node["id"]), tuple(node["id"]))]
+        return self._build(self._class(f"{'.'.join(path[:-1])}:{path[-1]}"), node.get("kwargs", {}))
+
+    def _object(self, node: dict[str, Any]) -> object:
+        return self._build(self._class(node["class"]), node.get("kwargs", {}))
+
+    def _reference(self, node: dict[str, Any]) -> object:
+        name = str(node["ref"])
+        if name not in TRUSTED_TYPES:
+            self._check(name, trusted=False)
+        return _resolve(name)
+
+    def _class(self, name: str) -> type:
+        from langchain_core.load.serializable import Serializable  # noqa: PLC0415 - only where a chain is built
+        from langchain_core.runnables import Runnable  # noqa: PLC0415 - only where a chain is built
+
+        self._check(name, trusted=True)
+        found = _resolve(name)
+        if not (isinstance(found, type) and issubclass(found, (Serializable, Runnable))):
+            msg = f"{name!r} is no component of LangChain"
+            raise ChainLoadError(msg)
+        return found
+
+    def _check(self, name: str, *, trusted: bool) -> None:
+        package = name.partition(":")[0].partition(".")[0]
+        if package not in self._allow and not (trusted and package in TRUSTED_PACKAGES):
+            msg = (
+                f"{name!r} is not trusted by itself; pass allow=[{package!r}] if you trust where this model comes from"
+            )
+            raise ChainLoadError(msg)
+
+    def _build(self, cls: type, given: dict[str, Any]) -> object:
+        kwargs = {}
+        for key, node in given.items():
+            if "format" in key and node == "jinja2":
+                msg = f"{cls.__name__}: jinja2 templates run code and are not loaded"
+                raise ChainLoadError(msg)
+            if isinstance(node, dict) and node.get("lc") == 1 and node.get("type") == SECRET:
+                found = self._secret(cls, key, str(node["id"][0]))
+                if found is not None:
+                    kwargs[key] = found
+            else:
+                kwargs[key] = self.value(node)
+        if cls.__name__ == "RunnableBranch":  # takes its fields in another form than it has them
+            return cls(*[tuple(branch) for branch in kwargs["branches"]], kwargs["default"])
+        return cls(**kwargs)
+
+    def _secret(self, cls: type, field: str, name: str) -> str | None:
+        """The value of an environment variable that the class itself declares for that field; None when unset."""
+        if name not in _declared_secrets(cls).get(field, ()):
+            msg = f"{cls.__name__} does not declare {name!r} as the secret of its {field!r}"
+            raise ChainLoadError(msg)
+        return self._secrets.get(name) or None
+
+
+def _declared_secrets(cls: type) -> dict[str, set[str]]:
+    """The environment variables of a component's secret fields, by the fields' names and aliases."""
+    names: dict[str, set[str]] = {}
+    for base in cls.__mro__:
+        declared = base.__dict__.get("lc_secrets")
+        if isinstance(declared, property) and declared.fget is not None:
+            try:
+                found = declared.fget(None)  # LangChain's are constants
+            except Exception:  # noqa: BLE001, S112 - one that asks its object has no secrets that a file may name
+                continue
+            for field, variable in found.items():
+                info = getattr(cls, "model_fields", {}).get(field)
+                for key in {field, getattr(info, "alias", None) or field}:
+                    names.setdefault(key, set()).add(variable)
+    return names
+
+
+def _resolve(name: str) -> Any:
+    """What is at ``module:qualified.name``, and is defined there: no walking through what a module imports."""
+    module, _, qualified = name.partition(":")
+    parts = [*module.split("."), *qualified.split(".")]
+    if (
+        not all(part.isidentifier() and not part.startswith("__") for part in parts)
+        or ":_" in name
+        or "._" in qualified
+    ):
+        msg = f"{name!r} is no name of a class or function"
+        raise ChainLoadError(msg)
+    try:
+        found: Any = importlib.import_module(module)
+        for part in qualified.split("."):
+            found = getattr(found, part)
+            home = str(getattr(found, "__module__", ""))
+            if home.partition(".")[0] != module.partition(".")[0]:
+                msg = f"{name!r} is defined elsewhere"
+                raise ChainLoadError(msg)
+    except (ImportError, AttributeError) as error:
+        msg = f"{name!r} is not there: {error}"
+        raise ChainLoadError(msg) from error
+    if getattr(found, "__qualname__", None) != qualified:
+        msg = f"{name!r} is another name of {getattr(found, '__qualname__', type(found).__name__)!r}"
+        raise ChainLoadError(msg)
+    return found
+
+
+def _plain_keys(keys: object) -> list[str | int]:
+    if not isinstance(keys, list) or not all(isinstance(key, str | int) for key in keys) or not keys:
+        raise ChainLoadError("itemgetter takes texts and numbers")
+    return keys

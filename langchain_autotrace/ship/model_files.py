@@ -1,0 +1,177 @@
+"""The files of a logged model, as MLflow's models-from-code has them.
+
+::
+
+    MLmodel                     what MLflow reads first: flavors, signature, where the example is
+    chain.py                    revive.py and three lines; or the program's own file
+    chain.json                  the chain
+    requirements.txt  python_env.yaml  conda.yaml
+    input_example.json  serving_input_example.json
+
+A model that cannot be loaded has no flavors, and no files but ``MLmodel``, ``chain.json`` and the example.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import mlflow.version
+import orjson
+import yaml
+from mlflow.artifacts import download_artifacts
+from mlflow.entities import LoggedModel
+from mlflow.models import Model
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracking import MlflowClient
+
+from langchain_autotrace.ship.rebuild import Rebuilt
+from langchain_autotrace.span import ModelForm
+
+_LOADER: Final = Path(__file__).parent.parent / "models" / "revive.py"
+_FORMAT: Final = "langchain-autotrace/1"
+"""As in ``models/revive.py``, which stands for itself."""
+_TAIL: Final = """
+
+if __name__ != "__main__":
+    from mlflow.models import set_model
+
+    set_model(load_chain(Path(__file__).with_name("chain.json"), allow={allow!r}))
+"""
+_EXAMPLE: Final = "input_example.json"
+_SERVING: Final = "serving_input_example.json"
+
+
+class _Signature:
+    """What ``mlflow.models.Model`` needs of a signature; MLflow's own class needs numpy."""
+
+    _is_signature_from_type_hint = _is_type_hint_from_example = False
+
+    def __init__(self, form: dict[str, str | None]) -> None:
+        self._form = form
+
+    def to_dict(self) -> dict[str, str | None]:
+        return self._form
+
+
+def fetch(tracking_uri: str, model_uri: str, folder: str) -> Path:
+    """Copy the files of a model into ``folder``; where they are then.
+
+    Args:
+        tracking_uri: the store.
+        model_uri: ``models:/m-…``, ``models:/name/version``, ``models:/name@alias``, or another address of MLflow's.
+        folder: an empty one.
+
+    Raises:
+        MlflowException: there is no such model.
+        OSError: the files cannot be read.
+    """
+    kind, _, name = model_uri.partition(":/")
+    if kind != "models":
+        download: Any = download_artifacts
+        return Path(download(model_uri, dst_path=folder, tracking_uri=tracking_uri))
+    # MLflow would look for it in the store that the whole process is set to.
+    client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
+    registered, _, alias = name.partition("@")
+    registered, _, version = registered.partition("/")
+    if alias:
+        version = client.get_model_version_by_alias(registered, alias).version
+    if version:
+        source = client.get_model_version_download_uri(registered, version)
+        name = source.partition(":/")[2] if source.startswith("models:/") else ""
+    location = client.get_logged_model(name).artifact_location if name else source
+    repository: Any = get_artifact_repository(location, tracking_uri=tracking_uri)
+    return Path(repository.download_artifacts("", folder))
+
+
+def write_model(folder: Path, form: ModelForm, content_hash: str, model: LoggedModel, rebuilt: Rebuilt) -> None:
+    """Write all files of a model into ``folder``."""
+    is_loadable = rebuilt.reason is None
+    written = Model(
+        artifact_path=model.artifact_location,
+        model_uuid=model.model_id,
+        model_id=model.model_id,
+        run_id=model.source_run_id,
+        signature=None if form["signature"] is None else _Signature(form["signature"]),
+        metadata={
+            "langchain_autotrace": {
+                "format": _FORMAT,
+                "content_hash": content_hash,
+                "loadable": is_loadable,
+                "secrets": form["secrets"],
+            }
+        },
+    )
+    if form["example"] is not None:
+        _write_example(folder, written, form["example"][0])
+    code = _code_name(form)
+    (folder / "chain.json").write_bytes(_document(form, rebuilt, code))
+    if is_loadable:
+        _write_code(folder, form, code)
+        _write_environment(folder, rebuilt)
+        _add_flavors(written, code, rebuilt)
+    written.model_size_bytes = sum(file.stat().st_size for file in folder.iterdir())
+    written.save(str(folder / "MLmodel"))
+
+
+def _document(form: ModelForm, rebuilt: Rebuilt, code: str) -> bytes:
+    document = {
+        "format": _FORMAT,
+        "name": form["name"],
+        "langchain_core": rebuilt.langchain_core,
+        "loadable": rebuilt.reason is None,
+        "reason": rebuilt.reason,
+        "problems": form["problems"],
+        "left_out": form["left_out"],
+        "secrets": form["secrets"],
+        "code": code if form["code"] is not None else None,
+        "chain": form["chain"],
+    }
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+
+
+def _write_example(folder: Path, written: Model, example: Any) -> None:
+    (folder / _EXAMPLE).write_bytes(orjson.dumps(example))
+    (folder / _SERVING).write_bytes(orjson.dumps({"inputs": example}, option=orjson.OPT_INDENT_2))
+    kind = "json_object"
+    written.saved_input_example_info = {"artifact_path": _EXAMPLE, "serving_input_path": _SERVING, "type": kind}
+
+
+def _code_name(form: ModelForm) -> str:
+    return "chain.py" if form["code"] is None else form["code"][0]
+
+
+def _write_code(folder: Path, form: ModelForm, name: str) -> None:
+    if form["code"] is None:
+        text = _LOADER.read_text(encoding="utf-8") + _TAIL.format(allow=form["packages"])
+    else:
+        text = form["code"][1]
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def _write_environment(folder: Path, rebuilt: Rebuilt) -> None:
+    """What MLflow makes an environment from to serve the model."""
+    needed = [f"mlflow=={mlflow.version.VERSION}", *rebuilt.requirements]
+    (folder / "requirements.txt").write_text("\n".join(needed) + "\n")
+    tools = ["pip", "setuptools", "wheel"]
+    python = {"python": rebuilt.python, "build_dependencies": tools, "dependencies": ["-r requirements.txt"]}
+    conda = {
+        "name": "mlflow-env",
+        "channels": ["conda-forge"],
+        "dependencies": [f"python={rebuilt.python}", "pip", {"pip": needed}],
+    }
+    for name, content in (("python_env.yaml", python), ("conda.yaml", conda)):
+        (folder / name).write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def _add_flavors(written: Model, code: str, rebuilt: Rebuilt) -> None:
+    written.add_flavor(
+        "python_function",
+        loader_module="mlflow.langchain",
+        python_version=rebuilt.python,
+        model_code_path=code,
+        env={"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
+        predict_stream_fn="predict_stream",
+        streamable=True,
+    )
+    written.add_flavor("langchain", langchain_version=rebuilt.langchain_core, code=None, streamable=True)

@@ -1,0 +1,219 @@
+"""Chains logged as models, as small frozen records read through MLflow's client."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from langchain_autotrace.destination import without_password
+from langchain_autotrace.errors import ModelNotFound
+from langchain_autotrace.span import Attr
+from langchain_autotrace.view import store
+from langchain_autotrace.view.traces import locations
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
+
+_OURS: Final = f"tags.`{Attr.CONTENT_HASH}` != ''"
+_NEWEST: Final = [{"field_name": "creation_timestamp", "ascending": False}]
+_LOADABLE: Final = "langchain_autotrace.loadable"
+_REASON: Final = "langchain_autotrace.reason"
+_INTERNAL: Final = ("mlflow.", "langchain_autotrace.")
+_MAX_TRACES: Final = 100
+_MAX_LINE: Final = 80
+_MANY: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """What a list says of a model."""
+
+    model_id: str
+    name: str
+    status: str
+    """READY, PENDING (being written) or FAILED."""
+    created_ms: int
+    """Milliseconds since the Unix epoch."""
+    loadable: bool
+    reason: str | None
+    """Why it cannot be loaded."""
+    content_hash: str
+    experiment_id: str
+    source_run_id: str | None
+    tags: dict[str, str]
+    """The user's; MLflow's and ours are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A part of a chain."""
+
+    depth: int
+    """0 for the chain itself."""
+    name: str
+    detail: str
+    """Its plain values, shortened."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """All that is known of a model."""
+
+    row: ModelRow
+    uri: str
+    """What to load it by."""
+    params: dict[str, str]
+    steps: list[Step]
+    problems: list[list[str]]
+    """Path, class or function, and reason of each part that cannot be built."""
+    left_out: list[str]
+    secrets: list[str]
+    """Environment variables that it reads its keys from."""
+    code: str | None
+    """The program's file that builds it."""
+    example: Any
+    has_example: bool
+    inputs: list[Any] | None
+    """The signature's columns, as MLflow has them."""
+    outputs: list[Any] | None
+    traces: list[str] = field(default_factory=list)
+    """Ids of the traces that name it, newest first; at most 100."""
+
+
+def newest(uri: str, *, experiment: str | None, limit: int) -> list[ModelRow]:
+    """The newest models, at most ``limit``.
+
+    Raises:
+        SinkUnavailable: the store is down, or has no such experiment.
+    """
+    with store.reading(uri) as client:
+        found = client.search_logged_models(
+            experiment_ids=locations(client, uri, experiment),
+            filter_string=_OURS,
+            order_by=_NEWEST,
+            max_results=limit,
+        )
+        return [_row(model) for model in found]
+
+
+def page(uri: str, model_id: str, *, experiment: str | None) -> ModelPage:
+    """All of one model.
+
+    Args:
+        uri: the store.
+        model_id: its id, the beginning of it, or "last".
+        experiment: only of this one.
+
+    Raises:
+        ModelNotFound: there is none, or several begin so.
+        SinkUnavailable: the store is down.
+    """
+    row = _named(uri, model_id, newest(uri, experiment=experiment, limit=1_000))
+    from langchain_autotrace.ship.model_files import fetch  # noqa: PLC0415 - a second of imports
+
+    with store.reading(uri) as client, tempfile.TemporaryDirectory() as folder:
+        model = client.get_logged_model(row.model_id)
+        traces = client.search_traces(
+            locations=[row.experiment_id],
+            filter_string=f"metadata.`mlflow.modelId` = '{row.model_id}'",
+            max_results=_MAX_TRACES,
+            include_spans=False,
+        )
+        files = fetch(uri, f"models:/{row.model_id}", folder)
+        chain = _json(files / "chain.json") or {}
+        mlmodel = yaml.safe_load((files / "MLmodel").read_text()) if (files / "MLmodel").exists() else {}
+        signature = mlmodel.get("signature") or {}
+        example = files / "input_example.json"
+        return ModelPage(
+            row=row,
+            uri=f"models:/{row.model_id}",
+            params=dict(model.params),
+            steps=list(steps(chain.get("chain"), "", 0)),
+            problems=chain.get("problems", []),
+            left_out=chain.get("left_out", []),
+            secrets=chain.get("secrets", []),
+            code=chain.get("code"),
+            example=_json(example),
+            has_example=example.exists(),
+            inputs=json.loads(signature["inputs"]) if signature.get("inputs") else None,
+            outputs=json.loads(signature["outputs"]) if signature.get("outputs") else None,
+            traces=[trace.info.trace_id for trace in traces],
+        )
+
+
+def steps(node: Any, label: str, depth: int) -> Iterator[Step]:
+    """The parts of a chain, in their order, each after the one that holds it."""
+    if isinstance(node, list):
+        for item in node:
+            yield from steps(item, label, depth)
+    elif isinstance(node, dict) and "lc" not in node:
+        for key, item in node.items():
+            yield from steps(item, key, depth)
+    elif isinstance(node, dict) and (name := _name(node)):
+        inner = node.get("kwargs") or {}
+        plain = {key: item for key, item in inner.items() if isinstance(item, str | int | float | bool)}
+        if "graph" in node:
+            plain = {key: ", ".join(map(str, item)) for key, item in node["graph"].items()}
+        detail = ", ".join(f"{key}={_short(item)}" for key, item in plain.items())
+        yield Step(depth, f"{label}: {name}" if label and label not in _POSITIONS else name, detail)
+        for key, item in inner.items():
+            yield from steps(item, key, depth + 1)
+    elif isinstance(node, dict):
+        yield from steps(node.get("items"), label, depth)
+
+
+_POSITIONS: Final = frozenset({"first", "middle", "last", "bound", "steps", "messages", "prompt", "mapper"})
+"""Fields whose names say nothing more than their order."""
+
+
+def _name(node: dict[str, Any]) -> str:
+    if node.get("type") == "itemgetter":
+        return f"itemgetter({', '.join(map(repr, node['keys']))})"
+    if node.get("type") == "secret":
+        return ""
+    named = node.get("class") or node.get("ref") or (node.get("id") or [""])[-1]
+    return str(named).rpartition(":")[2].rpartition(".")[2]
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MAX_LINE else f"{text[:_MAX_LINE]}…"
+
+
+def _named(uri: str, model_id: str, rows: list[ModelRow]) -> ModelRow:
+    found = rows[:1] if model_id == "last" else [row for row in rows if row.model_id.startswith(model_id)]
+    exact = [row for row in found if row.model_id == model_id]
+    if len(exact or found) == 1:
+        return (exact or found)[0]
+    where = without_password(uri)
+    if not found:
+        msg = f"no logged chain {model_id!r} in {where}. See: langchain-autotrace models list"
+        raise ModelNotFound(msg)
+    many = ", ".join(row.model_id for row in found[:_MANY])
+    msg = f"{len(found)} models begin with {model_id!r}: {many}. Give more of the id."
+    raise ModelNotFound(msg)
+
+
+def _row(model: LoggedModel) -> ModelRow:
+    return ModelRow(
+        model_id=model.model_id,
+        name=model.name,
+        status=model.status.value,
+        created_ms=model.creation_timestamp,
+        loadable=model.tags.get(_LOADABLE) == "true",
+        reason=model.tags.get(_REASON),
+        content_hash=model.tags.get(Attr.CONTENT_HASH, ""),
+        experiment_id=model.experiment_id,
+        source_run_id=model.source_run_id,
+        tags={key: value for key, value in model.tags.items() if not key.startswith(_INTERNAL)},
+    )
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
