@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from itertools import repeat
 from pathlib import Path
@@ -39,6 +39,7 @@ _logger: Final = logging.getLogger("langchain_autotrace")
 
 _POLL_SECONDS: Final = 0.01
 _RELAUNCH_SECONDS: Final = 2.0
+_IMPORTED: Final = time.time()
 _OF_MODELS: Final = ("log_input_examples", "registered_model_name", "model_code")
 """Settings that need ``log_models``."""
 
@@ -400,7 +401,7 @@ def _after_fork() -> None:
 def _at_exit() -> None:
     waits = [pipeline.settings.exit_timeout for pipeline in _state.pipelines if pipeline.settings.shipper != "external"]
     result = _flush(max(waits, default=0.0), give_up=True)
-    line = _farewell(result)
+    line = _farewell(result, _notes())
     if line and not _is_silent():
         print(line, file=sys.stderr)  # noqa: T201 - logging may be shut down by now
     shutdown()
@@ -430,7 +431,13 @@ def shutdown() -> None:
         _state.pipelines.clear()
 
 
-def _farewell(result: FlushResult) -> str:
+def _notes() -> list[str]:
+    """What the shipper could not store beside the traces while this process was there."""
+    statuses = [journal.folder.read_status() for journal, _ in _state.journals.values()]
+    return [note for status in statuses if status.get("time", 0.0) >= _IMPORTED for note in status.get("notes", ())]
+
+
+def _farewell(result: FlushResult, notes: Sequence[str] = ()) -> str:
     """What the user must know at exit, in one line; empty when all went well."""
     parts = []
     if result.pending:
@@ -443,6 +450,9 @@ def _farewell(result: FlushResult) -> str:
         parts.append(f"{_traces(result.rejected)} rejected by the store; see: langchain-autotrace status")
     if result.dropped:
         parts.append(f"{result.dropped} records not captured, the disk was full or too many runs were open")
+    if notes:
+        more = f" ({len(notes) - 1} more: langchain-autotrace status)" if len(notes) > 1 else ""
+        parts.append(notes[0].rstrip(".") + more)
     if internal_errors.count:
         parts.append(f"{internal_errors.count} internal errors, please report them")
     return f"langchain-autotrace: {'; '.join(parts)}." if parts else ""

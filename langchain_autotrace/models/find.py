@@ -6,15 +6,22 @@ graphs. But the call of a callback has the methods of the runnable that runs on 
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any, Final
 
+from langchain_core.callbacks import AsyncCallbackManager
 from langchain_core.runnables import Runnable
 
 _MAX_FRAMES: Final = 60
+_MAX_WAITING: Final = 10_000
 _OF_LANGCHAIN: Final = frozenset(
     {"langchain", "langchain_autotrace", "langchain_classic", "langchain_core", "langgraph"}
 )
+
+_waiting: Final[dict[int, Runnable[Any, Any]]] = {}
+"""Callback managers of batches that are about to start their runs, by their ids, and who they belong to."""
 
 
 def outermost_runnable(frame: FrameType | None) -> Runnable[Any, Any] | None:
@@ -23,9 +30,23 @@ def outermost_runnable(frame: FrameType | None) -> Runnable[Any, Any] | None:
     The walk goes outwards from ``frame`` over LangChain's functions and the methods of runnables, and ends at the
     first function that is neither.
     """
+    found, manager = _outermost(_outwards(frame))
+    return _of_batch(manager) if found is None and isinstance(manager, AsyncCallbackManager) else found
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    for _ in range(_MAX_FRAMES):
+        if frame is None:
+            return
+        yield frame
+        frame = frame.f_back
+
+
+def _outermost(frames: Iterable[FrameType]) -> tuple[Runnable[Any, Any] | None, object]:
+    """The last runnable of the frames that are LangChain's, and the last object whose method one of them is."""
     found: Runnable[Any, Any] | None = None
-    left = _MAX_FRAMES
-    while frame is not None and left:
+    last: object = None
+    for frame in frames:
         code, itself = frame.f_code, None
         if code.co_argcount and code.co_varnames[0] == "self":
             itself = frame.f_locals.get("self")
@@ -33,5 +54,40 @@ def outermost_runnable(frame: FrameType | None) -> Runnable[Any, Any] | None:
             found = itself
         elif str(frame.f_globals.get("__name__", "")).partition(".")[0] not in _OF_LANGCHAIN:
             break
-        frame, left = frame.f_back, left - 1
-    return found
+        last = last if itself is None else itself
+    return found, last
+
+
+def _of_batch(manager: AsyncCallbackManager) -> Runnable[Any, Any] | None:
+    """Who has started a run in a task of its own: ``abatch`` starts all of its runs so, and waits for them."""
+    if id(manager) not in _waiting:
+        _note_batch(manager)
+    return _waiting.pop(id(manager), None)
+
+
+def _note_batch(manager: AsyncCallbackManager) -> None:
+    """Find the task that waits for this manager, and note whose all the managers are that it waits for."""
+    try:
+        tasks = asyncio.all_tasks()
+    except RuntimeError:  # another event loop than asyncio's
+        return
+    for task in tasks:
+        frames = list(_suspended(task.get_coro()))
+        for index, frame in enumerate(frames):
+            managers = frame.f_locals.get("callback_managers") if frame.f_code.co_name == "abatch" else None
+            if isinstance(managers, list) and any(one is manager for one in managers):
+                found, _ = _outermost(reversed(frames[: index + 1]))
+                if len(_waiting) > _MAX_WAITING:  # of batches that were cancelled
+                    _waiting.clear()
+                _waiting.update({} if found is None else {id(one): found for one in managers})
+                return
+
+
+def _suspended(awaited: object) -> Iterator[FrameType]:
+    """The frames of a coroutine that waits, from the outermost."""
+    for _ in range(_MAX_FRAMES):
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
+        if frame is None:
+            return
+        yield frame
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)

@@ -48,12 +48,10 @@ def is_installed(function: object) -> bool:
     code = getattr(function, "__code__", None)
     if code is not None:
         return bool(code.co_filename.startswith(_LIBRARIES) or code.co_filename.startswith("<frozen"))
-    module = _module(function)
-    return module is None or str(getattr(module, "__file__", None) or _LIBRARIES[0]).startswith(_LIBRARIES)
-
-
-def _module(value: object) -> types.ModuleType | None:
-    return sys.modules.get(str(getattr(value, "__module__", "")))
+    name = str(getattr(function, "__module__", ""))
+    module = sys.modules.get(name)
+    file = str(getattr(module, "__file__", None) or _LIBRARIES[0])  # modules without a file are Python's own
+    return name != "__main__" and (module is None or file.startswith(_LIBRARIES))
 
 
 class _Walk:
@@ -90,7 +88,7 @@ class _Walk:
     def _add_object(self, value: object, depth: int) -> None:
         function = getattr(value, "__func__", value)
         if isinstance(value, Mapping):
-            self._pairs("mapping", ((str(key), item) for key, item in value.items()), depth)
+            self._pairs("mapping", ((_key(key), item) for key, item in value.items()), depth)
         elif isinstance(value, list | tuple):
             self._put("list", len(value))
             for item in value:
@@ -166,6 +164,16 @@ class _Walk:
         if not is_ours and is_installed(kind):
             return
         self._pairs("attributes", iter(_attributes(value).items()), depth)
+
+
+def _key(key: object) -> str:
+    """A mapping's key as a text without addresses and modules."""
+    if isinstance(key, _PLAIN):
+        return str(key)
+    if isinstance(key, tuple):
+        return ",".join(map(_key, key))
+    named = key if isinstance(key, type | types.FunctionType) else type(key)
+    return named.__qualname__.rpartition(".")[2]
 
 
 def _names(code: types.CodeType) -> set[str]:

@@ -36,20 +36,23 @@ _MODELS: Final = frozenset({SpanType.CHAT_MODEL, SpanType.LLM})
 _MAX_DEPTH: Final = 12
 _MAX_ITEMS: Final = 64
 _TOO_LARGE: Final = "it is larger than max_value_bytes"
+_SIZED: Final = frozenset({dict, list, tuple})
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class _Known:
     """A chain that has run, as an object."""
 
-    __slots__ = ("chain", "content", "mark", "running")
+    __slots__ = ("chain", "content", "is_changed_by_calls", "mark", "running")
 
     def __init__(self, chain: weakref.ref[Any], mark: object, content: Content) -> None:
         self.chain = chain
         self.mark = mark
-        """What :func:`_mark` gave after its last run: what a run itself changed is no other chain."""
+        """What :func:`_mark` gave last: after a run, for what a run itself changes makes no other chain."""
         self.content = content
         self.running = 0
+        self.is_changed_by_calls = True
+        """Whether to look again after each run: until one has left all as it was."""
 
 
 class Call:
@@ -133,7 +136,7 @@ class Chains:
             if known is not None and known.chain() is chain and known.running:
                 known.running += 1
                 return known, known.content
-        mark = _mark(chain, 0)
+        mark = _mark(chain)
         if known is None or known.chain() is not chain or known.mark != mark:
             known = self._remember(chain, mark, content := content_of(chain))
             if known is None:
@@ -159,8 +162,10 @@ class Chains:
             known.running -= 1
             is_idle = not known.running
         chain = known.chain() if is_idle else None
-        if chain is not None:
-            known.mark = _mark(chain, 0)
+        if chain is not None and known.is_changed_by_calls:
+            mark = _mark(chain)
+            known.is_changed_by_calls = known.mark != mark
+            known.mark = mark
 
     def _claim(self, call: Call) -> bool:
         """Whether it is for this run to log the chain."""
@@ -259,23 +264,24 @@ def _signature(example: list[Any] | None, kind: str, returned: object) -> dict[s
         return signature(example[0], None)
 
 
-def _mark(value: object, depth: int) -> object:
+def _mark(value: Any, depth: int = 0) -> object:
     """What tells that an object was changed: values of its simple fields, and which objects the others are.
 
-    It is taken twice a call: so it sees attributes that are set and lists that are edited, and does not read code.
+    It is taken at each call: so it sees attributes that are set and lists that are edited, and does not read code.
     """
     kind = type(value)
-    if kind in _PLAIN:
-        return value
-    if depth < _MAX_DEPTH:
-        if kind in {list, tuple}:
-            if len(value) <= _MAX_ITEMS:  # type: ignore[arg-type] # it is sized
-                return [_mark(item, depth + 1) for item in value]  # type: ignore[attr-defined]
-        elif kind is dict:
-            if len(value) <= _MAX_ITEMS:  # type: ignore[arg-type]
-                return [(key, _mark(item, depth + 1)) for key, item in value.items()]  # type: ignore[attr-defined]
-        elif isinstance(value, Runnable | BaseModel):
-            return id(value), [_mark(item, depth + 1) for item in vars(value).values()]
+    if depth > _MAX_DEPTH:
+        return id(value)
+    depth += 1
+    if kind in _SIZED and len(value) > _MAX_ITEMS:
+        return id(value), len(value)
+    if kind is list or kind is tuple:
+        return [item if type(item) in _PLAIN else _mark(item, depth) for item in value]
+    if kind is dict:
+        return [*value, [item if type(item) in _PLAIN else _mark(item, depth) for item in value.values()]]
+    if isinstance(value, Runnable | BaseModel):
+        fields = vars(value).values()
+        return id(value), [item if type(item) in _PLAIN else _mark(item, depth) for item in fields]
     return id(value)
 
 

@@ -18,6 +18,7 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracing.constant import TraceMetadataKey
 from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from langchain_autotrace.ship.mlflow_errors import reason as reason_of
 from langchain_autotrace.ship.model_files import write_model
@@ -59,7 +60,7 @@ class ModelLog:
     @property
     def _client(self) -> MlflowClient:
         if self._made is None:
-            self._made = MlflowClient(self._uri)
+            self._made = MlflowClient(self._uri, registry_uri=self._uri)
         return self._made
 
     def prepare(self, models: Iterable[ModelSeen]) -> None:
@@ -181,8 +182,11 @@ class ModelLog:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            source = f"models:/{made.model_id}"
-            self._client.create_model_version(name, source, run_id=made.source_run_id, model_id=made.model_id)
+            version = self._client.create_model_version(
+                name, f"models:/{made.model_id}", run_id=made.source_run_id, model_id=made.model_id
+            )
+            known = [{"name": name, "version": version.version}]
+            self._client.set_logged_model_tags(made.model_id, {MLFLOW_MODEL_VERSIONS: orjson.dumps(known).decode()})
         except Exception as error:  # noqa: BLE001 - whatever it is, the traces go on
             self._note(form["name"], "register", error)
 
