@@ -148,6 +148,11 @@ def ours_thread(place: Place) -> Callable[[], Tracer]:
     return ours(place, shipper="thread")
 
 
+def ours_models(place: Place) -> Callable[[], Tracer]:
+    """The same as ``ours``, with chains logged as models."""
+    return ours(place, log_models=True, log_input_examples=True)
+
+
 def skinny(contestant: Callable[[Place], Callable[[], Tracer]]) -> Callable[[Place], Callable[[], Tracer]]:
     """Make the contestant one without pandas, as with mlflow-skinny."""
 
@@ -249,6 +254,7 @@ CONTESTANTS: dict[str, Callable[[Place], Callable[[], Tracer]]] = {
     "noop": noop,
     "ours": ours,
     "ours-thread": ours_thread,
+    "ours-models": ours_models,
     "ours-skinny": skinny(ours),
     "mlflow": mlflow,
     "mlflow-skinny": skinny(mlflow_alone),

@@ -43,7 +43,7 @@ class Case:
 
 
 CASES = (
-    Case("chain", "prompt | chat model | parser, `invoke`", EVERYONE, 300, 100, 30),
+    Case("chain", "prompt | chat model | parser, `invoke`", (*EVERYONE, "ours-models"), 300, 100, 30),
     Case("paced", "the same with a pause of 50 ms before each run, not timed", EVERYONE, 60, 30, 5),
     Case("stream", "a chat model that streams 2,000 tokens, `chain.stream`", EVERYONE, 8, 3, 1),
     Case("async", "the chain, `ainvoke`, 50 at a time by `asyncio.gather`", EVERYONE, 1000, 300, 50),

@@ -1,0 +1,147 @@
+"""What goes wrong between a chain and its model: nothing of it keeps a trace back, and no model stays half-made."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import orjson
+import pytest
+
+import langchain_autotrace
+from langchain_autotrace.journal.folder import all_folders
+from langchain_autotrace.models.encode import content_of
+from langchain_autotrace.ship.rebuild import Rebuilding
+from langchain_autotrace.span import Attr, ModelForm, ModelSeen
+from tests.models.support import Logged, chain, logged, models
+from tests.support import deliver, stored
+
+
+def start(store: str, **settings: Any) -> None:
+    """Log models; the test delivers."""
+    langchain_autotrace.autolog(tracking_uri=store, shipper="external", log_models=True, **settings)
+
+
+def broken_experiment(store: str, tmp_path: Path) -> str:
+    """Make an experiment whose artifacts cannot be written, and return its id."""
+    (tmp_path / "file").write_text("no folder")
+    return mlflow.MlflowClient(store).create_experiment("broken", artifact_location=f"{tmp_path}/file/artifacts")
+
+
+def test_files_that_cannot_be_written(store: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Without its files a model is none: its traces are stored, one warning names the step, and ``status`` says it."""
+    experiment = broken_experiment(store, tmp_path)
+    start(store, experiment="broken")
+    chain().invoke({"topic": "x"})
+    chain().invoke({"topic": "y"})
+    deliver()
+
+    assert models(store, experiment) == []
+    assert ["mlflow.modelId" in trace.info.trace_metadata for trace in stored(store)] == [False, False]
+    ours = [record for record in caplog.records if record.name == "langchain_autotrace.ship"]
+    (warning,) = [record.getMessage() for record in ours if record.levelno == logging.WARNING]
+    assert "'RunnableSequence' is not logged as a model, its traces are: upload failed: NotADirectoryError" in warning
+    assert [folder.read_status()["notes"] for folder in all_folders()] == [[warning]]
+
+
+def test_said_at_exit(store: str, tmp_path: Path) -> None:
+    """The program's last line says what was not logged."""
+    broken_experiment(store, tmp_path)
+    program = f"""
+import langchain_autotrace
+from tests.models.support import chain
+langchain_autotrace.autolog(tracking_uri={store!r}, experiment="broken", log_models=True, exit_timeout=60)
+print(chain().invoke({{"topic": "x"}}))
+"""
+    root = Path(__file__).parent.parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=90)
+
+    assert (done.stdout, done.returncode) == ("Yes.\n", 0)
+    assert done.stderr.startswith("langchain-autotrace: the chain 'RunnableSequence' is not logged as a model")
+
+
+def test_a_model_that_was_begun(store: str) -> None:
+    """What a shipper had begun when it was killed, the next one makes whole."""
+    tags = {Attr.CONTENT_HASH: content_of(chain()).hash, "langchain_autotrace.loadable": "true"}
+    begun = mlflow.MlflowClient(store).create_logged_model("0", name="RunnableSequence", tags=tags)
+    start(store)
+    chain().invoke({"topic": "x"})
+    deliver()
+
+    assert [model.model_id for model in models(store)] == [begun.model_id]
+    assert logged(store) == [Logged("RunnableSequence", "READY", "true", 1)]
+
+
+def test_another_day(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes, with journals of their own and at the same time, find the same model."""
+    program = f"""
+import langchain_autotrace
+from tests.models.support import chain
+langchain_autotrace.autolog(tracking_uri={store!r}, log_models=True)
+chain().invoke({{"topic": "x"}})
+assert langchain_autotrace.flush(60).ok
+"""
+    root = Path(__file__).parent.parent.parent
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONPATH": str(root), "LANGCHAIN_AUTOTRACE_HOME": str(tmp_path / f"home{number}")},
+        )
+        for number in range(2)
+    ]
+    assert [process.wait(90) for process in processes] == [0, 0]
+    start(store)
+    chain().invoke({"topic": "x"})
+    deliver()
+
+    (model,) = logged(store)
+    assert model == Logged("RunnableSequence", "READY", "true", 3)
+
+
+def seen(code: str | None = None, **form: Any) -> ModelSeen:
+    """A chain as the journal has it."""
+    content = content_of(chain())
+    known: ModelForm = {
+        "name": "chain",
+        "chain": content.tree,
+        "problems": [],
+        "left_out": [],
+        "secrets": [],
+        "packages": content.packages,
+        "params": {},
+        "example": None,
+        "signature": None,
+        "code": None if code is None else ["chain.py", code],
+        "search_path": [],
+        "registered_model_name": None,
+        "tags": {},
+    }
+    return ModelSeen("0" * 32, content.hash, orjson.dumps({**known, **form}))
+
+
+def test_building_again() -> None:
+    """A chain is loadable when it comes back as it was; each reason why not is said, and none ends the others."""
+    other = content_of(chain("Another {topic}")).tree
+    asked = {
+        None: seen(),
+        "building it gives another": seen(chain=other),
+        "building it raised SystemExit: 3": seen("raise SystemExit(3)"),
+        "building it raised ZeroDivisionError: division by zero": seen("1 / 0"),
+        "chain.py: it does not call mlflow.models.set_model(chain)": seen("chain = 1"),
+        "the process that builds it failed: exit status 7; it said nothing": seen("import os; os._exit(7)"),
+        "'builtins:eval' is not trusted by itself; pass allow=['builtins'] if you trust where this model comes from": (
+            seen(chain={"lc": 1, "type": "ref", "ref": "builtins:eval"})
+        ),
+        "first.func (m.f): a reason": seen(problems=[[".first.func", "m.f", "a reason"]]),
+    }
+    building = Rebuilding(list(asked.values()))
+
+    assert {building.result(model).reason for model in asked.values()} == set(asked)
+    whole = building.result(asked[None])
+    assert [line.partition("==")[0] for line in whole.requirements] == ["langchain-core", "pydantic"]
