@@ -20,6 +20,7 @@ from mlflow.tracing.constant import TraceMetadataKey
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
+from langchain_autotrace import destination
 from langchain_autotrace.ship.mlflow_errors import reason as reason_of
 from langchain_autotrace.ship.model_files import write_model
 from langchain_autotrace.ship.rebuild import Rebuilding, Rebuilt
@@ -182,13 +183,18 @@ class ModelLog:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
+            # A database's store would look for the id in the store that the whole process is set to.
+            is_far = destination.kind(self._uri) in {"server", "databricks"}
             version = self._client.create_model_version(
-                name, f"models:/{made.model_id}", run_id=made.source_run_id, model_id=made.model_id
+                name,
+                f"models:/{made.model_id}" if is_far else made.artifact_location,
+                run_id=made.source_run_id,
+                model_id=made.model_id if is_far else None,
             )
             known = [{"name": name, "version": version.version}]
             self._client.set_logged_model_tags(made.model_id, {MLFLOW_MODEL_VERSIONS: orjson.dumps(known).decode()})
         except Exception as error:  # noqa: BLE001 - whatever it is, the traces go on
-            self._note(form["name"], "register", error)
+            self._say(f"the model {made.model_id} is no version of {name!r}: register failed: {reason_of(error)}")
 
     def _link_stored(self, experiment_id: str, content_hash: str, model_id: str) -> None:
         """Link the traces that came before their model: of runs that failed, of processes that were faster."""
@@ -204,7 +210,7 @@ class ModelLog:
                     trace.info.trace_metadata[TraceMetadataKey.MODEL_ID] = model_id
                     self._client._tracing_client.start_trace(trace.info)  # noqa: SLF001 - no public way
         except Exception as error:  # noqa: BLE001 - whatever it is, the traces go on
-            self._note(model_id, "link earlier traces to", error)
+            self._say(f"earlier traces do not name the model {model_id}: link failed: {reason_of(error)}")
 
     def link(self, info: TraceInfo) -> None:
         """Name the model of a trace, unless the program has named one itself."""

@@ -221,6 +221,7 @@ def test_a_description(store: str, tmp_path: Path, caplog: pytest.LogCaptureFixt
 
 def test_loading(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model is loaded from the store that autolog() writes to, by its id, version or alias, and answers as before."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
     start(store, registered_model_name="teller")
     chain().invoke({"topic": "x"})
     deliver()
@@ -228,7 +229,7 @@ def test_loading(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     client = mlflow.MlflowClient(store, registry_uri=store)
     client.set_registered_model_alias("teller", "best", "1")
 
-    assert client.get_model_version("teller", "1").source == f"models:/{model.model_id}"
+    assert client.get_model_version("teller", "1").source == model.artifact_location
     assert document(models(store)[0].tags["mlflow.modelVersions"]) == [{"name": "teller", "version": 1}]
     for uri in (f"models:/{model.model_id}", "models:/teller/1", "models:/teller@best"):
         assert langchain_autotrace.load_model(uri).invoke({"topic": "y"}) == "Yes."
