@@ -7,7 +7,6 @@ in the midst of, the process dies of a segmentation fault.
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import Any, Final
 
 from langchain_core.prompt_values import ChatPromptValue
@@ -19,7 +18,7 @@ _MAX_DEPTH: Final = 100
 _MAX_SETTLED: Final = 200_000
 
 
-def plain(value: object) -> object:  # noqa: C901, PLR0911 - a hot call: the commonest kinds, one by one
+def plain(value: object) -> object:
     """``value`` as orjson can write it without calling back: itself, where it holds no objects.
 
     Raises:
@@ -29,21 +28,15 @@ def plain(value: object) -> object:  # noqa: C901, PLR0911 - a hot call: the com
     kind = type(value)
     # The commonest first: a dict of texts, a text, a message, a prompt's messages.
     if kind is dict:
-        if ATOMS.issuperset(map(type, value.values())):  # type: ignore[attr-defined]
-            return value
+        pass
     elif kind in ATOMS:
         return value
     elif isinstance(value, str):  # a parser's text is of a class of LangChain's own
         return str.__str__(value)
     elif kind in PLAIN_MESSAGES:
         value = message(value)  # type: ignore[arg-type]
-        if ATOMS.issuperset(map(type, value.values())):
-            return value
     elif kind is ChatPromptValue:
-        forms = [message(one) for one in value.messages]  # type: ignore[attr-defined]
-        value = {"messages": forms}
-        if ATOMS.issuperset(map(type, chain.from_iterable(map(dict.values, forms)))):
-            return value
+        value = {"messages": [message(one) for one in value.messages]}  # type: ignore[attr-defined]
     if is_plain(value):
         return value
     made = settled(value)

@@ -20,7 +20,7 @@ from langchain_autotrace.capture.convert import beginning
 from langchain_autotrace.capture.place import LEFT_OUT, Bridge, Chains, Journal, Place
 from langchain_autotrace.capture.plain import plain
 from langchain_autotrace.capture.redact import hints_at_secret, holds_secret
-from langchain_autotrace.capture.runs import Run, random_bits
+from langchain_autotrace.capture.runs import Run, span_ids
 from langchain_autotrace.capture.seal import Sealer, without_content
 from langchain_autotrace.capture.status import RETURNED, Ending, exception_attributes
 from langchain_autotrace.settings import Settings
@@ -103,10 +103,9 @@ class Recorder:
         journal: Journal,
         *,
         clock: Callable[[], int] = time.time_ns,
-        bits: Callable[[int], int] | None = None,
         chains: Chains | None = None,
     ) -> None:
-        """``lines`` makes lines of records, ``journal`` keeps them; ``bits`` gives so many random bits, for ids.
+        """``lines`` makes lines of records, ``journal`` keeps them.
 
         ``chains`` is told of root runs, and says what is to be logged as a model.
         """
@@ -120,7 +119,7 @@ class Recorder:
         self._journal = journal
         self._limit = settings.max_value_bytes
         self._clock = clock
-        self._bits = bits or random_bits()
+        self._ids: list[str] = []
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
         self._samples = settings.sample_rate < 1.0
         self._content = settings.capture_content
@@ -158,7 +157,7 @@ class Recorder:
         """In a forked child: the parent's runs are the parent's, and its ids must not come again."""
         self._runs = {}
         self.finished = self.evicted = 0
-        self._bits = random_bits()
+        self._ids = []
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
 
     def start(  # noqa: C901, PLR0912, PLR0915, PLR0917 - by position, and long: the hottest call of the package
@@ -204,8 +203,15 @@ class Recorder:
         ):
             runs[key] = None
             return
-        trace_id = f"{self._bits(128) or 1:032x}" if parent is None else parent.trace_id
-        span_id = f"{self._bits(64) or 1:016x}"
+        try:
+            ids = self._ids
+            span_id = ids.pop()
+            trace_id = ids.pop() + ids.pop() if parent is None else parent.trace_id
+        except IndexError:
+            ids = span_ids()
+            span_id = ids.pop()
+            trace_id = ids.pop() + ids.pop() if parent is None else parent.trace_id
+            self._ids = ids
         run = runs[key] = Run(trace_id, span_id, parent, now, place)
         if metadata and not _OWNER_KEYS.isdisjoint(metadata):
             _note_owner(run.root, metadata, attributes)
@@ -302,7 +308,8 @@ class Recorder:
             ours = False
         given = (outputs,) if self._content and (outputs is not None or status == _OK) else None
         before = changed or ((inputs,) if self._content and deferred else None)
-        now = max(now, run.started_ns)
+        if now < run.started_ns:  # noqa: PLR1730 - max() is a call
+            now = run.started_ns
         if run.call is not None:
             self._note_return(run, status, before, outputs, attributes)
         line = None
