@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langchain_autotrace.journal import codec
+from langchain_autotrace.journal import codec, segment
 from langchain_autotrace.journal.segment import SEGMENT_BYTES
 from langchain_autotrace.journal.writer import Journal
 from langchain_autotrace.span import Flush, ProcessInfo
@@ -59,6 +59,17 @@ def test_a_record_larger_than_a_segment(folder: DestinationFolder) -> None:
     journal.close()
 
     assert journal_of(folder) == written
+
+
+def test_a_kernel_that_cannot_put_pages_in_place(folder: DestinationFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older kernel refuses the advice; the segment is written all the same."""
+    monkeypatch.setattr(segment, "_POPULATE_WRITE", 9999)
+    journal = new_journal(folder)
+
+    assert journal.append(event(1))
+    journal.close()
+
+    assert numbers(journal_of(folder)) == [1]
 
 
 def test_permissions(folder: DestinationFolder) -> None:
