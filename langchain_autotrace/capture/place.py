@@ -80,3 +80,6 @@ class Chains(Protocol):
 
     def ended(self, call: Any, given: object, returned: object, *, is_ok: bool) -> ModelForm | None:  # noqa: ANN401 - its own
         """It ended; what is to be logged of its chain, if anything."""
+
+    def after_fork(self) -> None:
+        """In a forked child: the parent's runs are the parent's."""

@@ -158,6 +158,8 @@ class Recorder:
         self._runs = {}
         self.finished = self.evicted = 0
         self._ids = []
+        if self._chains is not None:
+            self._chains.after_fork()
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
 
     def start(  # noqa: C901, PLR0912, PLR0915, PLR0917 - by position, and long: the hottest call of the package

@@ -29,6 +29,7 @@ _STATE: Final = frozenset(
         *("root_client", "store"),
     }
 )
+_STORES: Final = frozenset({"BaseStore", "Docstore", "VectorStore"})
 COUNTERS: Final = {
     "langchain_core.language_models.fake": "i",
     "langchain_core.language_models.fake_chat_models": "i",
@@ -162,6 +163,9 @@ class _Walk:
         library = kind.__module__.partition(".")[0]
         is_ours = isinstance(value, Runnable | BaseModel) or library.startswith(("langchain", "langgraph"))
         if not is_ours and is_installed(kind):
+            return
+        if any(base.__name__ in _STORES for base in kind.__mro__):  # what is in it comes and goes
+            self.add(getattr(value, "embeddings", None), depth)
             return
         self._pairs("attributes", iter(_attributes(value).items()), depth)
 

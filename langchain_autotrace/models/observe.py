@@ -129,6 +129,12 @@ class Chains:
             internal_errors.note("log_models", error)
             return None
 
+    def after_fork(self) -> None:
+        """In a forked child: runs that were open are the parent's, and so may the lock be."""
+        self._lock = threading.Lock()
+        for known in self._known.values():
+            known.running = 0
+
     def _find(self, chain: Any) -> tuple[_Known | None, Content]:
         """What the chain is, from memory as long as the program has not changed it between two runs."""
         with self._lock:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
+import sqlalchemy.exc
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracing.constant import TraceMetadataKey
@@ -88,7 +89,14 @@ class ModelLog:
         key = experiment_id, model.content_hash
         if key in self._ids:
             return
-        found = self._find(*key)
+        try:
+            found = self._find(*key)
+        except Exception as error:
+            if not _is_final(error):
+                raise
+            self._ids[key] = None
+            self._note(orjson.loads(model.form)["name"], "search", error)
+            return
         if found is not None and found.status == LoggedModelStatus.READY:
             self._ids[key] = found.model_id
             return
@@ -166,9 +174,13 @@ class ModelLog:
             self._client.log_model_artifacts(made.model_id, folder)
 
     def _delete_begun(self, experiment_id: str, content_hash: str) -> None:
-        for model in self._search(experiment_id, content_hash):
-            if model.status == LoggedModelStatus.PENDING:
-                self._client.delete_logged_model(model.model_id)
+        try:
+            for model in self._search(experiment_id, content_hash):
+                if model.status == LoggedModelStatus.PENDING:
+                    self._client.delete_logged_model(model.model_id)
+        except Exception as error:
+            if not _is_final(error):
+                raise
 
     def _register(self, form: ModelForm, made: LoggedModel, rebuilt: Rebuilt) -> None:
         name = form["registered_model_name"]
@@ -225,7 +237,12 @@ class ModelLog:
     def _id_of(self, experiment_id: str, content_hash: str) -> str | None:
         key = experiment_id, content_hash
         if key not in self._ids:
-            found = self._find(*key)
+            try:
+                found = self._find(*key)
+            except Exception as error:
+                if not _is_final(error):
+                    raise
+                found = None
             if found is None:
                 return None  # its first run failed: it may come
             self._ids[key] = found.model_id
@@ -244,3 +261,16 @@ class ModelLog:
 
 
 _ALIVE: Final = (LoggedModelStatus.READY, LoggedModelStatus.PENDING)
+_FINAL: Final = frozenset(
+    {
+        *("BAD_REQUEST", "ENDPOINT_NOT_FOUND", "FEATURE_DISABLED", "INVALID_PARAMETER_VALUE", "NOT_FOUND"),
+        *("NOT_IMPLEMENTED", "PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST"),
+    }
+)
+"""MLflow's error codes of a store that has no models, or none for us: trying again would keep the traces waiting."""
+
+
+def _is_final(error: Exception) -> bool:
+    if isinstance(error, MlflowException) and not isinstance(error.__cause__, sqlalchemy.exc.SQLAlchemyError):
+        return error.error_code in _FINAL
+    return isinstance(error, NotImplementedError)

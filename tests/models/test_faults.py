@@ -6,19 +6,24 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import orjson
 import pytest
+from langchain_core.runnables import RunnableLambda
 
 import langchain_autotrace
 from langchain_autotrace.journal.folder import all_folders
 from langchain_autotrace.models.encode import content_of
+from langchain_autotrace.ship.connect import open_sink
 from langchain_autotrace.ship.rebuild import Rebuilding
+from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.span import Attr, ModelForm, ModelSeen
 from tests.models.support import Logged, chain, logged, models
+from tests.ship.server import Answer, FakeServer, running
 from tests.support import deliver, stored
 
 
@@ -47,6 +52,50 @@ def test_files_that_cannot_be_written(store: str, tmp_path: Path, caplog: pytest
     (warning,) = [record.getMessage() for record in ours if record.levelno == logging.WARNING]
     assert "'RunnableSequence' is not logged as a model, its traces are: upload failed: NotADirectoryError" in warning
     assert [folder.read_status()["notes"] for folder in all_folders()] == [[warning]]
+
+
+MODELS = "/api/2.0/mlflow/logged-models/search"
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    """A server, and no second tries on MLflow's own account."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with running(FakeServer(str(tmp_path))) as started:
+        yield started
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(404, "<html>", "text/html"),
+        Answer(404, '{"error_code": "ENDPOINT_NOT_FOUND", "message": "no"}'),
+        Answer(403, '{"error_code": "PERMISSION_DENIED", "message": "no"}'),
+    ],
+)
+def test_a_server_without_models(server: FakeServer, answer: Answer) -> None:
+    """A server that knows no models, or none for us, gets the traces all the same."""
+    server.answers[MODELS] = [answer] * 10
+    start(server.url)
+    chain().invoke({"topic": "x"})
+    deliver()
+
+    assert len(server.rows) == 1
+    ((note,),) = [folder.read_status()["notes"] for folder in all_folders()]
+    assert "is not logged as a model, its traces are: search failed" in note
+
+
+def test_a_server_in_trouble(server: FakeServer) -> None:
+    """While the server answers nothing, traces and models wait for each other."""
+    server.answers[MODELS] = [Answer(503, "busy", "text/plain")] + [Answer(404, "<html>", "text/html")] * 10
+    start(server.url)
+    chain().invoke({"topic": "x"})
+    (folder,) = all_folders()
+    with folder.shipper_lock():
+        Shipper(folder, open_sink(folder)).drain(timeout=0.3)
+        assert (folder.read_status()["error"] is not None, server.rows) == (True, {})
+    deliver()
+    assert len(server.rows) == 1
 
 
 def test_said_at_exit(store: str, tmp_path: Path) -> None:
@@ -102,6 +151,30 @@ assert langchain_autotrace.flush(60).ok
 
     (model,) = logged(store)
     assert model == Logged("RunnableSequence", "READY", "true", 3)
+
+
+def test_a_fork(store: str) -> None:
+    """A child that was forked in the midst of a run logs its own chains."""
+    start(store)
+    read, write = os.pipe()
+
+    def fork(topic: str) -> str:
+        if topic == "fork" and (pid := os.fork()):
+            os.waitpid(pid, 0)
+        elif topic == "fork":
+            chain("In a child: {topic}").invoke({"topic": "x"})
+            os.write(write, b"done")
+            os._exit(0)
+        return topic
+
+    RunnableLambda(fork).invoke("fork")
+    assert os.read(read, 4) == b"done"
+    deliver()
+
+    assert logged(store) == [
+        Logged("RunnableSequence", "READY", "true", 1),
+        Logged("fork", "READY", "false", 1),
+    ]
 
 
 def seen(code: str | None = None, **form: Any) -> ModelSeen:
