@@ -14,7 +14,7 @@ import importlib
 import json
 import operator
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +41,9 @@ TRUSTED_PACKAGES: Final = frozenset(
 """Packages whose components are built without the caller's word. Not those that hold shells and Python interpreters
 (langchain_community, langchain_experimental) or run code that they download (langchain_huggingface)."""
 
+UNTRUSTED_MODULES: Final = frozenset({"langchain_google_vertexai.gemma"})
+"""Modules of these packages whose components download a model of any name, and load it, as soon as they are built."""
+
 TRUSTED_TYPES: Final = frozenset(
     f"builtins:{kind.__name__}"
     for kind in (
@@ -59,6 +62,9 @@ TRUSTED_TYPES: Final = frozenset(
     )
 )
 """The types that may be named: those that fallbacks and retries handle, and those that schemas hold."""
+
+TEMPLATE_FORMATS: Final = ("f-string", "mustache")
+"""How a prompt may be filled in. Not jinja2, which runs code."""
 
 SECRET: Final = "secret"  # noqa: S105 - a kind of node
 COMPONENT: Final = "constructor"
@@ -118,7 +124,7 @@ class _Reviver:
             REFERENCE: self._reference,
             GETTER: lambda node: operator.itemgetter(*_plain_keys(node["keys"])),
             TUPLE: lambda node: tuple(self.value(item) for item in node["items"]),
-            DICT: lambda node: {self.value(key): self.value(item) for key, item in node["items"]},
+            DICT: lambda node: self._dict(node["items"]),
         }
 
     def value(self, node: object) -> Any:
@@ -127,13 +133,20 @@ class _Reviver:
         if not isinstance(node, dict):
             return node
         if "lc" not in node:
-            return {key: self.value(item) for key, item in node.items()}
+            return self._dict(node.items())
         kind = node.get("type")
         if not isinstance(kind, str) or kind not in self._kinds:
             name = ".".join(map(str, node["id"])) if isinstance(node.get("id"), list) else kind
             msg = f"a part of the chain was never written as JSON: {name}"
             raise ChainLoadError(msg)
         return self._kinds[kind](node)
+
+    def _dict(self, pairs: Iterable[Any]) -> dict[Any, Any]:
+        found = {}
+        for key, item in pairs:
+            _check_template(key, item)  # pydantic makes prompts of dicts
+            found[self.value(key)] = self.value(item)
+        return found
 
     def _component(self, node: dict[str, Any]) -> object:
         """By LangChain's own id, through its own table of what moved where."""
@@ -160,6 +173,8 @@ class _Reviver:
         if not (isinstance(found, type) and issubclass(found, (Serializable, Runnable))):
             msg = f"{name!r} is no component of LangChain"
             raise ChainLoadError(msg)
+        if found.__module__ in UNTRUSTED_MODULES:
+            self._check(name, trusted=False)
         return found
 
     def _check(self, name: str, *, trusted: bool) -> None:
@@ -173,9 +188,7 @@ class _Reviver:
     def _build(self, cls: type, given: dict[str, Any]) -> object:
         kwargs = {}
         for key, node in given.items():
-            if "format" in key and node == "jinja2":
-                msg = f"{cls.__name__}: jinja2 templates run code and are not loaded"
-                raise ChainLoadError(msg)
+            _check_template(key, node)
             if isinstance(node, dict) and node.get("lc") == 1 and node.get("type") == SECRET:
                 found = self._secret(cls, key, str(node["id"][0]))
                 if found is not None:
@@ -237,6 +250,13 @@ def _resolve(name: str) -> Any:
         msg = f"{name!r} is another name of {getattr(found, '__qualname__', type(found).__name__)!r}"
         raise ChainLoadError(msg)
     return found
+
+
+def _check_template(key: object, node: object) -> None:
+    """Refuse another format than the two, and whatever could set one when the chain runs: a configurable field."""
+    if key == "template_format" and node not in TEMPLATE_FORMATS:
+        msg = f"a template's format must be one of {', '.join(TEMPLATE_FORMATS)}: others run code"
+        raise ChainLoadError(msg)
 
 
 def _plain_keys(keys: object) -> list[str | int]:
