@@ -84,7 +84,7 @@ def _document(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         msg = f"{folder.name}: no model that langchain_autotrace has logged, it has no {_CHAIN}"
         raise ModelNotFound(msg) from None
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         msg = f"{path}: {error}"
         raise ModelError(msg) from None
     if not isinstance(document, dict):

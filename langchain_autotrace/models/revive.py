@@ -92,13 +92,22 @@ def load_chain(
     Raises:
         ChainLoadError: the file is of another format, or names what is not trusted or not there.
     """
-    with Path(path).open(encoding="utf-8") as file:
-        document = json.load(file)
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (RecursionError, ValueError) as error:
+        msg = f"{path}: no JSON: {error}"
+        raise ChainLoadError(msg) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         found = document.get("format") if isinstance(document, dict) else None
         msg = f"{path}: written in format {found!r}; this version reads {FORMAT!r}"
         raise ChainLoadError(msg)
-    return revive(document["chain"], allow=allow, secrets=secrets)
+    from langchain_core.runnables import Runnable  # noqa: PLC0415 - only where a chain is built
+
+    chain = revive(document.get("chain"), allow=allow, secrets=secrets)
+    if not isinstance(chain, Runnable):
+        msg = f"{path}: holds no chain"
+        raise ChainLoadError(msg)
+    return chain
 
 
 def revive(tree: object, *, allow: Collection[str] = (), secrets: Mapping[str, str] | None = None) -> Any:
@@ -110,8 +119,18 @@ def revive(tree: object, *, allow: Collection[str] = (), secrets: Mapping[str, s
     except RecursionError:
         raise ChainLoadError("the chain is nested too deeply") from None
     except Exception as error:
-        msg = f"the chain cannot be built: {type(error).__name__}: {error}"
-        raise ChainLoadError(msg) from error
+        msg = f"the chain cannot be built: {type(error).__name__}: {_said(error)}"
+        raise ChainLoadError(msg) from None  # the error's own text may hold what _said() leaves out
+
+
+def _said(error: Exception) -> str:
+    """An error's text, without the values that pydantic shows in it: a key is among what a model is built of."""
+    from pydantic import ValidationError  # noqa: PLC0415 - only where a chain is built
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{error.title}{''.join(f'.{part}' for part in one['loc'])}: {one['msg']}" for one in found)
 
 
 class _Reviver:
