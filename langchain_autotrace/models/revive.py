@@ -118,7 +118,7 @@ def revive(tree: object, *, allow: Collection[str] = (), secrets: Mapping[str, s
         raise
     except RecursionError:
         raise ChainLoadError("the chain is nested too deeply") from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a class raises
         msg = f"the chain cannot be built: {type(error).__name__}: {_said(error)}"
         raise ChainLoadError(msg) from None  # the error's own text may hold what _said() leaves out
 
