@@ -30,9 +30,11 @@ from langchain_autotrace.models.fingerprint import COUNTERS, fingerprint, is_ins
 
 _MAX_DEPTH: Final = 100
 _MAX_PARAM: Final = 500
-_USERINFO: Final = re.compile(r"(://)[^/@\s:]*:[^/@\s]*@")
+_USERINFO: Final = re.compile(r"(://)[^/@\s:{}]*:[^/@\s{}]*@|(https?://)[^/@\s:{}]+@")
+"""A name and a password, or a token alone."""
 _NOT_THE_CHAIN: Final = frozenset({"cache", "callbacks", "custom_get_token_ids", "rate_limiter", "verbose"})
 """Fields of components that say nothing of what they do."""
+_SCHEMA_KEYS: Final = frozenset({"$ref", "allOf", "anyOf", "enum", "oneOf", "type"})
 _OF_A_CALL: Final = frozenset({"callbacks", "metadata", "run_id", "tags"})
 """Parts of a bound config that belong to a call: a chain with another request's id in it is no other chain."""
 _IDS_OF_A_CALL: Final = frozenset(
@@ -137,17 +139,23 @@ class _Encoder:
             return self._named(value, path)
         if isinstance(value, operator.itemgetter):
             keys = list(value.__reduce__()[1])
+            if not all(isinstance(key, str | int) for key in keys):
+                self.problems.append(Problem(path, "operator.itemgetter", "its keys are not texts and numbers alone"))
             return {"lc": 1, "type": revive.GETTER, "keys": self._items(keys, path, depth)}
         return self._opaque(value, path, "its class has no form in JSON")
 
-    def _text(self, text: str, path: str) -> str:
-        if "://" in text and (plain := _USERINFO.sub(r"\1", text)) != text:
+    def _text(self, text: str, path: str) -> object:
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            return self._opaque(text, path, "JSON has no half of a surrogate pair")
+        if "://" in text and (plain := _USERINFO.sub(r"\1\2", text)) != text:
             self.left_out.append(path)
+            if any(map(str.isspace, text)):  # more than an address, which works without
+                self.problems.append(Problem(path, "str", _CLEANED))
             text = plain
         clean = scrub_text(text)
         if clean != text:
             self.left_out.append(path)
-            self.problems.append(Problem(path, "str", "it holds what looks like a secret, which was left out"))
+            self.problems.append(Problem(path, "str", _CLEANED))
         return clean
 
     def _number(self, value: float, path: str) -> object:
@@ -166,16 +174,19 @@ class _Encoder:
         return node if type(value) is tuple else {**node, "name": type(value).__name__}
 
     def _dict(self, value: Mapping[Any, Any], path: str, depth: int) -> object:
-        kept = {}
+        pairs = []
+        named = value.get("name", value.get("key"))
         for key, item in value.items():
-            if isinstance(key, str) and isinstance(item, str | bytes | SecretStr) and is_secret_name(key):
-                self.left_out.append(f"{path}.{key}")
+            shown = self.value(key, f"{path} key", depth - 1)
+            where = f"{path}.{shown if isinstance(shown, str | int) else type(key).__name__}"
+            # A header may be written as {"name": "Authorization", "value": "…"}.
+            if _is_secret_value(named if key == "value" else key, item) or _is_secret_value(key, item):
+                self.left_out.append(where)
             else:
-                kept[key] = self.value(item, f"{path}.{key}", depth)
-        if "lc" not in kept and all(isinstance(key, str) for key in kept):
-            return kept
+                pairs.append([shown, self.value(item, where, depth)])
         # One that has "lc" among its keys must not be taken for a node (CVE-2025-68664).
-        pairs = [[self.value(key, f"{path} key", depth), item] for key, item in kept.items()]
+        if all(isinstance(key, str) and key != "lc" for key, _ in pairs):
+            return dict(pairs)
         return {"lc": 1, "type": revive.DICT, "items": pairs}
 
     def _component(self, value: Any, path: str, depth: int) -> object:
@@ -243,8 +254,22 @@ class _Encoder:
                 item = {key: one for key, one in item.items() if key != "lc_versions"} or None  # noqa: PLW2901 - the same, without what belongs to a call
                 if item is None:
                     continue
-            kwargs[name] = self.value(item, f"{path}.{name}", depth)
+            if not isinstance(item, SecretStr) and _is_secret_value(name, item):
+                self._leave_out(value, name, f"{path}.{name}")
+                continue
+            kwargs[name] = found = self.value(item, f"{path}.{name}", depth)
+            # As if the secrets in it had never been given; LangChain always writes a config.
+            if name == "config" and isinstance(found, dict):
+                kwargs[name] = {key: one for key, one in found.items() if one != {}}
+            elif found == {} and item:
+                del kwargs[name]
         return kwargs
+
+    def _leave_out(self, value: object, name: str, path: str) -> None:
+        self.left_out.append(path)
+        field = getattr(type(value), "model_fields", {}).get(name)
+        if field is not None and field.is_required():
+            self.problems.append(Problem(path, type(value).__name__, "it needs a secret, which was left out"))
 
     def _note_params(self, kind: type, kwargs: Mapping[str, object]) -> None:
         for name, item in kwargs.items():
@@ -269,6 +294,7 @@ class _Encoder:
         return {**node, "fingerprint": fingerprint(value)}
 
 
+_CLEANED: Final = "it holds what looks like a secret, which was left out"
 _NO_MODULE: Final = "it is a lambda, or defined in __main__ or within a function: there is no module to import it from"
 
 
@@ -302,6 +328,23 @@ def _lambda_fields(value: RunnableLambda[Any, Any]) -> Iterator[tuple[str, objec
 
 def _is_secret(item: object) -> bool:
     return isinstance(item, dict) and item.get("lc") == 1 and item.get("type") == revive.SECRET
+
+
+def _is_secret_value(name: object, item: object) -> bool:
+    """Whether data under that name is a secret: not a step of the chain, nor a tool's parameter of that name."""
+    if not isinstance(name, str) or not is_secret_name(name):
+        return False
+    if isinstance(item, dict):
+        return bool(item) and _SCHEMA_KEYS.isdisjoint(item) and not any(map(_is_part, item.values()))
+    if isinstance(item, int | float):
+        return not isinstance(item, bool) and not name.lower().endswith("token")
+    if isinstance(item, list | tuple):
+        return bool(item) and not any(map(_is_part, item))
+    return isinstance(item, str | bytes | SecretStr)
+
+
+def _is_part(item: object) -> bool:
+    return isinstance(item, Runnable | Serializable | type) or callable(item)
 
 
 def _lasting(config: Mapping[str, Any]) -> dict[str, Any]:
