@@ -93,7 +93,7 @@ def content_hash(tree: object) -> str:
 def _essence(node: object) -> object:
     if isinstance(node, list):
         return [_essence(item) for item in node]
-    if isinstance(node, float) and node.is_integer():
+    if isinstance(node, float) and node.is_integer() and abs(node) < 2**63:
         return int(node)  # pydantic turns 1 into 1.0
     if not isinstance(node, dict):
         return node
@@ -340,7 +340,7 @@ def _is_secret_value(name: object, item: object) -> bool:
         return not isinstance(item, bool) and not name.lower().endswith("token")
     if isinstance(item, list | tuple):
         return bool(item) and not any(map(_is_part, item))
-    return isinstance(item, str | bytes | SecretStr)
+    return isinstance(item, str | bytes | SecretStr) and item != ""
 
 
 def _is_part(item: object) -> bool:
