@@ -306,8 +306,8 @@ def _hint(value: object) -> str:
 
 def _graph(value: object) -> dict[str, object] | None:
     """Nodes and edges of a LangGraph graph, which is not imported for it."""
-    builder = getattr(value, "builder", None)
-    if not type(value).__module__.startswith("langgraph.") or builder is None:
+    builder = getattr(value, "builder", None) if type(value).__module__.startswith("langgraph.") else None
+    if builder is None:
         return None
     nodes = [str(name) for name in getattr(builder, "nodes", ())]
     edges = sorted([str(end) for end in edge] for edge in getattr(builder, "edges", ()))

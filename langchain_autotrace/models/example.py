@@ -49,7 +49,7 @@ def output_form(value: object) -> Any:
     return json_form(value, messages=False)
 
 
-def json_form(value: object, *, messages: bool = True) -> Any:  # noqa: C901, PLR0911 - a case each
+def json_form(value: object, *, messages: bool = True) -> Any:  # noqa: PLR0911 - a case each
     """The value as JSON.
 
     Args:
@@ -59,18 +59,14 @@ def json_form(value: object, *, messages: bool = True) -> Any:  # noqa: C901, PL
     Raises:
         NoFormError: it cannot be written.
     """
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise NoFormError("JSON has no such number")
-        return value
+    if isinstance(value, str | int | float):
+        return _atom(value)
     if isinstance(value, BaseMessage) and messages:
         return _message(value)
     if isinstance(value, Mapping):
-        return {str(key): json_form(item, messages=messages) for key, item in value.items()}
+        return {_atom(str(key)): json_form(item, messages=messages) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_pair(item) if _is_message_pair(item) else json_form(item, messages=messages) for item in value]
     if isinstance(value, Document):
@@ -82,6 +78,17 @@ def json_form(value: object, *, messages: bool = True) -> Any:  # noqa: C901, PL
         return json_form(fields, messages=messages)
     msg = f"{type(value).__name__} has no form in JSON"
     raise NoFormError(msg)
+
+
+def _atom(value: str | float) -> str | int | float:
+    if isinstance(value, str):
+        text = str.__str__(value)
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise NoFormError("JSON has no half of a surrogate pair")
+        return text
+    if not math.isfinite(value) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+        raise NoFormError("JSON has no such number")
+    return value
 
 
 def _message(message: BaseMessage) -> Any:

@@ -6,6 +6,7 @@ module a file was run as are left out: the same program gives the same hash in a
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import sys
@@ -87,7 +88,7 @@ class _Walk:
         self._add_object(value, depth + 1)
 
     def _add_object(self, value: object, depth: int) -> None:
-        function = getattr(value, "__func__", value)
+        function = value.__func__ if isinstance(value, types.MethodType) else value
         if isinstance(value, Mapping):
             self._pairs("mapping", ((_key(key), item) for key, item in value.items()), depth)
         elif isinstance(value, list | tuple):
@@ -153,7 +154,9 @@ class _Walk:
         for name in sorted(_names(function.__code__)):
             found = function.__globals__.get(name)
             is_ours = isinstance(found, types.FunctionType | type) and not is_installed(found)
-            if is_ours or (found is not None and isinstance(found, (*_PLAIN, list, dict, tuple, Runnable))):
+            # Lists and dicts by the names of constants only: others are where programs gather what happens.
+            is_constant = isinstance(found, list | dict) and name.isupper()
+            if is_ours or is_constant or (found is not None and isinstance(found, (*_PLAIN, tuple, Runnable))):
                 self._put("global", name)
                 self.add(found, depth)
 
@@ -191,8 +194,9 @@ def _attributes(value: object) -> dict[str, Any]:
     for base in type(value).__mro__:
         slots = base.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
-            if not name.startswith("__") and hasattr(value, name):
-                found.setdefault(name, getattr(value, name))
+            if not name.startswith("__") and name not in found:
+                with contextlib.suppress(Exception):  # one that is not set; or a user's __getattr__
+                    found[name] = getattr(value, name)
     found.pop(COUNTERS.get(type(value).__module__, ""), None)
     return {name: item for name, item in found.items() if not name.startswith("_abc") and not _is_cached(value, name)}
 

@@ -20,7 +20,7 @@ from langchain_openai import AzureChatOpenAI, ChatOpenAI
 from pydantic import SecretStr
 
 from langchain_autotrace.models.encode import Problem, content_of
-from tests.models.support import KEY, again
+from tests.models.trees import KEY, again
 
 PASSWORD = "hunter2-Tr0ub4dor-9f8e7d"
 CLEANED = "it holds what looks like a secret, which was left out"

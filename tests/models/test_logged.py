@@ -21,6 +21,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.graph import START, StateGraph
 
 import langchain_autotrace
+from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.errors import SettingsError
 from langchain_autotrace.models import observe
 from tests.models.support import Logged, chain, document, files, logged, models, traces_of
@@ -436,6 +437,42 @@ def test_settings_that_do_not_go_together(tmp_path: Path, caplog: pytest.LogCapt
     Path("folder.py").mkdir()
     with pytest.raises(SettingsError, match="should be a Python file"):
         langchain_autotrace.autolog(log_models=True, model_code="folder.py")
+
+
+class Evil(Runnable[Any, Any]):
+    """Has no attribute that it was not given."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+    def invoke(self, input: Any, config: Any = None, **_: Any) -> Any:  # noqa: A002 - LangChain's name
+        named: Any = {**(config or {}), "run_name": "evil"}
+        return self._call_with_config(lambda value: value, input, named)
+
+
+class Incomparable:
+    __hash__ = None  # type: ignore[assignment] # a list has none either
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError
+
+
+def test_odd_chains(store: str) -> None:
+    """Whatever a chain holds and is given, it runs as it would, its trace is stored, and it is a model."""
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    held = [cycle, Incomparable(), 2**100, float("nan"), "\ud800", {1: {"lc": 2}}, {str(n): n for n in range(3_000)}]
+    keeps: Any = RunnableLambda(lambda value, **_: value)
+    same: Any = RunnablePassthrough()
+    start(store)
+    runs: list[tuple[Any, Any]] = [(keeps.bind(held=one), 1) for one in held]
+    runs += [(Evil(), 1), *[(same, one) for one in (None, 2**100, float("nan"), "\ud800", b"x", {1}, Incomparable())]]
+    returned = [one.invoke(given) is given for one, given in runs]
+    deliver()
+
+    assert returned == [True] * len(runs)
+    assert (len(stored(store)), internal_errors.count) == (len(runs), 0)
+    assert len(models(store)) == len(held) + 2
 
 
 def test_a_fault_of_ours(store: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
