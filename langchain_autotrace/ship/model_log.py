@@ -23,6 +23,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from langchain_autotrace import destination
 from langchain_autotrace.ship.mlflow_errors import reason as reason_of
+from langchain_autotrace.ship.mlflow_form import trace_tags
 from langchain_autotrace.ship.model_files import write_model
 from langchain_autotrace.ship.rebuild import Rebuilding, Rebuilt
 from langchain_autotrace.span import Attr, ModelForm, ModelSeen
@@ -36,6 +37,7 @@ LOADABLE_TAG: Final = "langchain_autotrace.loadable"
 REASON_TAG: Final = "langchain_autotrace.reason"
 _NOT_IN_A_NAME: Final = str.maketrans(dict.fromkeys("/:.%\"'", "_"))
 """MLflow takes none of these in a model's name."""
+_MAX_NAME: Final = 200
 _MAX_TAG: Final = 500
 _MAX_RELINKED: Final = 500
 _SEARCHED: Final = 20
@@ -89,20 +91,25 @@ class ModelLog:
         key = experiment_id, model.content_hash
         if key in self._ids:
             return
+        form: ModelForm = orjson.loads(model.form)
         try:
             found = self._find(*key)
         except Exception as error:
             if not _is_final(error):
                 raise
             self._ids[key] = None
-            self._note(orjson.loads(model.form)["name"], "search", error)
+            self._note(form["name"], "search", error)
             return
-        if found is not None and found.status == LoggedModelStatus.READY:
+        if found is not None and found.status == LoggedModelStatus.READY and not _may_improve(found, form):
             self._ids[key] = found.model_id
             return
         self.prepare([model])
         rebuilt = self._rebuilding[model.content_hash].result(model)
-        self._ids[key] = self._log_new(model, experiment_id, run_id, rebuilt, found)
+        if found is not None and found.status == LoggedModelStatus.READY and rebuilt.reason is not None:
+            self._ids[key] = found.model_id  # a description, still
+            self._say_description(form, rebuilt)
+        else:
+            self._ids[key] = self._log_new(model, experiment_id, run_id, rebuilt, found)
         self._rebuilding.pop(model.content_hash, None)
 
     def _find(self, experiment_id: str, content_hash: str) -> LoggedModel | None:
@@ -136,23 +143,29 @@ class ModelLog:
             step = "finalize"
             if made.source_run_id:
                 self._client.log_outputs(made.source_run_id, [LoggedModelOutput(made.model_id, step=0)])
-            self._client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
+            if made.status == LoggedModelStatus.READY:  # a description that can be loaded now
+                self._client.set_logged_model_tags(made.model_id, {LOADABLE_TAG: "true", REASON_TAG: ""})
+            else:
+                self._client.finalize_logged_model(made.model_id, LoggedModelStatus.READY)
         except Exception as error:  # noqa: BLE001 - whatever it is, the traces go on
             self._delete_begun(experiment_id, model.content_hash)  # where that fails too, all of it is tried again
             self._note(form["name"], step, error)
             return None
-        if rebuilt.reason is not None and (form["code"] is not None or not form["problems"]):
-            # Else the program has said it.
-            self._say(f"the chain {form['name']!r} is logged as a description that cannot be loaded: {rebuilt.reason}")
+        self._say_description(form, rebuilt)
         self._register(form, made, rebuilt)
         self._link_stored(experiment_id, model.content_hash, made.model_id)
         return str(made.model_id)
+
+    def _say_description(self, form: ModelForm, rebuilt: Rebuilt) -> None:
+        if rebuilt.reason is not None and (form["code"] is not None or not form["problems"]):
+            # Else the program has said it.
+            self._say(f"the chain {form['name']!r} is logged as a description that cannot be loaded: {rebuilt.reason}")
 
     def _create(
         self, content_hash: str, form: ModelForm, experiment_id: str, run_id: str | None, rebuilt: Rebuilt
     ) -> LoggedModel:
         tags = {
-            **form["tags"],
+            **trace_tags(form["tags"]),
             "mlflow.autologging": "langchain",
             Attr.CONTENT_HASH: content_hash,
             LOADABLE_TAG: str(rebuilt.reason is None).lower(),
@@ -161,7 +174,7 @@ class ModelLog:
             tags[REASON_TAG] = rebuilt.reason[:_MAX_TAG]
         return self._client.create_logged_model(
             experiment_id,
-            name=form["name"].translate(_NOT_IN_A_NAME) or "chain",
+            name=" ".join(form["name"].translate(_NOT_IN_A_NAME).split())[:_MAX_NAME] or "chain",
             source_run_id=run_id,
             tags=tags,
             params=form["params"],
@@ -268,6 +281,11 @@ _FINAL: Final = frozenset(
     }
 )
 """MLflow's error codes of a store that has no models, or none for us: trying again would keep the traces waiting."""
+
+
+def _may_improve(found: LoggedModel, form: ModelForm) -> bool:
+    """Whether a description may be one that can be loaded now: its file is given, or it is built where it can be."""
+    return found.tags.get(LOADABLE_TAG) != "true" and (form["code"] is not None or not form["problems"])
 
 
 def _is_final(error: Exception) -> bool:

@@ -207,7 +207,7 @@ def _row(model: LoggedModel) -> ModelRow:
         status=model.status.value,
         created_ms=model.creation_timestamp,
         loadable=model.tags.get(_LOADABLE) == "true",
-        reason=model.tags.get(_REASON),
+        reason=model.tags.get(_REASON) or None,
         content_hash=model.tags.get(Attr.CONTENT_HASH, ""),
         experiment_id=model.experiment_id,
         source_run_id=model.source_run_id,

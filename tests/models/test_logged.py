@@ -276,6 +276,33 @@ def test_code_of_the_program(store: str, tmp_path: Path, caplog: pytest.LogCaptu
     assert [warning for warning in warned(caplog) if "another chain" in warning] != []
 
 
+def test_a_description_whose_code_is_given_later(store: str, tmp_path: Path) -> None:
+    """A description becomes a model that can be loaded, under the same id, once its file is given."""
+    text = CODE.replace("mlflow.models.set_model(graph)", "")
+    for settings in ({}, {"model_code": "chain.py"}):
+        (tmp_path / "chain.py").write_text(CODE)
+        start(store, **settings)
+        program: dict[str, Any] = {"__name__": "__main__"}
+        exec(compile(text, "program.py", "exec", dont_inherit=True), program)
+        program["graph"].invoke({"topic": "x"})
+        deliver()
+
+    (model,) = models(store)
+    assert logged(store) == [Logged("LangGraph", "READY", "true", 2)]
+    loaded = langchain_autotrace.load_model(f"models:/{model.model_id}", allow_code=True)
+    assert loaded.invoke({"topic": "y"}) == {"topic": "y!"}
+
+
+def test_odd_names(store: str) -> None:
+    """Any name of a run and any tag is made one that MLflow takes."""
+    start(store, extra_tags={"a/../b": "x", "mlflow.artifactLocation": "elsewhere", "": "y" * 9_000})
+    for number, name in enumerate(("a/b:c", "'%\".", "\n", "x" * 5_000, "\0é🐈")):
+        chain(f"{number} {{topic}}").invoke({"topic": "x"}, {"run_name": name})
+    deliver()
+
+    assert [model.name for model in models(store)] == ["a_b_c", "____", "chain", "x" * 200, "\0é🐈"]
+
+
 def test_functions_of_a_module(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A function of an importable module is logged by its name, and loaded with the caller's word for its package."""
     (tmp_path / "shouting.py").write_text("def shout(text):\n    return text + '!'\n")
