@@ -7,11 +7,18 @@ module a file was run as are left out: the same program gives the same hash in a
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import decimal
 import functools
 import hashlib
+import operator
+import pathlib
+import re
 import sys
 import sysconfig
 import types
+import uuid
+from collections import deque
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, Final
@@ -22,7 +29,14 @@ from pydantic import BaseModel
 _MAX_DEPTH: Final = 16
 _MAX_OBJECTS: Final = 5_000
 _PLAIN: Final = (str, int, float, complex, bool, bytes, type(None), type(...))
+_SAID_BY_REPR: Final = (
+    *(bytearray, range, dt.date, dt.time, dt.timedelta),
+    *(decimal.Decimal, pathlib.PurePath, uuid.UUID),
+)
+_SAID_BY_REDUCE: Final = (operator.itemgetter, operator.attrgetter, operator.methodcaller)
 _LIBRARIES: Final = tuple({f"{sysconfig.get_path(name)}" for name in ("stdlib", "purelib", "platlib")})
+_QUALIFIED: Final = re.compile(r"[\w<>]+\.| at 0x[0-9a-f]+")
+"""Modules, and functions around a class."""
 _STATE: Final = frozenset(
     {
         # What a run leaves behind, connections, and who listens: none of it is what the chain is.
@@ -51,9 +65,10 @@ def is_installed(function: object) -> bool:
     if code is not None:
         return bool(code.co_filename.startswith(_LIBRARIES) or code.co_filename.startswith("<frozen"))
     name = str(getattr(function, "__module__", ""))
-    module = sys.modules.get(name)
-    file = str(getattr(module, "__file__", None) or _LIBRARIES[0])  # modules without a file are Python's own
-    return name != "__main__" and (module is None or file.startswith(_LIBRARIES))
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if name == "__main__" or file is None:  # without a file: Python's own; else of a notebook, or made by a program
+        return name in sys.builtin_module_names
+    return str(file).startswith(_LIBRARIES)
 
 
 class _Walk:
@@ -91,7 +106,7 @@ class _Walk:
         function = value.__func__ if isinstance(value, types.MethodType) else value
         if isinstance(value, Mapping):
             self._pairs("mapping", ((_key(key), item) for key, item in value.items()), depth)
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, list | tuple | deque):
             self._put("list", len(value))
             for item in value:
                 self.add(item, depth)
@@ -103,10 +118,36 @@ class _Walk:
             self._class(value, depth)
         elif isinstance(function, types.FunctionType):
             self._function(function, depth)
+            self._owner(getattr(value, "__self__", None), depth)
         elif isinstance(value, functools.partial):
             self.add([value.func, list(value.args), value.keywords], depth)
-        else:
+        elif not self._library_value(value, depth):
             self._instance(value, depth)
+
+    def _owner(self, owner: object, depth: int) -> None:
+        """Add what a method's object is made of, not what it counts and gathers."""
+        if isinstance(owner, Runnable | type | None):
+            self.add(owner, depth)
+            return
+        self._class(type(owner), depth)
+        lasting = (str, tuple, Runnable, types.FunctionType)
+        held = {name: item for name, item in _attributes(owner).items() if isinstance(item, lasting)}
+        self._pairs("object", iter(held.items()), depth)
+
+    def _library_value(self, value: object, depth: int) -> bool:
+        """Add what the standard library holds its values within; False for any other."""
+        if isinstance(value, types.BuiltinFunctionType):
+            self._put("built in", value.__qualname__)
+            self.add(None if isinstance(value.__self__, types.ModuleType) else value.__self__, depth)
+        elif isinstance(value, _SAID_BY_REPR):
+            self._put(type(value).__name__, repr(value))
+        elif isinstance(value, _SAID_BY_REDUCE):
+            self.add([type(value).__name__, value.__reduce__()[1:]], depth)
+        elif isinstance(value, re.Pattern):
+            self._put("pattern", value.pattern, value.flags)
+        else:
+            return False
+        return True
 
     def _pairs(self, kind: str, pairs: Iterator[tuple[str, object]], depth: int) -> None:
         found = sorted((pair for pair in pairs if pair[0] not in _STATE), key=lambda pair: pair[0])
@@ -118,9 +159,11 @@ class _Walk:
     def _class(self, kind: type, depth: int) -> None:
         self._put("class", kind.__qualname__.rpartition(".")[2])
         if not is_installed(kind):
-            functions = {name: item for name, item in vars(kind).items() if isinstance(item, types.FunctionType)}
-            self._pairs("methods", iter(functions.items()), depth)
-            self._pairs("fields", iter(dict.fromkeys(getattr(kind, "__annotations__", {}), 0).items()), depth)
+            self._pairs("members", _members(kind), depth)
+            self._pairs("fields", _fields(kind), depth)
+            for base in kind.__bases__:
+                if not is_installed(base):
+                    self.add(base, depth)
 
     def _function(self, function: types.FunctionType, depth: int) -> None:
         self._put("function", function.__qualname__.rpartition(".")[2])
@@ -163,6 +206,7 @@ class _Walk:
     def _instance(self, value: object, depth: int) -> None:
         kind = type(value)
         self._class(kind, depth)
+        self.add(vars(value).get("__wrapped__") if hasattr(kind, "cache_clear") else None, depth)  # functools.cache
         library = kind.__module__.partition(".")[0]
         is_ours = isinstance(value, Runnable | BaseModel) or library.startswith(("langchain", "langgraph"))
         if not is_ours and is_installed(kind):
@@ -181,6 +225,29 @@ def _key(key: object) -> str:
         return ",".join(map(_key, key))
     named = key if isinstance(key, type | types.FunctionType) else type(key)
     return named.__qualname__.rpartition(".")[2]
+
+
+def _members(kind: type) -> Iterator[tuple[str, object]]:
+    """A class's own functions, and the values it holds: a prompt may be one."""
+    for name, item in vars(kind).items():
+        if isinstance(item, staticmethod | classmethod):
+            yield name, item.__func__
+        elif isinstance(item, property):
+            yield name, (item.fget, item.fset)
+        elif isinstance(item, types.FunctionType) or (
+            not name.startswith(("__", "_abc"))
+            and isinstance(item, (*_PLAIN, tuple, *((list, dict) if name.isupper() else ())))
+        ):
+            yield name, item
+
+
+def _fields(kind: type) -> Iterator[tuple[str, object]]:
+    """What a class's fields are, and how pydantic describes them to a model."""
+    fields = getattr(kind, "model_fields", {}) if issubclass(kind, BaseModel) else {}
+    for name, annotation in getattr(kind, "__annotations__", {}).items():
+        field = fields.get(name)
+        said = annotation if isinstance(annotation, str) else _QUALIFIED.sub("", repr(annotation))
+        yield name, (said, getattr(field, "description", None), getattr(field, "default", None))
 
 
 def _names(code: types.CodeType) -> set[str]:
