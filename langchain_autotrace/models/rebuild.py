@@ -24,7 +24,7 @@ from typing import Any, Final
 import orjson
 
 from langchain_autotrace.models.encode import content_of
-from langchain_autotrace.models.revive import ChainLoadError, revive
+from langchain_autotrace.models.revive import TRUSTED_PACKAGES, ChainLoadError, revive
 
 _ALWAYS: Final = ("langchain_core", "pydantic")
 _DUMMY: Final = "not-a-key"
@@ -48,8 +48,9 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
         asked: a :class:`ModelForm`, and its ``hash``.
 
     Returns:
-        ``reason``: why it cannot be loaded, else None. ``requirements``: what it needs, with versions. ``python``: the
-        version of this Python. ``langchain_core``: that of LangChain.
+        ``reason``: why it cannot be loaded, else None. ``allow``: packages that loading has to allow.
+        ``requirements``: what it needs, with versions. ``python``: the version of this Python. ``langchain_core``: that
+        of LangChain.
     """
     sys.path += [folder for folder in asked["search_path"] if folder not in sys.path]
     for name in asked["secrets"]:
@@ -58,6 +59,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     packages = {*asked["packages"], *(_imported(asked["code"][1]) if asked["code"] else ()), *_ALWAYS}
     return {
         "reason": reason,
+        "allow": _allowed(asked),
         "requirements": sorted(set(_requirements(packages))),
         "python": platform.python_version(),
         "langchain_core": importlib.metadata.version("langchain-core"),
@@ -73,13 +75,17 @@ def _reason(asked: dict[str, Any]) -> str | None:
             built, how = run_code(*asked["code"]), f"{asked['code'][0]} builds another chain than the one that ran"
         else:
             secrets = dict.fromkeys(asked["secrets"], _DUMMY)
-            built, how = revive(asked["chain"], allow=asked["packages"], secrets=secrets), "building it gives another"
+            built, how = revive(asked["chain"], allow=_allowed(asked), secrets=secrets), "building it gives another"
         found = content_of(built)
     except ChainLoadError as error:
         return str(error)
     except BaseException as error:  # noqa: BLE001 - the program's module may do anything, and exit
         return f"building it raised {type(error).__name__}: {error}"
     return None if found.hash == asked["hash"] else how
+
+
+def _allowed(asked: dict[str, Any]) -> list[str]:
+    return [package for package in asked["packages"] if package not in TRUSTED_PACKAGES]
 
 
 def run_code(name: str, text: str) -> Any:

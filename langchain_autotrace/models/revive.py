@@ -198,10 +198,15 @@ class _Reviver:
 
     def _check(self, name: str, *, trusted: bool) -> None:
         package = name.partition(":")[0].partition(".")[0]
-        if package not in self._allow and not (trusted and package in TRUSTED_PACKAGES):
+        if package in self._allow:
+            return
+        if not trusted or package not in TRUSTED_PACKAGES:
             msg = (
                 f"{name!r} is not trusted by itself; pass allow=[{package!r}] if you trust where this model comes from"
             )
+            raise ChainLoadError(msg)
+        if any(part.startswith("_") for part in name.partition(":")[2].split(".")):
+            msg = f"{name!r} is private to {package!r}"
             raise ChainLoadError(msg)
 
     def _build(self, cls: type, given: dict[str, Any]) -> object:
@@ -247,11 +252,7 @@ def _resolve(name: str) -> Any:
     """What is at ``module:qualified.name``, and is defined there: no walking through what a module imports."""
     module, _, qualified = name.partition(":")
     parts = [*module.split("."), *qualified.split(".")]
-    if (
-        not all(part.isidentifier() and not part.startswith("__") for part in parts)
-        or ":_" in name
-        or "._" in qualified
-    ):
+    if not all(part.isidentifier() and not part.startswith("__") for part in parts):
         msg = f"{name!r} is no name of a class or function"
         raise ChainLoadError(msg)
     try:

@@ -107,7 +107,7 @@ def write_model(folder: Path, form: ModelForm, content_hash: str, model: LoggedM
     code = _code_name(form)
     (folder / "chain.json").write_bytes(_document(form, rebuilt, code))
     if is_loadable:
-        _write_code(folder, form, code)
+        _write_code(folder, form, code, rebuilt)
         _write_environment(folder, rebuilt)
         _add_flavors(written, code, rebuilt)
     written.model_size_bytes = sum(file.stat().st_size for file in folder.iterdir())
@@ -141,9 +141,9 @@ def _code_name(form: ModelForm) -> str:
     return "chain.py" if form["code"] is None else form["code"][0]
 
 
-def _write_code(folder: Path, form: ModelForm, name: str) -> None:
+def _write_code(folder: Path, form: ModelForm, name: str, rebuilt: Rebuilt) -> None:
     if form["code"] is None:
-        text = _LOADER.read_text(encoding="utf-8") + _TAIL.format(allow=form["packages"])
+        text = _LOADER.read_text(encoding="utf-8") + _TAIL.format(allow=rebuilt.allow)
     else:
         text = form["code"][1]
     (folder / name).write_text(text, encoding="utf-8")

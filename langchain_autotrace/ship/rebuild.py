@@ -22,6 +22,8 @@ class Rebuilt(NamedTuple):
 
     reason: str | None
     """Why it cannot be loaded; None when it can."""
+    allow: list[str]
+    """Packages, by their first name, that loading has to allow."""
     requirements: list[str]
     """What it needs, with versions; without mlflow."""
     python: str
@@ -48,7 +50,7 @@ class Rebuilding:
             return Rebuilt(**orjson.loads(self._answers[index]))
         if len(self._models) > 1:  # one of the others may have ended the process
             return Rebuilding([model]).result(model)
-        return Rebuilt(f"the process that builds it failed: {self._failure}", [], "", "")
+        return Rebuilt(f"the process that builds it failed: {self._failure}", [], [], "", "")
 
     def _run(self) -> None:
         try:

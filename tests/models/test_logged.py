@@ -305,12 +305,12 @@ def test_odd_names(store: str) -> None:
 
 def test_functions_of_a_module(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A function of an importable module is logged by its name, and loaded with the caller's word for its package."""
-    (tmp_path / "shouting.py").write_text("def shout(text):\n    return text + '!'\n")
+    (tmp_path / "shouting.py").write_text("def _shout(text):\n    return text + '!'\n")
     monkeypatch.syspath_prepend(tmp_path)
     import shouting  # type: ignore[import-not-found]
 
     start(store)
-    (chain() | shouting.shout).invoke({"topic": "x"})
+    (chain() | shouting._shout).invoke({"topic": "x"})
     deliver()
 
     (model,) = models(store)
