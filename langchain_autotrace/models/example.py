@@ -18,9 +18,9 @@ class NoFormError(TypeError):
 
 
 def input_example(value: object) -> Any:
-    """The input as an example.
+    """The input as an example that a model takes as it is.
 
-    MLflow takes a list for a batch, and turns ``{"messages": [...]}`` into messages for a model that takes them.
+    MLflow takes a list for a batch, so an input that is a list becomes a batch of one.
 
     Raises:
         NoFormError: it cannot be written.
@@ -32,12 +32,25 @@ def input_example(value: object) -> Any:
     if isinstance(value, BaseMessage):
         value = [value]
     found = json_form(value)
-    is_chat = (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(item, BaseMessage) or _is_message_pair(item) for item in value)
+    if not isinstance(value, list | tuple):
+        return found
+    is_chat = bool(value) and all(isinstance(item, BaseMessage) or _is_message_pair(item) for item in value)
+    return chat_example(found) if is_chat else [found]
+
+
+def chat_example(messages: list[Any]) -> Any:
+    """Messages as an example.
+
+    MLflow turns ``{"messages": [...]}`` into LangChain's messages. It drops tool calls then, and fails where content is
+    no text; a list of a list goes to the model as it is, and chat models take that too.
+
+    Args:
+        messages: in OpenAI's form.
+    """
+    is_plain = all(
+        one["role"] in _PLAIN_ROLES and isinstance(one["content"], str) and "tool_calls" not in one for one in messages
     )
-    return {"messages": found} if is_chat else found
+    return {"messages": messages} if is_plain else [messages]
 
 
 def output_form(value: object) -> Any:
@@ -111,3 +124,4 @@ def _pair(value: Any) -> dict[str, str]:
 
 
 _ROLES: Final = {"ai": "assistant", "assistant": "assistant", "human": "user", "system": "system", "user": "user"}
+_PLAIN_ROLES: Final = frozenset({"assistant", "system", "user"})

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.models.encode import Content, Problem, content_of
-from langchain_autotrace.models.example import NoFormError, input_example, output_form
+from langchain_autotrace.models.example import NoFormError, chat_example, input_example, json_form, output_form
 from langchain_autotrace.models.find import outermost_runnable
 from langchain_autotrace.models.signature import signature
 from langchain_autotrace.settings import Settings
@@ -256,14 +256,16 @@ def _example(inputs: Any, kind: str) -> object:
     if kind == SpanType.LLM and len(given) == 1:
         given = given[0]  # a text model's run has a list of prompts
     try:
+        if kind == SpanType.CHAT_MODEL:
+            return (chat_example(json_form(given["messages"])),)
         return (input_example(given),)
     except NoFormError as error:
         return str(error)
 
 
 def _signature(example: list[Any] | None, kind: str, returned: object) -> dict[str, str | None] | None:
-    if example is None:
-        return None
+    if example is None or isinstance(example[0], list):
+        return None  # by a signature MLflow would make a table of a list within a list
     try:
         return signature(example[0], None if kind in _MODELS else output_form(returned))
     except NoFormError:
