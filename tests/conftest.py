@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ hypothesis.settings.load_profile("calm")
 
 from langchain_autotrace.capture import scope
 from langchain_autotrace.control import shutdown
+from tests.full_server import full_python, tracking_server
 from tests.support import copies
 
 
@@ -70,3 +72,18 @@ def new_store(empty_database: Path) -> Callable[[Path], str]:
 def store(tmp_path: Path, new_store: Callable[[Path], str]) -> str:
     """The tracking URI of an empty database."""
     return new_store(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def full_mlflow() -> str:
+    """The Python of an environment that has the full mlflow, this package and its neighbours."""
+    return full_python()
+
+
+@pytest.fixture(scope="session")
+def server(full_mlflow: str, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a tracking server on SQLite."""
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(empty_database, folder / "mlflow.db")
+    with tracking_server(full_mlflow, folder) as address:
+        yield address

@@ -1,15 +1,15 @@
-"""A real MLflow tracking server, run by the full mlflow in an environment of its own."""
+"""Servers of the full mlflow, which has an environment of its own."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,7 @@ import pytest
 FULL = "AUTOTRACE_FULL_MLFLOW"
 
 
-@pytest.fixture(scope="session")
-def full_mlflow() -> str:
+def full_python() -> str:
     """The Python of an environment that has the full mlflow, this package and its neighbours."""
     python = os.environ.get(FULL)
     if not python:
@@ -26,28 +25,38 @@ def full_mlflow() -> str:
     return str(Path(python).absolute())
 
 
-@pytest.fixture(scope="session")
-def server(full_mlflow: str, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a tracking server on SQLite."""
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(empty_database, folder / "mlflow.db")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [full_mlflow, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+@contextmanager
+def tracking_server(python: str, folder: Path) -> Iterator[str]:
+    """Run a tracking server on the SQLite file of a folder; its address."""
+    port = free_port()
+    command = [python, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
     command += [
         "--backend-store-uri",
         f"sqlite:///{folder}/mlflow.db",
         "--artifacts-destination",
         str(folder / "files"),
     ]
-    with (folder / "log").open("w") as log:
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        _wait_for(f"{address}/health", process, folder / "log")
+    address = f"http://127.0.0.1:{port}"
+    with running(command, folder, f"{address}/health", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
         yield address
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], folder: Path, health: str, **environment: str) -> Iterator[None]:
+    """Run a server in a folder until the block ends, which begins when it answers."""
+    with (folder / "log").open("w") as log:
+        everything = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **environment}
+        process = subprocess.Popen(command, cwd=folder, env=everything, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait_for(health, process, folder / "log")
+        yield
     finally:
         os.killpg(process.pid, 15)
         process.wait(30)
