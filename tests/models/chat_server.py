@@ -1,0 +1,86 @@
+"""An HTTP server that plays OpenAI's chat completions, and notes whose key it is asked with."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+WORDS = ["I ", "heard: "]
+"""What every answer begins with; the last message follows."""
+
+
+class ChatServer:
+    """Answers with what the last message said."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        """What is to be a model's ``base_url``."""
+        self.keys: list[str] = []
+        """Authorization headers, in the order of the requests."""
+        self.requests: list[dict[str, Any]] = []
+
+    def words(self, request: dict[str, Any]) -> list[str]:
+        """The answer in the pieces in which it is streamed."""
+        return [*WORDS, str(request["messages"][-1]["content"]), f" ({len(request['messages'])})"]
+
+
+@contextmanager
+def chatting() -> Iterator[ChatServer]:
+    """Answer requests in the block."""
+    server = ChatServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.0"
+
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            server.requests.append(request)
+            server.keys.append(self.headers.get("Authorization", ""))
+            is_stream = request.get("stream", False)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream" if is_stream else "application/json")
+            self.end_headers()
+            if is_stream:
+                for line in _events(request["model"], server.words(request)):
+                    self.wfile.write(line.encode())
+            else:
+                self.wfile.write(json.dumps(_completion(request["model"], server.words(request))).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.url = f"http://127.0.0.1:{http.server_address[1]}/v1"
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()
+
+
+def _completion(model: str, words: list[str]) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "".join(words)}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": len(words), "total_tokens": 1 + len(words)},
+    }
+
+
+def _events(model: str, words: list[str]) -> Iterator[str]:
+    deltas = [{"role": "assistant", "content": ""}, *({"content": word} for word in words), {}]
+    for delta in deltas:
+        choice = {"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}
+        chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
+        yield f"data: {json.dumps({**chunk, 'choices': [choice]})}\n\n"
+    yield "data: [DONE]\n\n"
