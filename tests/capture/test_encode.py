@@ -390,7 +390,7 @@ ordinary = st.recursive(
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=9), inner, max_size=6),
     max_leaves=40,
 )
-steady = settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+steady = settings(max_examples=80, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @steady

@@ -24,7 +24,7 @@ from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.span import Attr, ModelForm, ModelSeen
 from tests.models.support import Logged, chain, logged, models
 from tests.ship.server import Answer, FakeServer, running
-from tests.support import deliver, stored
+from tests.support import deliver, stored, unmeasured
 
 
 def start(store: str, **settings: Any) -> None:
@@ -108,7 +108,7 @@ langchain_autotrace.autolog(tracking_uri={store!r}, experiment="broken", log_mod
 print(chain().invoke({{"topic": "x"}}))
 """
     root = Path(__file__).parent.parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(root)}
+    environment = {**unmeasured(), "PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=90)
 
     assert (done.stdout, done.returncode) == ("Yes.\n", 0)
@@ -140,7 +140,7 @@ assert langchain_autotrace.flush(60).ok
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONPATH": str(root), "LANGCHAIN_AUTOTRACE_HOME": str(tmp_path / f"home{number}")},
+            env={**unmeasured(), "PYTHONPATH": str(root), "LANGCHAIN_AUTOTRACE_HOME": str(tmp_path / f"home{number}")},
         )
         for number in range(2)
     ]
@@ -198,7 +198,7 @@ def seen(code: str | None = None, **form: Any) -> ModelSeen:
     return ModelSeen("0" * 32, content.hash, orjson.dumps({**known, **form}))
 
 
-def test_building_again() -> None:
+def test_building_again(own_process: None) -> None:
     """A chain is loadable when it comes back as it was; each reason why not is said, and none ends the others."""
     other = content_of(chain("Another {topic}")).tree
     asked = {
@@ -207,11 +207,11 @@ def test_building_again() -> None:
         "building it raised SystemExit: 3": seen("raise SystemExit(3)"),
         "building it raised ZeroDivisionError: division by zero": seen("1 / 0"),
         "chain.py: it does not call mlflow.models.set_model(chain)": seen("chain = 1"),
-        "the process that builds it failed: exit status 7; it said nothing": seen("import os; os._exit(7)"),
         "'builtins:eval' is not trusted by itself; pass allow=['builtins'] if you trust where this model comes from": (
             seen(chain={"lc": 1, "type": "ref", "ref": "builtins:eval"})
         ),
         "first.func (m.f): a reason": seen(problems=[[".first.func", "m.f", "a reason"]]),
+        "the process that builds it failed: exit status 7; it said nothing": seen("import os; os._exit(7)"),
     }
     building = Rebuilding(list(asked.values()))
 
