@@ -99,7 +99,8 @@ def _atom(value: str | float) -> str | int | float:
         if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
             raise NoFormError("JSON has no half of a surrogate pair")
         return text
-    if not math.isfinite(value) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+    is_known = -(2**63) <= value < 2**63 if isinstance(value, int) else math.isfinite(value)
+    if not is_known:
         raise NoFormError("JSON has no such number")
     return value
 

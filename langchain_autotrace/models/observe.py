@@ -261,6 +261,8 @@ def _example(inputs: Any, kind: str) -> object:
         return (input_example(given),)
     except NoFormError as error:
         return str(error)
+    except Exception as error:  # noqa: BLE001 - the program's objects raise anything, and may hold themselves
+        return f"{type(error).__name__}: {error}"
 
 
 def _signature(example: list[Any] | None, kind: str, returned: object) -> dict[str, str | None] | None:
@@ -268,7 +270,7 @@ def _signature(example: list[Any] | None, kind: str, returned: object) -> dict[s
         return None  # by a signature MLflow would make a table of a list within a list
     try:
         return signature(example[0], None if kind in _MODELS else output_form(returned))
-    except NoFormError:
+    except Exception:  # noqa: BLE001 - no form in JSON; or as above
         return signature(example[0], None)
 
 
