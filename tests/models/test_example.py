@@ -31,7 +31,10 @@ CALLED = {
     "content": "",
     "tool_calls": [{"type": "function", "id": "call-1", "function": {"name": "add", "arguments": '{"a": 1}'}}],
 }
-PARTS = [{"type": "text", "text": "hi"}]
+PARTS: list[Any] = [
+    {"type": "text", "text": "hi"},
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,cGl4ZWxz"}},
+]
 
 
 @pytest.mark.parametrize(
