@@ -42,6 +42,14 @@ _MAX_TAG: Final = 500
 _MAX_RELINKED: Final = 500
 _SEARCHED: Final = 20
 
+_FIXES: Final = {
+    "search": "Models need a store of MLflow 3 or newer, and the right to read them there",
+    "create": "See that models may be created in the experiment",
+    "upload": "See that the experiment's artifact location can be written from here",
+    "finalize": "See that neither the run nor the model was deleted meanwhile",
+}
+"""What mends a step that failed."""
+
 _Key = tuple[str, str]
 """Experiment id and content hash."""
 
@@ -263,8 +271,8 @@ class ModelLog:
 
     def _note(self, name: str, step: str, error: Exception) -> None:
         self._say(
-            f"the chain {name!r} is not logged as a model, its traces are: {step} failed: {reason_of(error)}. The next "
-            "process that runs it tries again."
+            f"the chain {name!r} is not logged as a model, its traces are: {step} failed: {reason_of(error)}. "
+            f"{_FIXES[step]}; the next process that runs the chain tries again."
         )
 
     def _say(self, text: str) -> None:

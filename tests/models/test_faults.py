@@ -51,6 +51,7 @@ def test_files_that_cannot_be_written(store: str, tmp_path: Path, caplog: pytest
     ours = [record for record in caplog.records if record.name == "langchain_autotrace.ship"]
     (warning,) = [record.getMessage() for record in ours if record.levelno == logging.WARNING]
     assert "'RunnableSequence' is not logged as a model, its traces are: upload failed: NotADirectoryError" in warning
+    assert "the experiment's artifact location can be written" in warning
     assert [folder.read_status()["notes"] for folder in all_folders()] == [[warning]]
 
 
