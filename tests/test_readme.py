@@ -20,7 +20,9 @@ EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if not re.ma
 
 def run(program: str, folder: Path) -> None:
     """Run a program in a folder of its own, with the default destination."""
-    environment = {**unmeasured(), "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "60"}
+    # A thread delivers, which spares each program the start of a process; tests/test_processes.py has those.
+    named = {"LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "60", "LANGCHAIN_AUTOTRACE_SHIPPER": "thread"}
+    environment = {**unmeasured(), **named}
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, timeout=90
     )
@@ -34,9 +36,8 @@ def test_snippets_of_the_readme(snippet: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_examples(example: Path, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examples(example: Path, store: str, tmp_path: Path) -> None:
     """Each example runs as it stands and leaves its traces in ./mlflow.db."""
-    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_SHIPPER", "thread")
     run(example.read_text(), tmp_path)
     assert stored(store)
 
