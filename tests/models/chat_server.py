@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 WORDS = ["I ", "heard: "]
 """What every answer begins with; the last message follows."""
+
+from tests.local_http import QuietHandler, serving
 
 
 class ChatServer:
@@ -34,10 +34,10 @@ def chatting() -> Iterator[ChatServer]:
     """Answer requests in the block."""
     server = ChatServer()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.0"
 
-        def do_POST(self) -> None:
+        def do_POST(self) -> None:  # noqa: N802 - the base class's name
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             server.requests.append(request)
             server.keys.append(self.headers.get("Authorization", ""))
@@ -51,19 +51,9 @@ def chatting() -> Iterator[ChatServer]:
             else:
                 self.wfile.write(json.dumps(_completion(request["model"], server.words(request))).encode())
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.url = f"http://127.0.0.1:{http.server_address[1]}/v1"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(Handler) as address:
+        server.url = f"{address}/v1"
         yield server
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
 
 
 def _completion(model: str, words: list[str]) -> dict[str, Any]:

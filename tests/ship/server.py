@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import defaultdict
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.local_http import QuietHandler, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,8 +69,8 @@ class FakeServer:
 def running(server: FakeServer) -> Iterator[FakeServer]:
     """Answer requests in the block."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:  # noqa: N802 - the base class's name
             body = self.rfile.read(int(self.headers["Content-Length"] or 0))
             # A proxy is asked for whole addresses.
             answer = server.answer(urlsplit(self.path).path, body, self.headers)
@@ -82,16 +82,6 @@ def running(server: FakeServer) -> Iterator[FakeServer]:
 
         do_POST = do_GET  # noqa: N815 - the base class's name
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.url = f"http://127.0.0.1:{http.server_address[1]}"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(Handler) as address:
+        server.url = address
         yield server
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
