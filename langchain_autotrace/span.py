@@ -206,6 +206,12 @@ class ModelForm(TypedDict):
     tags: dict[str, str]
 
 
+LOADABLE_TAG: Final = "langchain_autotrace.loadable"
+"""A logged model's tag: whether it can be loaded, "true" or "false"."""
+REASON_TAG: Final = "langchain_autotrace.reason"
+"""And why it cannot."""
+
+
 class Flush(NamedTuple):
     """The process asks for everything before this record to be delivered, and waits for the answer."""
 

@@ -115,9 +115,7 @@ class MlflowSink:
             for model in trace.models:
                 self._models.log(model, homes[trace.trace_id], run_id)
             by_experiment[homes[trace.trace_id]].append(part)
-        for part, _ in parts:
-            if part.info is not None:
-                self._models.link(part.info)
+        self._models.link(part.info for part, _ in parts if part.info is not None)
         return by_experiment
 
     def _start_all(self, infos: Sequence[TraceInfo]) -> dict[str, TraceInfo]:

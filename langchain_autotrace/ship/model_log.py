@@ -26,15 +26,13 @@ from langchain_autotrace.ship.mlflow_errors import reason as reason_of
 from langchain_autotrace.ship.mlflow_form import trace_tags
 from langchain_autotrace.ship.model_files import write_model
 from langchain_autotrace.ship.rebuild import Rebuilding, Rebuilt
-from langchain_autotrace.span import Attr, ModelForm, ModelSeen
+from langchain_autotrace.span import LOADABLE_TAG, REASON_TAG, Attr, ModelForm, ModelSeen
 
 if TYPE_CHECKING:
     from mlflow.entities import TraceInfo
 
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
-LOADABLE_TAG: Final = "langchain_autotrace.loadable"
-REASON_TAG: Final = "langchain_autotrace.reason"
 _NOT_IN_A_NAME: Final = str.maketrans(dict.fromkeys("/:.%\"'", "_"))
 """MLflow takes none of these in a model's name."""
 _MAX_NAME: Final = 200
@@ -245,15 +243,19 @@ class ModelLog:
         except Exception as error:  # noqa: BLE001 - whatever it is, the traces go on
             self._say(f"earlier traces do not name the model {model_id}: link failed: {reason_of(error)}")
 
-    def link(self, info: TraceInfo) -> None:
-        """Name the model of a trace, unless the program has named one itself."""
-        metadata: dict[str, Any] = info.trace_metadata
-        content_hash = metadata.get(Attr.CONTENT_HASH)
-        if content_hash is None or TraceMetadataKey.MODEL_ID in metadata:
-            return
-        model_id = self._id_of(str(info.experiment_id), content_hash)
-        if model_id is not None:
-            metadata[TraceMetadataKey.MODEL_ID] = model_id
+    def link(self, infos: Iterable[TraceInfo]) -> None:
+        """Name the models of a batch's traces, unless the program has named one itself."""
+        missing: set[_Key] = set()
+        for info in infos:
+            metadata: dict[str, Any] = info.trace_metadata
+            key = str(info.experiment_id), metadata.get(Attr.CONTENT_HASH, "")
+            if not key[1] or TraceMetadataKey.MODEL_ID in metadata or key in missing:
+                continue
+            model_id = self._id_of(*key)
+            if model_id is None:
+                missing.add(key)  # many traces of a chain whose runs all fail: the store is asked once
+            else:
+                metadata[TraceMetadataKey.MODEL_ID] = model_id
 
     def _id_of(self, experiment_id: str, content_hash: str) -> str | None:
         key = experiment_id, content_hash

@@ -13,7 +13,7 @@ import yaml
 
 from langchain_autotrace.destination import without_password
 from langchain_autotrace.errors import ModelNotFound
-from langchain_autotrace.span import Attr
+from langchain_autotrace.span import LOADABLE_TAG, REASON_TAG, Attr
 from langchain_autotrace.view import store
 from langchain_autotrace.view.traces import locations
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _OURS: Final = f"tags.`{Attr.CONTENT_HASH}` != ''"
 _NEWEST: Final = [{"field_name": "creation_timestamp", "ascending": False}]
-_LOADABLE: Final = "langchain_autotrace.loadable"
-_REASON: Final = "langchain_autotrace.reason"
 _INTERNAL: Final = ("mlflow.", "langchain_autotrace.")
 _MAX_TRACES: Final = 100
 _MAX_LINE: Final = 80
@@ -114,9 +112,9 @@ def page(uri: str, model_id: str, *, experiment: str | None) -> ModelPage:
         ModelNotFound: there is none, or several begin so.
         SinkUnavailable: the store is down.
     """
-    row = _named(uri, model_id, newest(uri, experiment=experiment, limit=1_000))
     from langchain_autotrace.ship.model_files import fetch  # noqa: PLC0415 - a second of imports
 
+    row = _named(uri, model_id, newest(uri, experiment=experiment, limit=1_000))
     with store.reading(uri) as client, tempfile.TemporaryDirectory() as folder:
         model = client.get_logged_model(row.model_id)
         traces = client.search_traces(
@@ -206,8 +204,8 @@ def _row(model: LoggedModel) -> ModelRow:
         name=model.name,
         status=model.status.value,
         created_ms=model.creation_timestamp,
-        loadable=model.tags.get(_LOADABLE) == "true",
-        reason=model.tags.get(_REASON) or None,
+        loadable=model.tags.get(LOADABLE_TAG) == "true",
+        reason=model.tags.get(REASON_TAG) or None,
         content_hash=model.tags.get(Attr.CONTENT_HASH, ""),
         experiment_id=model.experiment_id,
         source_run_id=model.source_run_id,
