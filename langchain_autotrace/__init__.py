@@ -27,10 +27,11 @@ __all__ = [
     "suppress",
 ]
 
-_HOMES: Final = dict.fromkeys(__all__, "langchain_autotrace.control") | dict.fromkeys(
-    ("context", "suppress"), "langchain_autotrace.capture.scope"
-)
-_HOMES["load_model"] = "langchain_autotrace.loading"
+_HOMES: Final = {
+    **dict.fromkeys(__all__, "langchain_autotrace.control"),
+    **dict.fromkeys(("context", "suppress"), "langchain_autotrace.capture.scope"),
+    "load_model": "langchain_autotrace.loading",
+}
 
 
 def __getattr__(name: str) -> object:

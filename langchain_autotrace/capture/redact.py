@@ -111,7 +111,7 @@ _CODE: Final = frozenset(
     {"none", "null", "true", "false", "str", "string", "bytes", "int", "any", "optional", "secretstr"}
 )
 _SCHEMA: Final = re.compile(r"[{\[]\s*[\\\"']*(?:type|\$ref|description|title|anyOf|oneOf|allOf|enum|default)\b")
-_SCHEMA_KEYS: Final = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "enum"})
+SCHEMA_KEYS: Final = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "enum"})
 _EXAMPLES: Final = frozenset({"default", "const", "enum", "example", "examples"})
 
 _SIEVE: Final = (
@@ -160,7 +160,7 @@ def scrub_text(text: str) -> str:
     """A plain text (an error message, a name) without what looks like a secret."""
     lower = text.lower()
     # Rust knows no lone surrogates, and would find nothing beside one.
-    return _clean_text(text) if holds_secret(lower) or _has_surrogates(lower) else text
+    return _clean_text(text) if holds_secret(lower) or has_surrogates(lower) else text
 
 
 def apply(hook: Callable[[Any], Any], text: Json) -> tuple[Json, Exception | None]:
@@ -182,7 +182,8 @@ def is_secret_name(name: str) -> bool:
     return found is not None and not _NOT_SECRET.fullmatch(spaced)
 
 
-def _has_surrogates(text: str) -> bool:
+def has_surrogates(text: str) -> bool:
+    """Whether it holds half of a surrogate pair, of which UTF-8 has none."""
     if text.isascii():
         return False
     try:
@@ -230,7 +231,7 @@ def _hidden(name: str, value: object, depth: int) -> object:
         return value
     if isinstance(value, int | float) and name.lower().endswith("token"):
         return value
-    if isinstance(value, dict) and not _SCHEMA_KEYS.isdisjoint(value):  # a tool's parameter of that name
+    if isinstance(value, dict) and not SCHEMA_KEYS.isdisjoint(value):  # a tool's parameter of that name
         return {key: REDACTED if key in _EXAMPLES else _clean(item, depth + 1) for key, item in value.items()}
     return REDACTED
 

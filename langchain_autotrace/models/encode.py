@@ -24,7 +24,7 @@ from langchain_core.load.serializable import Serializable
 from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import SecretStr
 
-from langchain_autotrace.capture.redact import is_secret_name, scrub_text
+from langchain_autotrace.capture.redact import SCHEMA_KEYS, has_surrogates, is_secret_name, scrub_text
 from langchain_autotrace.models import revive
 from langchain_autotrace.models.fingerprint import COUNTERS, fingerprint, is_installed
 
@@ -34,7 +34,6 @@ _USERINFO: Final = re.compile(r"(://)[^/@\s:{}]*:[^/@\s{}]*@|(https?://)[^/@\s:{
 """A name and a password, or a token alone."""
 _NOT_THE_CHAIN: Final = frozenset({"cache", "callbacks", "custom_get_token_ids", "rate_limiter", "verbose"})
 """Fields of components that say nothing of what they do."""
-_SCHEMA_KEYS: Final = frozenset({"$ref", "allOf", "anyOf", "enum", "oneOf", "type"})
 _OF_A_CALL: Final = frozenset({"callbacks", "metadata", "run_id", "tags"})
 """Parts of a bound config that belong to a call: a chain with another request's id in it is no other chain."""
 _IDS_OF_A_CALL: Final = frozenset(
@@ -50,6 +49,9 @@ class Problem(NamedTuple):
     name: str
     """Its class or function."""
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path.lstrip('.') or 'the chain itself'} ({self.name}): {self.reason}"
 
 
 class Content(NamedTuple):
@@ -145,7 +147,7 @@ class _Encoder:
         return self._opaque(value, path, "its class has no form in JSON")
 
     def _text(self, text: str, path: str) -> object:
-        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        if has_surrogates(text):
             return self._opaque(text, path, "JSON has no half of a surrogate pair")
         if "://" in text and (plain := _USERINFO.sub(r"\1\2", text)) != text:
             self.left_out.append(path)
@@ -335,7 +337,7 @@ def _is_secret_value(name: object, item: object) -> bool:
     if not isinstance(name, str) or not is_secret_name(name):
         return False
     if isinstance(item, dict):
-        return bool(item) and _SCHEMA_KEYS.isdisjoint(item) and not any(map(_is_part, item.values()))
+        return bool(item) and SCHEMA_KEYS.isdisjoint(item) and not any(map(_is_part, item.values()))
     if isinstance(item, int | float):
         return not isinstance(item, bool) and not name.lower().endswith("token")
     if isinstance(item, list | tuple):

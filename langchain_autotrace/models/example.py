@@ -12,6 +12,8 @@ from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from langchain_core.prompt_values import PromptValue, StringPromptValue
 from pydantic import BaseModel
 
+from langchain_autotrace.capture.redact import has_surrogates
+
 
 class NoFormError(TypeError):
     """The value has no form in JSON that a model could be given again."""
@@ -96,7 +98,7 @@ def json_form(value: object, *, messages: bool = True) -> Any:  # noqa: PLR0911 
 def _atom(value: str | float) -> str | int | float:
     if isinstance(value, str):
         text = str.__str__(value)
-        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        if has_surrogates(text):
             raise NoFormError("JSON has no half of a surrogate pair")
         return text
     is_known = -(2**63) <= value < 2**63 if isinstance(value, int) else math.isfinite(value)

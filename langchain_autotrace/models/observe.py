@@ -106,7 +106,7 @@ class Chains:
             call = Call(name, kind, content, known, home)
             if inputs is not None and (home, content.hash) not in self._logged:
                 call.given = _example(inputs, kind)  # as it is now: the program may change it
-        except Exception as error:  # noqa: BLE001 - as in started(): whatever a chain is made of, its run is traced
+        except Exception as error:  # noqa: BLE001 - whatever a chain is made of, its run is traced
             internal_errors.note("log_models", error)
             return None
         return call
@@ -125,7 +125,7 @@ class Chains:
             if not is_ok or not self._claim(call):
                 return None
             return self._form(call, call.given if given is None else _example(given, call.kind), returned)
-        except Exception as error:  # noqa: BLE001 - as in started(): whatever a chain is made of, its run is traced
+        except Exception as error:  # noqa: BLE001 - as in started()
             internal_errors.note("log_models", error)
             return None
 
@@ -230,11 +230,10 @@ class Chains:
         return None
 
     def _say_descriptor(self, name: str, problem: Problem) -> None:
-        where = problem.path.lstrip(".") or "the chain itself"
         self._say(
-            f"the chain {name!r} is logged as a description that cannot be loaded: {where} ({problem.name}): "
-            f"{problem.reason}. Its traces and example are there. To load it, move functions and classes into a "
-            "module, or give the file that builds the chain with autolog(model_code=...)."
+            f"the chain {name!r} is logged as a description that cannot be loaded: {problem}. Its traces and example "
+            "are there. To load it, move functions and classes into a module, or give the file that builds the chain "
+            "with autolog(model_code=...)."
         )
 
     def _say(self, text: str) -> None:

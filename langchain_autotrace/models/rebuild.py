@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import orjson
 
-from langchain_autotrace.models.encode import content_of
+from langchain_autotrace.models.encode import Problem, content_of
 from langchain_autotrace.models.revive import TRUSTED_PACKAGES, ChainLoadError, revive
 
 _ALWAYS: Final = ("langchain_core", "pydantic")
@@ -68,8 +68,7 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _reason(asked: dict[str, Any]) -> str | None:
     if asked["code"] is None and asked["problems"]:
-        path, name, reason = asked["problems"][0]
-        return f"{path.lstrip('.') or 'the chain itself'} ({name}): {reason}"
+        return str(Problem(*asked["problems"][0]))
     try:
         if asked["code"] is not None:
             built, how = run_code(*asked["code"]), f"{asked['code'][0]} builds another chain than the one that ran"
