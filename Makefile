@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 .PHONY: setup check lint types test record bench check-server check-matrix
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml constraints.txt scripts/build_extension.py langchain_autotrace/capture/_line.c
 	python3 -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[test]'

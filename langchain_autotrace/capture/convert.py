@@ -27,7 +27,7 @@ from langchain_autotrace.capture.atoms import ATOMS, STOPPED, is_plain
 
 Converter: TypeAlias = Callable[[Any], object]
 
-PLAIN_MESSAGES: Final = frozenset({AIMessage, HumanMessage, SystemMessage})
+PLAIN_MESSAGES: Final[frozenset[type[BaseMessage]]] = frozenset({AIMessage, HumanMessage, SystemMessage})
 _WORD: Final = "".join(chr(code) for code in range(33, 127) if chr(code) not in "\"',;&<>()[]{}")
 """Characters of which secrets are made; the others end one."""
 _MAX_ITEMS: Final = 100_000

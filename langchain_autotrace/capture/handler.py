@@ -178,7 +178,7 @@ class CallbackHandler(BaseCallbackHandler):
             if run is not None:
                 answered = messages.answer(response)
                 attributes = answer_attributes(run, response, answered)
-                recorder.end(run_id, answered, attributes=attributes, ours=True)
+                recorder.end(run_id, answered, attributes=attributes)
         except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
             internal_errors.note("on_llm_end", error)
 

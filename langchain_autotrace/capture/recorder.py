@@ -11,15 +11,13 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from langchain_autotrace.capture import scope
-from langchain_autotrace.capture.atoms import STOPPED
 from langchain_autotrace.capture.convert import beginning
+from langchain_autotrace.capture.line import Lines, line_maker, no_line
 from langchain_autotrace.capture.place import LEFT_OUT, Bridge, Chains, Journal, Place
-from langchain_autotrace.capture.plain import plain
-from langchain_autotrace.capture.redact import hints_at_secret, holds_secret
 from langchain_autotrace.capture.runs import Run, span_ids
 from langchain_autotrace.capture.seal import Sealer, without_content
 from langchain_autotrace.capture.status import RETURNED, Ending, exception_attributes
@@ -29,40 +27,14 @@ from langchain_autotrace.span import (
     Attr,
     ModelSeen,
     Outcome,
-    Record,
     SpanEnd,
     SpanEvent,
     SpanFile,
     SpanStart,
-    SpanType,
     Status,
     TraceContext,
     TraceUpdate,
 )
-
-
-class Lines(Protocol):
-    """What turns records into lines: the module ``langchain_autotrace.journal.codec``."""
-
-    def encode(self, record: Record) -> bytes:
-        """The line of a record whose values are JSON."""
-
-    @property
-    def dumps(self) -> Callable[[tuple[object, ...], None, int], bytes]:
-        """Makes the line of a span's record from its kind and its fields, with values as they are, and OPTIONS."""
-
-    @property
-    def OPTIONS(self) -> int:  # noqa: N802 - a constant of the module
-        """What ``dumps`` is to be called with."""
-
-    @property
-    def START(self) -> str:  # noqa: N802 - a constant of the module
-        """The kind of a :class:`SpanStart`."""
-
-    @property
-    def END(self) -> str:  # noqa: N802 - as above
-        """The kind of a :class:`SpanEnd`."""
-
 
 _MAX_OPEN: Final = 50_000
 """Open runs remembered. LangChain loses the end of some (a generator that is never collected)."""
@@ -77,8 +49,6 @@ _NO_SCOPE: Final = scope.NO_SCOPE
 _OK: Final = Status.OK.value
 _ERROR: Final = Status.ERROR.value
 _ABANDONED: Final = Outcome.ABANDONED
-_OURS: Final = frozenset({SpanType.CHAT_MODEL.value, SpanType.LLM.value})
-"""Kinds of runs whose inputs are of our own making: they hold no objects, in all likelihood."""
 _RUN_ID: Final = Attr.RUN_ID
 
 
@@ -112,8 +82,7 @@ class Recorder:
         self.settings = settings
         self.finished = 0
         self.evicted = 0
-        self._dumps = lines.dumps if settings.redact is None else _refuse
-        self._options = lines.OPTIONS
+        self._line = line_maker(lines) if settings.redact is None else no_line
         self._start_kind, self._end_kind = lines.START, lines.END
         self._sealer = Sealer(settings, lines.encode)
         self._journal = journal
@@ -233,24 +202,9 @@ class Recorder:
         given = (inputs,) if self._content and not deferred else None
         if parent is None and self._chains is not None:
             self._note_call(run, (name, kind), attributes, given, context)
-        line = None
-        try:
-            # What objects a value holds is read before orjson writes them: Python code that runs within orjson lets
-            # other threads run, and when one of these changes a list that orjson is in the midst of, the process dies
-            # of a segmentation fault.
-            shown = given if given is None or kind in _OURS else (plain(inputs),)
-            line = self._dumps(
-                (self._start_kind, trace_id, span_id, parent_id, name, kind, now, shown, attributes, context),
-                None,
-                self._options,
-            )
-            lower = line.lower()
-            if len(line) > self._limit or (hints_at_secret(lower) and holds_secret(lower)):
-                line = None
-        except STOPPED:
-            raise
-        except BaseException:  # noqa: BLE001, S110 - user objects raise anything; the careful way guards each step
-            pass
+        line = self._line(
+            (self._start_kind, trace_id, span_id, parent_id, name, kind, now, given, attributes, context), self._limit
+        )
         if line is None:
             trace = None if context is None else TraceContext(**context)
             line = self._sealer.line(
@@ -277,7 +231,7 @@ class Recorder:
             kept = content if self._content else {}
             self._event(run, name, kept)
 
-    def end(  # noqa: C901, PLR0912 - as above
+    def end(  # noqa: C901 - as above
         self,
         run_id: UUID,
         outputs: object,
@@ -286,12 +240,8 @@ class Recorder:
         deferred: bool = False,
         ending: Ending = RETURNED,
         attributes: dict[str, object] | None = None,
-        ours: bool = False,
     ) -> None:
-        """A run has ended. ``inputs`` counts when ``deferred``; the other arguments are as for ``start``.
-
-        Outputs that are ``ours`` are of our own making: they hold no objects, in all likelihood.
-        """
+        """A run has ended. ``inputs`` counts when ``deferred``; the other arguments are as for ``start``."""
         now = self._clock()
         try:
             run = self._runs.pop(run_id.int, None)
@@ -307,29 +257,15 @@ class Recorder:
         changed = None
         if run.live is not None:
             status, message, outputs, changed = self._merge(run, (status, message, outputs), attributes)
-            ours = False
         given = (outputs,) if self._content and (outputs is not None or status == _OK) else None
         before = changed or ((inputs,) if self._content and deferred else None)
         if now < run.started_ns:  # noqa: PLR1730 - max() is a call
             now = run.started_ns
         if run.call is not None:
             self._note_return(run, status, before, outputs, attributes)
-        line = None
-        try:
-            shown = given if given is None or ours else (plain(outputs),)
-            shown_before = before and (plain(before[0]),)
-            line = self._dumps(
-                (self._end_kind, run.trace_id, run.span_id, now, status, message, shown_before, shown, attributes),
-                None,
-                self._options,
-            )
-            lower = line.lower()
-            if len(line) > self._limit or (hints_at_secret(lower) and holds_secret(lower)):
-                line = None
-        except STOPPED:
-            raise
-        except BaseException:  # noqa: BLE001, S110 - as in start()
-            pass
+        line = self._line(
+            (self._end_kind, run.trace_id, run.span_id, now, status, message, before, given, attributes), self._limit
+        )
         if line is None:
             line = self._sealer.line(
                 SpanEnd(run.trace_id, run.span_id, now, status, message, before, given, attributes)  # type: ignore[arg-type]
@@ -372,21 +308,15 @@ class Recorder:
             if shown is None:
                 return
             record = shown
-        journal.write(self._line(record))
+        journal.write(self._plain_line(record) or self._sealer.line(record))
 
-    def _line(self, record: SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate) -> bytes:
-        if isinstance(record, SpanStart | SpanEnd):
-            fields: tuple[object, ...] = (self._end_kind, *record)
-            if isinstance(record, SpanStart):
-                fields = (self._start_kind, *record[:8], None if record.trace is None else record.trace._asdict())
-            try:
-                line = self._dumps(fields, None, self._options)
-                lower = line.lower()
-                if len(line) <= self._limit and not (hints_at_secret(lower) and holds_secret(lower)):
-                    return line
-            except (TypeError, ValueError):  # lone surrogates, huge integers; a hook that is to see each value
-                pass
-        return self._sealer.line(record)
+    def _plain_line(self, record: SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate) -> bytes | None:
+        if isinstance(record, SpanEnd):
+            return self._line((self._end_kind, *record), self._limit)
+        if isinstance(record, SpanStart):
+            trace = None if record.trace is None else record.trace._asdict()
+            return self._line((self._start_kind, *record[:8], trace), self._limit)
+        return None
 
     def context(self, around: scope.Scope) -> dict[str, Any]:
         """The fields of a :class:`TraceContext` for a trace that starts with this said of it."""
@@ -482,11 +412,6 @@ class Recorder:
         except (StopIteration, RuntimeError, KeyError):  # another thread was at it
             return
         self.evicted += 1
-
-
-def _refuse(*_: object) -> bytes:
-    """In place of the fast way, where a hook of the user's is to see each value."""
-    raise TypeError
 
 
 def _key(run_id: UUID | None) -> object:

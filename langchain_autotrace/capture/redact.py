@@ -125,7 +125,7 @@ _SIEVE: Final = (
 )
 """Of lower-case text. All of its alternatives begin with plain letters, few enough for the engine to look for them all
 at once; a case-insensitive expression takes four times as long."""
-_HINTS: Final = (
+HINTS: Final = (
     *("key", "secret", "pass", "pwd", "authoriz", "cookie", "credent", "connection", "signature", "sig=", "token"),
     *("bearer", "basic", "://", "sk-", "sk_", "_live_", "_test_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat"),
     *("glpat", "xox", "akia", "asia", "aroa", "aiza", "ya29", "hf_", "lsv2_", "xai-", "pplx-", "tvly-", "pi-", "npm_"),
@@ -140,7 +140,7 @@ def _search(pattern: str) -> Callable[[str | bytes], bool]:
     return SchemaValidator(schema).isinstance_python
 
 
-hints_at_secret: Final = _search("|".join(map(re.escape, _HINTS)))
+hints_at_secret: Final = _search("|".join(map(re.escape, HINTS)))
 """Whether a lower-case text, or its UTF-8, is worth asking :data:`holds_secret`."""
 holds_secret: Final = _search(_SIEVE)
 """Whether a lower-case text, or its UTF-8, is worth a closer look. False is certain, except beside lone surrogates."""

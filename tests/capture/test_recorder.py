@@ -11,6 +11,7 @@ import pytest
 
 from langchain_autotrace.capture import recorder as recorder_module
 from langchain_autotrace.capture.handler import CallbackHandler
+from langchain_autotrace.capture.line import PURE_VARIABLE
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.capture.status import ending
 from langchain_autotrace.journal import codec
@@ -37,6 +38,12 @@ class Kept:
         """Keep the line."""
         self.lines.append(line)
         return True
+
+
+@pytest.fixture(autouse=True, params=["compiled", "python"])
+def _maker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test with both makers of lines."""
+    monkeypatch.setenv(PURE_VARIABLE, "1" if request.param == "python" else "")
 
 
 def make_recorder(**given: Any) -> tuple[Recorder, list[bytes]]:

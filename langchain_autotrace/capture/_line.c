@@ -1,0 +1,423 @@
+/* The lines of spans' records in one pass: JSON, and a first look for secrets. See line.py, which does the same.
+ *
+ * It writes what programs trace nearly always (JSON's own types, plain messages, a prompt's messages) and leaves all
+ * else to Python: it then returns None. It runs no Python code while it reads a value, so no other thread can change
+ * the value meanwhile; and it holds a reference to each item that it reads, so that nothing breaks should that ever be
+ * untrue. Of Python's stable ABI, from 3.11 on. */
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#define MAX_DEPTH 64
+#define STACK_BYTES 8192
+#define MAX_CLASSES 8
+#define MAX_HINTS 96
+#define MAX_HINT_BYTES 16
+#define SLACK 64
+
+/* What line() knows: borrowed from the arguments of maker(), which are kept. */
+typedef struct {
+    PyObject *arguments;
+    PyObject *messages[MAX_CLASSES];
+    int message_classes;
+    PyObject *prompt, *text, *uuid;
+    PyObject *is_secret;
+    PyObject *type_key, *content_key, *messages_key, *int_name;
+    /* Hints by their first letter, of which five bits are looked at; and the pairs of letters they begin with. */
+    struct { unsigned char size; char text[MAX_HINT_BYTES]; } hints[MAX_HINTS];
+    unsigned char first_hint[33];
+    uint32_t pairs[32];
+} Maker;
+
+/* A line that grows. At more than `limit` bytes it is given up. */
+typedef struct {
+    const Maker *maker;
+    char *start, *at, *end;
+    Py_ssize_t limit;
+    int on_heap;
+} Line;
+
+/* Each put_* returns 1; 0 where the line is left to Python. An exception may be set then, which means no more. */
+static int put_value(Line *line, PyObject *value, int depth);
+
+static int grow(Line *line, Py_ssize_t more) {
+    Py_ssize_t used = line->at - line->start, size = line->end - line->start;
+    if (more > line->limit + SLACK - used) return 0;
+    while (size - used < more) size *= 2;
+    char *made = line->on_heap ? PyMem_Realloc(line->start, (size_t)size) : PyMem_Malloc((size_t)size);
+    if (made == NULL) return 0;
+    if (!line->on_heap) memcpy(made, line->start, (size_t)used);
+    line->on_heap = 1;
+    line->start = made;
+    line->at = made + used;
+    line->end = made + size;
+    return 1;
+}
+
+static inline int has_room(Line *line, Py_ssize_t more) { return line->end - line->at >= more || grow(line, more); }
+
+static int put_bytes(Line *line, const char *bytes, Py_ssize_t size) {
+    if (!has_room(line, size)) return 0;
+    memcpy(line->at, bytes, (size_t)size);
+    line->at += size;
+    return 1;
+}
+
+#define PUT(literal) put_bytes(line, literal, (Py_ssize_t)sizeof(literal) - 1)
+
+#define EACH_BYTE 0x0101010101010101ULL
+#define HIGH_BITS 0x8080808080808080ULL
+
+/* Whether one of eight bytes is to be escaped: a quote, a backslash, or less than a blank. A byte of 0 borrows from the
+ * next one, which may then be found wrongly: it is looked at again, one by one. */
+static inline int has_escape(uint64_t word) {
+    uint64_t quote = word ^ (EACH_BYTE * '"'), slash = word ^ (EACH_BYTE * '\\');
+    uint64_t found = ((word - EACH_BYTE * 0x20) & ~word) | ((quote - EACH_BYTE) & ~quote) | ((slash - EACH_BYTE) & ~slash);
+    return (found & HIGH_BITS) != 0;
+}
+
+static char *put_escaped(char *at, unsigned char byte) {
+    static const char digits[] = "0123456789abcdef";
+    if (byte >= 0x20 && byte != '"' && byte != '\\') {
+        *at++ = (char)byte;
+        return at;
+    }
+    *at++ = '\\';
+    switch (byte) {
+        case '"': case '\\': *at++ = (char)byte; break;
+        case '\b': *at++ = 'b'; break;
+        case '\t': *at++ = 't'; break;
+        case '\n': *at++ = 'n'; break;
+        case '\f': *at++ = 'f'; break;
+        case '\r': *at++ = 'r'; break;
+        default:
+            memcpy(at, "u00", 3);
+            at[3] = digits[byte >> 4];
+            at[4] = digits[byte & 15];
+            at += 5;
+    }
+    return at;
+}
+
+static int put_text(Line *line, PyObject *text) {
+    Py_ssize_t size;
+    const char *from = PyUnicode_AsUTF8AndSize(text, &size); /* fails for lone surrogates */
+    if (from == NULL || !has_room(line, size + 2)) return 0;
+    const char *stop = from + size;
+    *line->at++ = '"';
+    while (from < stop) {
+        char *at = line->at;
+        for (uint64_t word; stop - from >= 8; from += 8, at += 8) {
+            memcpy(&word, from, 8);
+            if (has_escape(word)) break;
+            memcpy(at, &word, 8);
+        }
+        line->at = at;
+        const char *some = stop - from > 8 ? from + 8 : stop;
+        if (!has_room(line, 6 * (some - from) + (stop - some) + 1)) return 0;
+        for (at = line->at; from < some; from++) at = put_escaped(at, (unsigned char)*from);
+        line->at = at;
+    }
+    *line->at++ = '"';
+    return 1;
+}
+
+static int put_number(Line *line, PyObject *value) {
+    int overflow;
+    long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+    unsigned long long rest = number < 0 ? 0ULL - (unsigned long long)number : (unsigned long long)number;
+    if (overflow > 0) rest = PyLong_AsUnsignedLongLong(value); /* beyond 64 bits, it sets an exception */
+    if (overflow < 0 || (overflow > 0 && PyErr_Occurred())) return 0;
+    char digits[24];
+    int at = sizeof(digits);
+    do { digits[--at] = (char)('0' + rest % 10); } while (rest /= 10);
+    if (number < 0 && !overflow) digits[--at] = '-';
+    return put_bytes(line, digits + at, (Py_ssize_t)sizeof(digits) - at);
+}
+
+static int put_float(Line *line, PyObject *value) {
+    double number = PyFloat_AsDouble(value);
+    if (number - number != 0) return PUT("null"); /* infinite, or none */
+    char *digits = PyOS_double_to_string(number, 'r', 0, Py_DTSF_ADD_DOT_0, NULL);
+    if (digits == NULL) return 0;
+    int is_put = put_bytes(line, digits, (Py_ssize_t)strlen(digits));
+    PyMem_Free(digits);
+    return is_put;
+}
+
+static int put_uuid(Line *line, PyObject *value) {
+    static const char digits[] = "0123456789abcdef";
+    PyObject *number = PyObject_GetAttr(value, line->maker->int_name);
+    PyObject *bits = number == NULL ? NULL : PyLong_FromLong(64);
+    PyObject *upper = bits == NULL ? NULL : PyNumber_Rshift(number, bits);
+    int is_put = upper != NULL && has_room(line, 38);
+    if (is_put) {
+        uint64_t halves[] = {PyLong_AsUnsignedLongLongMask(upper), PyLong_AsUnsignedLongLongMask(number)};
+        char *at = line->at;
+        *at++ = '"';
+        for (int i = 0; i < 32; i++) {
+            if (i == 8 || i == 12 || i == 16 || i == 20) *at++ = '-';
+            *at++ = digits[halves[i / 16] >> (60 - 4 * (i % 16)) & 15];
+        }
+        *at++ = '"';
+        line->at = at;
+    }
+    Py_XDECREF(upper);
+    Py_XDECREF(bits);
+    Py_XDECREF(number);
+    return is_put;
+}
+
+static int put_pair(Line *line, PyObject *key, PyObject *item, int depth) {
+    if (Py_TYPE(key) != &PyUnicode_Type) return 0;
+    Py_INCREF(key);
+    Py_INCREF(item);
+    int is_put = put_text(line, key) && PUT(":") && put_value(line, item, depth);
+    Py_DECREF(item);
+    Py_DECREF(key);
+    return is_put;
+}
+
+static int put_dict(Line *line, PyObject *value, int depth) {
+    PyObject *key, *item;
+    Py_ssize_t place = 0;
+    if (!PUT("{")) return 0;
+    for (int is_first = 1; PyDict_Next(value, &place, &key, &item); is_first = 0)
+        if (!(is_first || PUT(",")) || !put_pair(line, key, item, depth)) return 0;
+    return PUT("}");
+}
+
+static int put_items(Line *line, PyObject *value, int depth, int is_list) {
+    if (!PUT("[")) return 0;
+    for (Py_ssize_t i = 0; i < (is_list ? PyList_Size(value) : PyTuple_Size(value)); i++) {
+        if (i && !PUT(",")) return 0;
+        PyObject *item = is_list ? PyList_GetItem(value, i) : PyTuple_GetItem(value, i);
+        if (item == NULL) return 0;
+        Py_INCREF(item);
+        int is_put = put_value(line, item, depth);
+        Py_DECREF(item);
+        if (!is_put) return 0;
+    }
+    return PUT("]");
+}
+
+/* Whether a field is not empty; -1 where its class decides. */
+static int is_filled(PyObject *value) {
+    PyTypeObject *kind = Py_TYPE(value);
+    if (value == Py_None) return 0;
+    if (kind == &PyUnicode_Type || kind == &PyDict_Type || kind == &PyList_Type || kind == &PyTuple_Type ||
+        kind == &PyBool_Type || kind == &PyLong_Type || kind == &PyFloat_Type)
+        return PyObject_IsTrue(value);
+    return -1;
+}
+
+/* As convert.message(): the type, the content, and each field that is not empty. */
+static int put_fields(Line *line, PyObject *fields, int depth) {
+    const Maker *maker = line->maker;
+    PyObject *type = PyDict_GetItemWithError(fields, maker->type_key);
+    PyObject *content = PyDict_GetItemWithError(fields, maker->content_key);
+    PyObject *key, *item;
+    Py_ssize_t place = 0;
+    if (!PUT("{") || !put_pair(line, maker->type_key, type ? type : Py_None, depth) || !PUT(",") ||
+        !put_pair(line, maker->content_key, content ? content : Py_None, depth))
+        return 0;
+    while (PyDict_Next(fields, &place, &key, &item)) {
+        int filled = is_filled(item);
+        if (filled < 0 || Py_TYPE(key) != &PyUnicode_Type) return 0;
+        if (!filled || PyUnicode_Compare(key, maker->type_key) == 0 || PyUnicode_Compare(key, maker->content_key) == 0)
+            continue;
+        if (!PUT(",") || !put_pair(line, key, item, depth)) return 0;
+    }
+    return PUT("}");
+}
+
+static int put_message(Line *line, PyObject *value, int depth) {
+    PyObject *fields = PyObject_GenericGetDict(value, NULL);
+    int is_put = fields != NULL && put_fields(line, fields, depth);
+    Py_XDECREF(fields);
+    return is_put;
+}
+
+static int put_prompt(Line *line, PyObject *value, int depth) {
+    PyObject *fields = PyObject_GenericGetDict(value, NULL);
+    PyObject *found = fields == NULL ? NULL : PyDict_GetItemWithError(fields, line->maker->messages_key);
+    int is_put = found != NULL && PUT("{") && put_pair(line, line->maker->messages_key, found, depth) && PUT("}");
+    Py_XDECREF(fields);
+    return is_put;
+}
+
+static int put_object(Line *line, PyObject *value, int depth) {
+    const Maker *maker = line->maker;
+    PyObject *kind = (PyObject *)Py_TYPE(value);
+    if (kind == maker->uuid) return put_uuid(line, value);
+    if (kind == maker->text) return put_text(line, value);
+    if (kind == maker->prompt) return put_prompt(line, value, depth);
+    for (int i = 0; i < maker->message_classes; i++)
+        if (kind == maker->messages[i]) return put_message(line, value, depth);
+    return 0;
+}
+
+static int put_value(Line *line, PyObject *value, int depth) {
+    PyTypeObject *kind = Py_TYPE(value);
+    if (kind == &PyUnicode_Type) return put_text(line, value);
+    if (value == Py_None) return PUT("null");
+    if (kind == &PyLong_Type) return put_number(line, value);
+    if (kind == &PyBool_Type) return value == Py_True ? PUT("true") : PUT("false");
+    if (kind == &PyFloat_Type) return put_float(line, value);
+    if (depth > MAX_DEPTH) return 0;
+    if (kind == &PyDict_Type) return put_dict(line, value, depth + 1);
+    if (kind == &PyList_Type) return put_items(line, value, depth + 1, 1);
+    if (kind == &PyTuple_Type) return put_items(line, value, depth + 1, 0);
+    return put_object(line, value, depth + 1);
+}
+
+static inline unsigned low_bits(char byte) { return (unsigned char)byte & 31; }
+
+static inline int has_pair(const Maker *maker, const char *at) {
+    return maker->pairs[low_bits(at[0])] >> low_bits(at[1]) & 1;
+}
+
+/* Whether a hint stands here. The line ends in a newline, which is in no hint, so nothing behind it is read. */
+static int is_hint(const Maker *maker, const char *at) {
+    unsigned first = low_bits(*at);
+    for (int i = maker->first_hint[first]; i < maker->first_hint[first + 1]; i++) {
+        int size = maker->hints[i].size, same = 0;
+        for (; same < size; same++) {
+            char byte = at[same] >= 'A' && at[same] <= 'Z' ? (char)(at[same] + 32) : at[same];
+            if (byte != maker->hints[i].text[same]) break;
+        }
+        if (same == size) return 1;
+    }
+    return 0;
+}
+
+/* Whether one of the hints is in the line. Each second pair of letters is looked at: a hint's first, or its second. */
+static int has_hint(const Maker *maker, const char *start, const char *stop) {
+    for (const char *at = start + 1; at < stop - 1; at += 2)
+        if (has_pair(maker, at) && (is_hint(maker, at - 1) || is_hint(maker, at))) return 1;
+    return 0;
+}
+
+static PyObject *finished(Line *line) {
+    const Maker *maker = line->maker;
+    PyObject *made = PyBytes_FromStringAndSize(line->start, line->at - line->start);
+    if (made == NULL || !has_hint(maker, line->start, line->at)) return made;
+    PyObject *found = PyObject_CallFunctionObjArgs(maker->is_secret, made, NULL);
+    if (found != Py_False) Py_CLEAR(made); /* what cannot be searched is not written */
+    Py_XDECREF(found);
+    return made;
+}
+
+static PyObject *make_line(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
+    const Maker *maker = PyCapsule_GetPointer(self, NULL);
+    if (maker == NULL) return NULL;
+    if (count != 2 || Py_TYPE(arguments[0]) != &PyTuple_Type) {
+        PyErr_SetString(PyExc_TypeError, "line() takes a tuple and a number of bytes");
+        return NULL;
+    }
+    Py_ssize_t limit = PyLong_AsSsize_t(arguments[1]);
+    if (limit < 0) {
+        if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "a line has no negative number of bytes");
+        return NULL;
+    }
+    if (limit > PY_SSIZE_T_MAX / 4) limit = PY_SSIZE_T_MAX / 4;
+    char on_stack[STACK_BYTES];
+    Line line = {maker, on_stack, on_stack, on_stack + STACK_BYTES, limit, 0}, *whole = &line;
+    int is_whole = put_value(whole, arguments[0], 0) && put_bytes(whole, "\n", 1) && line.at - line.start <= limit;
+    if (PyErr_Occurred()) {
+        PyErr_Clear(); /* Python finds out what it is */
+        is_whole = 0;
+    }
+    PyObject *made = is_whole ? finished(whole) : NULL;
+    if (line.on_heap) PyMem_Free(line.start);
+    if (made == NULL && !PyErr_Occurred()) Py_RETURN_NONE;
+    return made;
+}
+
+static PyMethodDef line_method = {
+    "line", (PyCFunction)(void (*)(void))make_line, METH_FASTCALL,
+    "line(fields: tuple, limit: int) -> bytes | None: the line of a record; None where Python is to make it."};
+
+static void release(PyObject *capsule) {
+    Maker *maker = PyCapsule_GetPointer(capsule, NULL);
+    if (maker == NULL) return;
+    Py_XDECREF(maker->type_key);
+    Py_XDECREF(maker->content_key);
+    Py_XDECREF(maker->messages_key);
+    Py_XDECREF(maker->int_name);
+    Py_XDECREF(maker->arguments);
+    PyMem_Free(maker);
+}
+
+/* 0, with an exception set, for hints that cannot be looked for. */
+static int learn_hints(Maker *maker, PyObject *hints) {
+    int known = 0;
+    for (unsigned first = 0; first < 32; first++) {
+        maker->first_hint[first] = (unsigned char)known;
+        for (Py_ssize_t i = 0; i < PyTuple_Size(hints); i++) {
+            Py_ssize_t size;
+            const char *hint = PyUnicode_AsUTF8AndSize(PyTuple_GetItem(hints, i), &size);
+            if (hint == NULL) return 0;
+            if (size < 3 || size > MAX_HINT_BYTES || known == MAX_HINTS) {
+                PyErr_SetString(PyExc_ValueError, "too many hints, or one that is too short or too long");
+                return 0;
+            }
+            if (low_bits(*hint) != first) continue;
+            memcpy(maker->hints[known].text, hint, (size_t)size);
+            maker->hints[known++].size = (unsigned char)size;
+            for (int at = 0; at < 2; at++) maker->pairs[low_bits(hint[at])] |= 1U << low_bits(hint[at + 1]);
+        }
+    }
+    maker->first_hint[32] = (unsigned char)known;
+    return 1;
+}
+
+static int learn(Maker *maker, PyObject *arguments) {
+    PyObject *classes, *hints;
+    if (!PyArg_ParseTuple(arguments, "O!OOOO!O", &PyTuple_Type, &classes, &maker->prompt, &maker->text, &maker->uuid,
+                          &PyTuple_Type, &hints, &maker->is_secret))
+        return 0;
+    if (PyTuple_Size(classes) > MAX_CLASSES) {
+        PyErr_SetString(PyExc_ValueError, "too many classes of messages");
+        return 0;
+    }
+    for (; maker->message_classes < PyTuple_Size(classes); maker->message_classes++)
+        maker->messages[maker->message_classes] = PyTuple_GetItem(classes, maker->message_classes);
+    maker->type_key = PyUnicode_InternFromString("type");
+    maker->content_key = PyUnicode_InternFromString("content");
+    maker->messages_key = PyUnicode_InternFromString("messages");
+    maker->int_name = PyUnicode_InternFromString("int");
+    return maker->type_key && maker->content_key && maker->messages_key && maker->int_name && learn_hints(maker, hints);
+}
+
+static PyObject *make_maker(PyObject *module, PyObject *arguments) {
+    (void)module;
+    Maker *maker = PyMem_Calloc(1, sizeof(Maker));
+    if (maker == NULL) return PyErr_NoMemory();
+    Py_INCREF(arguments);
+    maker->arguments = arguments;
+    PyObject *capsule = PyCapsule_New(maker, NULL, release), *function = NULL;
+    if (capsule == NULL) {
+        Py_DECREF(arguments);
+        PyMem_Free(maker);
+        return NULL;
+    }
+    if (learn(maker, arguments)) function = PyCFunction_New(&line_method, capsule);
+    Py_DECREF(capsule);
+    return function;
+}
+
+static PyMethodDef methods[] = {
+    {"maker", make_maker, METH_VARARGS,
+     "maker(message_classes, prompt_class, text_class, uuid_class, hints, is_secret): the function line()."},
+    {NULL, NULL, 0, NULL}};
+
+static PyModuleDef_Slot slots[] = {{0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_line", "Lines of records, made in one pass.", 0, methods, slots, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__line(void) { return PyModuleDef_Init(&definition); }

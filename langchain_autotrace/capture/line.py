@@ -1,0 +1,111 @@
+"""The line of a span's record, where what it holds can be written as it is and has no secret in it.
+
+There are two makers of lines, which do the same: one of C (``_line.c``), where this package was built with a compiler,
+and one of Python. The first is there for speed: a line takes it a third of the time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeAlias
+from uuid import UUID
+
+from langchain_core.messages import AIMessage
+from langchain_core.prompt_values import ChatPromptValue
+
+from langchain_autotrace.capture.atoms import STOPPED
+from langchain_autotrace.capture.convert import PLAIN_MESSAGES
+from langchain_autotrace.capture.plain import plain
+from langchain_autotrace.capture.redact import HINTS, hints_at_secret, holds_secret
+
+LineMaker: TypeAlias = Callable[[tuple[object, ...], int], "bytes | None"]
+"""Makes a line of the kind and the fields of a :class:`SpanStart` or :class:`SpanEnd`, with values of any kind, inputs
+and outputs as ``(value,)`` or None. None where it cannot be written like that: it holds objects that are not known
+here, has more bytes than it may, or may hold a secret."""
+
+PURE_VARIABLE: Final = "LANGCHAIN_AUTOTRACE_PURE_PYTHON"
+"""The environment variable that leaves the compiled maker out."""
+
+_FIRST_VALUE: Final = 6
+"""Where the fields begin that may be inputs or outputs: two, one of them with a time in its place at a start."""
+
+
+class Lines(Protocol):
+    """How records are written: the module ``langchain_autotrace.journal.codec``."""
+
+    def encode(self, record: Any) -> bytes:  # noqa: ANN401 - any record
+        """The line of a record whose values are JSON."""
+
+    @property
+    def dumps(self) -> Callable[[tuple[object, ...], None, int], bytes]:
+        """Makes the line of a span's record from its kind and its fields, with values as they are, and OPTIONS."""
+
+    @property
+    def OPTIONS(self) -> int:  # noqa: N802 - a constant of the module
+        """What ``dumps`` is to be called with."""
+
+    @property
+    def START(self) -> str:  # noqa: N802 - a constant of the module
+        """The kind of a :class:`SpanStart`."""
+
+    @property
+    def END(self) -> str:  # noqa: N802 - as above
+        """The kind of a :class:`SpanEnd`."""
+
+
+def line_maker(lines: Lines) -> LineMaker:
+    """The faster maker of the two that there is."""
+    return compiled_maker() or python_maker(lines)
+
+
+def compiled_maker() -> LineMaker | None:
+    """The maker of C; None where it was not built, or is not wanted."""
+    if os.environ.get(PURE_VARIABLE):
+        return None
+    try:
+        from langchain_autotrace.capture._line import maker  # noqa: PLC0415 - it may be missing
+    except ImportError:
+        return None
+    # What a message says as text, and so what a parser returns, is of a class of LangChain's own.
+    text_class = type(AIMessage(content="").text)
+    return maker(tuple(PLAIN_MESSAGES), ChatPromptValue, text_class, UUID, HINTS, _is_secret)
+
+
+def python_maker(lines: Lines) -> LineMaker:
+    """The maker of Python."""
+    dumps, options = lines.dumps, lines.OPTIONS
+
+    def line(fields: tuple[object, ...], limit: int) -> bytes | None:
+        try:
+            # What objects a value holds is read before orjson writes them: Python code that runs within orjson lets
+            # other threads run, and when one of these changes a list that orjson is in the midst of, the process dies
+            # of a segmentation fault.
+            first, second = fields[_FIRST_VALUE : _FIRST_VALUE + 2]
+            shown = _plain_given(first), _plain_given(second)
+            made = dumps((*fields[:_FIRST_VALUE], *shown, *fields[_FIRST_VALUE + 2 :]), None, options)
+        except STOPPED:
+            raise
+        except BaseException:  # noqa: BLE001 - user objects raise anything; the careful way guards each step
+            return None
+        return None if len(made) > limit or _is_suspect(made) else made
+
+    return line
+
+
+def no_line(fields: tuple[object, ...], limit: int) -> None:
+    """A maker of none, where a hook of the user's is to see each value."""
+
+
+def _plain_given(given: object) -> object:
+    return (plain(given[0]),) if type(given) is tuple else given
+
+
+def _is_suspect(line: bytes) -> bool:
+    lower = line.lower()
+    return hints_at_secret(lower) and holds_secret(lower)
+
+
+def _is_secret(line: bytes) -> bool:
+    """Whether a line in which the compiled maker has found a hint holds a secret."""
+    return holds_secret(line.lower())

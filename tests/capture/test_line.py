@@ -1,0 +1,354 @@
+"""The two makers of lines: the one of C writes what the one of Python writes, or nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hatchling.bridge.app import Application
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompt_values import ChatPromptValue
+
+from langchain_autotrace.capture import line as line_module
+from langchain_autotrace.capture.line import LineMaker, compiled_maker, python_maker
+from langchain_autotrace.capture.redact import HINTS
+from langchain_autotrace.journal import codec
+from scripts import build_extension
+from tests.capture.test_encode import ODD, Held, containers, ordinary
+
+PROJECT = Path(__file__).parents[2]
+CAN_COMPILE = bool(shutil.which("cc")) and sys.implementation.name == "cpython"
+needs_compiler = pytest.mark.skipif(not CAN_COMPILE, reason="no compiler for CPython")
+LIMIT = 100_000
+SECRET = "sk-proj-" + "Ab1" * 12
+Fields = tuple[object, ...]
+
+pure = python_maker(codec)
+
+
+@pytest.fixture(scope="module")
+def compiled() -> LineMaker:
+    """The maker of C; where there is a compiler it has to be there."""
+    maker = compiled_maker()
+    if maker is None:
+        assert not CAN_COMPILE, "install the package once more: it was built without its compiled part"
+        pytest.skip("no compiler for CPython")
+    return maker
+
+
+def start(value: object, **attributes: object) -> Fields:
+    """The fields of a start."""
+    return ("start", "t", "s", None, "n", "CHAIN", 7, (value,), attributes, None)
+
+
+def end(value: object, before: tuple[object] | None = None) -> Fields:
+    """The fields of an end."""
+    return ("end", "t", "s", 7, "OK", "", before, (value,), {})
+
+
+def same(compiled: LineMaker, fields: Fields, limit: int = LIMIT) -> bytes | None:
+    """What both make of it, which says the same; None where the one of C leaves it to the one of Python."""
+    made, expected = compiled(fields, limit), pure(fields, limit)
+    if made is not None:
+        assert expected is not None
+        assert made[-1:] == b"\n"
+        assert b"\n" not in made[:-1]
+        assert b"\0" not in made
+        assert str(json.loads(made)) == str(json.loads(expected))  # as texts: 1 is not 1.0, and NaN is NaN
+    return made
+
+
+texts = st.one_of(
+    *(st.text(max_size=30), st.text('\ud800\x00\x1f\x7f"\\é€😀\n', max_size=30), st.sampled_from(HINTS)),
+    st.builds(lambda text, times: text * times, st.text(max_size=3), st.integers(0, 5000)),
+)
+messages = st.one_of(
+    st.builds(AIMessage, texts, id=texts, name=st.none() | texts),
+    st.builds(HumanMessage, st.lists(st.dictionaries(texts, texts, max_size=2), max_size=2)),
+    st.builds(lambda text, more: SystemMessage(text, additional_kwargs={"x": more}), texts, texts | st.integers()),
+    *(st.builds(AIMessageChunk, texts), st.builds(lambda text: ToolMessage(text, tool_call_id="1"), texts)),
+)
+values = st.recursive(
+    st.one_of(
+        *(st.none(), st.booleans(), st.integers(), st.floats(), st.uuids(), texts, messages),
+        st.builds(lambda text: StrOutputParser().invoke(AIMessage(text)), texts),
+        st.builds(lambda held: ChatPromptValue(messages=held), st.lists(messages, max_size=3)),
+        st.integers(0, len(ODD) - 1).map(lambda i: ODD[i]),
+    ),
+    containers,
+    max_leaves=10,
+)
+
+
+@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=300)
+@given(values.map(Held), ordinary, st.sampled_from([LIMIT, 300]))
+@example(Held(math.nan), -0.0, LIMIT)
+@example(Held(AIMessage("", response_metadata={"a": ()})), [2**63, -(2**63), 2**64, 2**64 - 1], LIMIT)
+def test_any_value(compiled: LineMaker, one: Held, other: object, limit: int) -> None:
+    """Whatever a value is, both makers write the same of it, or the one of C leaves it."""
+    same(compiled, start(one.value, x=other), limit)
+    same(compiled, end(one.value, (other,)), limit)
+
+
+@settings(suppress_health_check=list(HealthCheck), deadline=None)
+@given(ordinary)
+def test_ordinary_value(compiled: LineMaker, value: Any) -> None:
+    """Values of JSON's own types are not left to Python, where that would not write them either."""
+    assert (same(compiled, start(value)) is None) == (pure(start(value), LIMIT) is None)
+
+
+def test_what_programs_trace(compiled: LineMaker) -> None:
+    """Messages, prompts, answers of parsers and ids are written by C."""
+    asked = [SystemMessage("Be brief."), HumanMessage([{"type": "text", "text": "é"}], name="Ann")]
+    said = AIMessage(
+        "ok",
+        tool_calls=[{"name": "f", "args": {"x": 1.5}, "id": "1"}],
+        usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
+        response_metadata={"model_name": "m", "logprobs": None, "cached": True},
+    )
+    for value in (asked, said, {"chat": [said]}, ChatPromptValue(messages=[*asked, said]), uuid4(), ("a", ["b", ()])):
+        assert same(compiled, start(value, **{"langchain.run_id": UUID(int=2**127 + 1)})) is not None
+    assert same(compiled, end(StrOutputParser().invoke(said))) is not None
+
+
+@pytest.mark.parametrize("before", range(17))
+def test_escapes(compiled: LineMaker, before: int) -> None:
+    """Each character comes back, wherever it stands in the eight bytes that are looked at together."""
+    for code in (*range(0x180), 0x7FF, 0x800, 0xFFFF, 0x10000, 0x10FFFF):
+        text = "x" * before + chr(code) * 2 + "y" * (17 - before)
+        made = compiled(start(text), LIMIT)
+        assert made is not None
+        assert json.loads(made)[7] == [text]
+        assert same(compiled, start({text: text})) is not None
+
+
+@pytest.mark.parametrize("character", ["x", '"', "\x01", "é", "😀"])
+def test_sizes(compiled: LineMaker, character: str) -> None:
+    """Lines of all sizes are whole: the first 8 kB are made in one place, more in another."""
+    for size in (*range(4000, 4200), *range(8050, 8250, 7), 20_000, 100_000):
+        assert same(compiled, start([character * size, "after"]), 1 << 22) is not None
+
+
+def test_limit(compiled: LineMaker) -> None:
+    """A line of as many bytes as it may have is made, one of more is not."""
+    for size in (10, 8100, 50_000):
+        fields = start("\x01" * size)
+        whole = same(compiled, fields, 1 << 30)
+        assert whole is not None
+        assert compiled(fields, len(whole)) == whole
+        assert compiled(fields, len(whole) - 1) is None
+    assert compiled(start("x"), sys.maxsize) is not None
+    assert compiled(start("x"), 0) is None
+
+
+def test_nested(compiled: LineMaker) -> None:
+    """What is too deep, in itself, or vast for what it shares is left to Python."""
+    deep: list[object] = []
+    for _ in range(60):
+        deep = [deep]
+    assert same(compiled, start(deep)) is not None
+    for _ in range(10_000):
+        deep = [deep]
+    round_: list[object] = []
+    round_.append({"round": round_})
+    shared: list[object] = []
+    for _ in range(60):
+        shared = [shared, shared]
+    for value in (deep, round_, shared):
+        assert compiled(start(value), LIMIT) is None
+
+
+def hint_maker(asked: list[bytes], answer: Callable[[], bool] = bool) -> LineMaker:
+    """A maker of C that notes what it asks of a line in which it found a hint."""
+    line = pytest.importorskip("langchain_autotrace.capture._line")
+
+    def is_secret(line: bytes) -> bool:
+        asked.append(line)
+        return answer()
+
+    made: LineMaker = line.maker((), ChatPromptValue, str, UUID, HINTS, is_secret)
+    return made
+
+
+@needs_compiler
+@pytest.mark.parametrize("hint", HINTS)
+def test_hints(hint: str) -> None:
+    """Each hint of a secret is found wherever it stands, in small letters and in capitals."""
+    asked: list[bytes] = []
+    maker = hint_maker(asked)
+    for before in range(20):
+        for text in (hint, hint.upper(), hint.title()):
+            asked.clear()
+            made = maker(("." * before + text,), LIMIT)
+            assert asked == [made]
+
+
+@needs_compiler
+@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=300)
+@given(st.lists(st.one_of(st.sampled_from([hint[:-1] for hint in HINTS] + list(HINTS)), st.text(max_size=4))))
+def test_hints_are_the_same(parts: list[str]) -> None:
+    """C finds a hint where Python does, and nowhere else."""
+    asked: list[bytes] = []
+    made = hint_maker(asked)(("".join(parts),), LIMIT)
+    if made is not None:
+        assert bool(asked) == any(hint.encode() in made.lower() for hint in HINTS)
+
+
+@needs_compiler
+def test_secret() -> None:
+    """A line with a secret is not made; what the search raises is not swallowed, and makes no line either."""
+
+    def interrupt() -> bool:
+        raise KeyboardInterrupt
+
+    assert hint_maker([], lambda: True)(("a key",), LIMIT) is None
+    with pytest.raises(KeyboardInterrupt):
+        hint_maker([], interrupt)(("a key",), LIMIT)
+
+
+def test_secrets(compiled: LineMaker) -> None:
+    """Neither maker writes a line with a secret in it, and both write one that only talks of them."""
+    for fields in (
+        start(f"use {SECRET}"),
+        start(AIMessage(SECRET)),
+        start("x", api_key="1" * 20),
+        end({"Token": "ab12"}),
+    ):
+        assert compiled(fields, LIMIT) is None
+        assert pure(fields, LIMIT) is None
+    assert same(compiled, start("the key to https://example.org is a token of patience")) is not None
+
+
+@needs_compiler
+def test_wrong_arguments(compiled: LineMaker) -> None:
+    """What cannot be right is an error, no crash."""
+    line = pytest.importorskip("langchain_autotrace.capture._line")
+    wrong: Any = compiled
+    several: Any = ((), ((),), ([], 1), ((), "1"), ((), 1, 2))
+    for arguments in several:
+        with pytest.raises(TypeError):
+            wrong(*arguments)
+    for limit in (-1, -(2**70)):
+        with pytest.raises((ValueError, OverflowError)):
+            compiled((), limit)
+    hints: Any
+    for hints in (("ab",), ("a" * 17,), ("abc",) * 97):
+        with pytest.raises(ValueError, match="hints"):
+            line.maker((), ChatPromptValue, str, UUID, hints, bool)
+    with pytest.raises(ValueError, match="classes"):
+        line.maker((AIMessage,) * 9, ChatPromptValue, str, UUID, HINTS, bool)
+    with pytest.raises(TypeError):
+        line.maker()
+
+
+def test_nothing_is_kept(compiled: LineMaker) -> None:
+    """A line, made or not, leaves no reference to what is in it."""
+    items = [["a"], {"key": "b"}, AIMessage("c"), uuid4(), 1.5, 10**12, object()]
+    held = [sys.getrefcount(item) for item in items]
+    for item in items:
+        for _ in range(100):
+            compiled(start([item], a=item), LIMIT)
+            compiled(start([item] * 50), 40)
+    del item
+    assert [sys.getrefcount(item) for item in items] == held
+
+
+def test_changed_by_another_thread(compiled: LineMaker) -> None:
+    """Values that other threads change meanwhile do no harm."""
+    chat: dict[str, Any] = {"messages": [AIMessage("x" * 50)] * 5}
+    done = threading.Event()
+
+    def change() -> None:
+        number = 0
+        while not done.is_set():
+            number += 1
+            chat["messages"].append(AIMessage(str(number)))
+            chat[str(number % 50)] = [number]
+            if number % 20 == 0:
+                chat["messages"] = []
+
+    other = threading.Thread(target=change)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    other.start()
+    try:
+        made = [compiled(start(chat), 1 << 24) for _ in range(3000)]
+    finally:
+        done.set()
+        other.join()
+        sys.setswitchinterval(interval)
+    assert all(one is not None and json.loads(one) for one in made)
+
+
+def test_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the compiled part is missing, or is not wanted, Python makes the lines."""
+    monkeypatch.setenv(line_module.PURE_VARIABLE, "1")
+    assert compiled_maker() is None
+    made = line_module.line_maker(codec)(start({"x": 1}), LIMIT)
+    assert made == b'["start","t","s",null,"n","CHAIN",7,[{"x":1}],{},null]\n'
+    monkeypatch.delenv(line_module.PURE_VARIABLE)
+    monkeypatch.setitem(sys.modules, "langchain_autotrace.capture._line", None)
+    assert compiled_maker() is None
+
+
+class Told(Application):
+    """Remembers what it is to show."""
+
+    def __init__(self) -> None:
+        """Show nothing yet."""
+        super().__init__()
+        self.warnings: list[str] = []
+
+    def display_warning(self, message: str = "", **_style: Any) -> None:
+        """Remember it."""
+        self.warnings.append(message)
+
+
+def build(root: Path) -> tuple[dict[str, Any], list[str]]:
+    """What the build's hook says of the wheel, and warns of."""
+    source = root / build_extension.SOURCE
+    source.parent.mkdir(parents=True)
+    shutil.copy(PROJECT / build_extension.SOURCE, source)
+    told, data = Told(), {"artifacts": [], "pure_python": True}
+    metadata: Any = None
+    hook = build_extension.ExtensionHook(str(root), {}, None, metadata, str(root), "wheel", told)
+    hook.initialize("standard", data)
+    return data, told.warnings
+
+
+@needs_compiler
+def test_build(tmp_path: Path) -> None:
+    """The module is compiled beside its source, and the wheel says for which machines it is."""
+    data, warnings = build(tmp_path)
+    assert warnings == []
+    assert (data["pure_python"], data["tag"][:11]) == (False, "cp311-abi3-")
+    (built,) = data["artifacts"]
+    assert (tmp_path / built.lstrip("/")).stat().st_size > 10_000
+    assert [path.suffix for path in sorted(tmp_path.rglob("*.*"))] == [".so", ".c"]
+
+
+def test_build_without_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a compiler, or where it is not wanted, or could not work, the package is built as it is, and says so."""
+    monkeypatch.setenv("CC", "false")
+    data, warnings = build(tmp_path / "fails")
+    assert (data["artifacts"], data["pure_python"], len(warnings)) == ([], True, 1)
+    assert "capture takes longer" in warnings[0]
+    monkeypatch.setenv(build_extension.PURE_VARIABLE, "1")
+    assert "is set" in build(tmp_path / "pure")[1][0]
+    monkeypatch.delenv(build_extension.PURE_VARIABLE)
+    monkeypatch.setattr(sysconfig, "get_config_var", {"Py_GIL_DISABLED": 1}.get)
+    assert "no global interpreter lock" in build(tmp_path / "free")[1][0]
+    monkeypatch.setattr(sys.implementation, "name", "pypy")
+    assert "this is pypy" in build(tmp_path / "other")[1][0]
