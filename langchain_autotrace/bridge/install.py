@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Final
 import wrapt
 
 from langchain_autotrace.bridge import home
-from langchain_autotrace.capture.recorder import Recorder
+from langchain_autotrace.capture.place import bridged
 from langchain_autotrace.errors import SettingsError
 
 if TYPE_CHECKING:
     from langchain_autotrace.bridge.core import MlflowBridge
     from langchain_autotrace.capture.place import Journal
+    from langchain_autotrace.capture.recorder import Recorder
     from langchain_autotrace.settings import Settings
 
 _logger: Final = logging.getLogger("langchain_autotrace")
@@ -125,7 +126,7 @@ class Installation:
         self._factory = getattr(module, _FACTORY)
         setattr(module, _FACTORY, self._processor)
         module.provider.set = self._set
-        RunAwareContext.runs = Recorder.bridge = _Late(self._made)
+        RunAwareContext.runs = bridged.api = _Late(self._made)
         module.mlflow_runtime_context.__class__ = RunAwareContext
         existing = module.provider._isolated_tracer_provider  # noqa: SLF001 - there is no public way, as below
         if hasattr(existing, "_active_span_processor") and (bridge := self._made()) is not None:
@@ -141,7 +142,7 @@ class Installation:
         if self._bridge is not None and self._module is not None:
             from langchain_autotrace.bridge.nesting import RunAwareContext  # noqa: PLC0415 - as above
 
-            RunAwareContext.runs = Recorder.bridge = self._bridge
+            RunAwareContext.runs = bridged.api = self._bridge
         return self._bridge
 
     def _make(self) -> MlflowBridge:
@@ -171,7 +172,7 @@ class Installation:
             return
         from langchain_autotrace.bridge.nesting import RunAwareContext  # noqa: PLC0415 - as above
 
-        Recorder.bridge = RunAwareContext.runs = None
+        bridged.api = RunAwareContext.runs = None
         setattr(module, _FACTORY, self._factory)
         wrapper = module.provider
         del wrapper.set

@@ -84,7 +84,9 @@ def _add_params(params: Mapping[str, Any], attributes: dict[str, object], *, con
     if not content:
         attributes[_INVOCATION_PARAMS] = {key: v for key, v in params.items() if isinstance(v, _PLAIN)}
         return
-    offered = params.get("tools") or params.get("functions") or params.get("toolConfig")
+    offered = None
+    if not _TOOL_PARAMS.isdisjoint(params):
+        offered = params.get("tools") or params.get("functions") or params.get("toolConfig")
     if not offered:
         attributes[_INVOCATION_PARAMS] = params
         return

@@ -287,14 +287,16 @@ def answer(result: LLMResult) -> dict[str, object]:
             fields = generation.__dict__
             message = fields.get("message")
             said = {"role": "assistant", "content": fields.get("text")} if message is None else chat_message(message)
-            reason = finish_reason(fields.get("generation_info"), message)
+            info = fields.get("generation_info")
+            facts = None if message is None else message.__dict__.get("response_metadata")
+            reason = finish_reason(info, facts) if info or facts else None
             choices.append({"index": len(choices), "message": said, "finish_reason": reason})
     return {"choices": choices}
 
 
-def finish_reason(info: Mapping[str, Any] | None, message: BaseMessage | None) -> str | None:
-    """Why the model stopped, under the names that providers use."""
-    for place in (info, None if message is None else message.__dict__.get("response_metadata")):
+def finish_reason(*places: Mapping[str, Any] | None) -> str | None:
+    """Why the model stopped, under the names that providers use; in the first place that says it."""
+    for place in places:
         if place:
             found = place.get("finish_reason") or place.get("stop_reason") or place.get("done_reason")
             if found:

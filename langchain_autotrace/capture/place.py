@@ -72,6 +72,22 @@ class Bridge(Protocol):
         """A run has ended, and its end is written."""
 
 
+class Bridged:
+    """Holds the other API, for all recorders of the process.
+
+    Attributes:
+        api: None while there is none. In a slot: each run reads it, and a class's attribute takes ten times as long.
+    """
+
+    __slots__ = ("api",)
+
+    def __init__(self) -> None:
+        self.api: Bridge | None = None
+
+
+bridged: Final = Bridged()
+
+
 class Chains(Protocol):
     """What tells apart the chains that run, to log them as models: ``langchain_autotrace.models``."""
 

@@ -11,13 +11,13 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from uuid import UUID
 
 from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.convert import beginning
 from langchain_autotrace.capture.line import Lines, line_maker, no_line
-from langchain_autotrace.capture.place import LEFT_OUT, Bridge, Chains, Journal, Place
+from langchain_autotrace.capture.place import LEFT_OUT, Chains, Journal, Place, bridged
 from langchain_autotrace.capture.runs import Run, span_ids
 from langchain_autotrace.capture.seal import Sealer, without_content
 from langchain_autotrace.capture.status import RETURNED, Ending, exception_attributes
@@ -61,10 +61,7 @@ class Recorder:
     Attributes:
         finished: traces whose root has ended.
         evicted: runs forgotten because too many were open.
-        bridge: another API whose spans are in the same traces; of all recorders.
     """
-
-    bridge: ClassVar[Bridge | None] = None
 
     def __init__(
         self,
@@ -164,7 +161,7 @@ class Recorder:
         if key in runs:
             self._again(key)
             return
-        bridge = self.bridge
+        bridge = bridged.api
         place = None if bridge is None else bridge.place(self, parent)
         may_miss = parent_run_id is not None or self._samples
         if (
@@ -281,8 +278,9 @@ class Recorder:
         elif run.is_root:
             self.finished += 1
             scope.last_trace.set(TRACE_ID_PREFIX + run.trace_id)
-        if self.bridge is not None:
-            self.bridge.ended(self, run, run_id)
+        bridge = bridged.api
+        if bridge is not None:
+            bridge.ended(self, run, run_id)
 
     def fail(self, run_id: UUID, error: BaseException, ending: Ending, outputs: object = None, **more: Any) -> None:  # noqa: ANN401 - arguments of end()
         """A run has raised: its ``exception`` event, and its end. ``more`` is passed on to ``end``."""
@@ -327,9 +325,9 @@ class Recorder:
     ) -> tuple[str, str, object, tuple[object] | None]:
         """Status, message, outputs and, where they were changed, inputs of a run that another API has changed."""
         status, message, outputs = known
-        if self.bridge is None:
+        if bridged.api is None:
             return *known, None
-        changes = self.bridge.changes(run)
+        changes = bridged.api.changes(run)
         if status == _OK and changes.status == _ERROR:
             status, message = changes.status, changes.message if self._content else changes.message.partition(":")[0]
         for name, time_ns, found in changes.events:

@@ -35,7 +35,7 @@ class Run:
 
     # What each run's start and end read is in slots: to read a class's default takes Python 3.11 ten times as long.
     __slots__ = (
-        *("__dict__", "below", "interrupted", "journal", "live", "parent", "place", "span_id", "started_ns"),
+        *("__dict__", "below", "call", "interrupted", "journal", "live", "parent", "place", "span_id", "started_ns"),
         "trace_id",
     )
 
@@ -48,8 +48,6 @@ class Run:
     said: list[str] | None = None
     """Text streamed so far by this model, or by the model below this chain that streams."""
     abandoned = False
-    call: Any = None
-    """The call of a chain that this run is, where chains are logged as models."""
     name = kind = ""
     recorder: Any = None
     """These three are set where another API may ask for them."""
@@ -66,6 +64,8 @@ class Run:
         self.started_ns = started_ns
         self.below = 0
         """Open runs directly below."""
+        self.call: Any = None
+        """The call of a chain that this run is, where chains are logged as models."""
         self.live: object = None
         """The other API's object for this run, once somebody has asked for it."""
         self.place = place

@@ -58,6 +58,7 @@ _PLACES: Final = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invo
 _OWN_PLACES: Final = ("input_token_details", "output_token_details")
 _OLLAMA: Final = ("prompt_eval_count", "eval_count")
 _MODEL_KEYS: Final = ("model_name", "model", "model_id", "modelId")
+_MODEL_NAMES: Final = frozenset(_MODEL_KEYS)
 
 
 class Usage(NamedTuple):
@@ -180,6 +181,8 @@ def _model_that_answered(places: list[tuple[Mapping[str, Any], bool]]) -> str | 
 
 def model_named(place: Mapping[str, Any]) -> str | None:
     """The model's name in its parameters or in the facts of its answer."""
+    if _MODEL_NAMES.isdisjoint(place):
+        return None
     for key in _MODEL_KEYS:
         found = place.get(key)
         if found and isinstance(found, str):

@@ -16,7 +16,7 @@ import langchain_autotrace
 from langchain_autotrace.bridge import core, spans
 from langchain_autotrace.bridge.install import missing_from
 from langchain_autotrace.bridge.nesting import RunAwareContext
-from langchain_autotrace.capture.recorder import Recorder
+from langchain_autotrace.capture.place import bridged
 from langchain_autotrace.control import _installation, shutdown
 from tests.bridge.programs import helper, step
 from tests.support import stored
@@ -89,7 +89,7 @@ def test_a_moved_mlflow(
 
     (warning,) = warnings_of(caplog)
     assert name in warning
-    assert Recorder.bridge is None
+    assert bridged.api is None
     assert [trace.info.tags["mlflow.traceName"] for trace in stored(store)] == ["chain"]
 
 
@@ -133,7 +133,7 @@ def test_taken_away(store: str) -> None:
     langchain_autotrace.disable()
 
     assert (provider._get_mlflow_span_processor, vars(provider.provider).keys()) == before
-    assert (Recorder.bridge, RunAwareContext.runs) == (None, None)
+    assert (bridged.api, RunAwareContext.runs) == (None, None)
 
 
 def test_called_again(store: str) -> None:
@@ -181,7 +181,7 @@ def test_no_run_and_no_span_is_kept_in_memory(store: str) -> None:
     for number in range(50):
         step("chain", helper).invoke(number)
         helper(number)
-    bridge: Any = Recorder.bridge
+    bridge: Any = bridged.api
     manager = InMemoryTraceManager.get_instance()  # type: ignore[no-untyped-call] # MLflow's
 
     assert (bridge.traces._known, bridge.traces.open_spans, bridge._leaves) == ({}, {}, {})

@@ -363,7 +363,7 @@ def test_answers() -> None:
 def test_once() -> None:
     """What LangChain has added up from a stream's chunks is said once."""
     chunk = AIMessageChunk(content="a", response_metadata={"finish_reason": "stop", "model_name": "gpt-4o"})
-    assert finish_reason(None, chunk + chunk + chunk) == "stop"
+    assert finish_reason(None, (chunk + chunk + chunk).response_metadata) == "stop"
     texts = ["stop", "", "aa", "gogo", "gpt-4o-gpt-4", "tool_calls"]
     assert [once(text) for text in texts] == texts
     assert once("tool_calls" * 2) == "tool_calls"
