@@ -1,4 +1,6 @@
-"""How each case is measured: one function a case, from a contestant's `begin` to figures.
+"""How each case is measured: one function a case, from a contestant's `begin` to a turn, which gives figures.
+
+What a function does before it returns the turn is not measured; some cases have but one turn.
 
 All clocks are `perf_counter`. CPU is that of the whole process, background threads and the final flush included,
 unless a figure's name says `thread`. The garbage collector is left as it is.
@@ -13,6 +15,7 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean, median, quantiles
 from typing import TYPE_CHECKING
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
     from contestants import Place, Tracer
     from programs import Run
+
+    Turn = Callable[[], "Figures"]
 
 Figures = dict[str, float]
 
@@ -86,12 +91,16 @@ class _Arrivals:
         return figures
 
 
-def one_by_one(bench: Bench, run: Run, pause: float = 0.0) -> Figures:
+def one_by_one(bench: Bench, run: Run, pause: float = 0.0) -> Turn:
     """Run again and again on this thread, after a pause each: the wall time of each run, and this thread's CPU."""
     tracer = bench.begin()
     arrivals = _Arrivals(tracer, run)
     _repeat(run, tracer, bench.effort.warmup)
     tracer.flush()
+    return partial(_one_by_one, bench, run, pause, tracer, arrivals)
+
+
+def _one_by_one(bench: Bench, run: Run, pause: float, tracer: Tracer, arrivals: _Arrivals) -> Figures:
     walls: list[float] = []
     thread_cpu: list[float] = []
 
@@ -120,32 +129,32 @@ def _repeat(run: Run, tracer: Tracer, times: int, pause: float = 0.0) -> list[fl
     return walls
 
 
-def chain(bench: Bench) -> Figures:
+def chain(bench: Bench) -> Turn:
     """Invoke the chain."""
     return one_by_one(bench, programs.chain())
 
 
-def paced(bench: Bench) -> Figures:
+def paced(bench: Bench) -> Turn:
     """Invoke the chain with pauses, as a program waits for its model: what is delivered meanwhile is not waited for."""
     return one_by_one(bench, programs.chain(), PAUSE_SECONDS)
 
 
-def stream(bench: Bench) -> Figures:
+def stream(bench: Bench) -> Turn:
     """Read the stream of 2,000 tokens."""
     return one_by_one(bench, programs.stream())
 
 
-def agent(bench: Bench) -> Figures:
+def agent(bench: Bench) -> Turn:
     """Invoke the agent."""
     return one_by_one(bench, programs.agent())
 
 
-def span(bench: Bench) -> Figures:
+def span(bench: Bench) -> Turn:
     """Call the function that is a span."""
     return one_by_one(bench, programs.span())
 
 
-def chain_span(bench: Bench) -> Figures:
+def chain_span(bench: Bench) -> Turn:
     """Invoke the chain that has a span within."""
     return one_by_one(bench, programs.chain_span())
 
@@ -332,18 +341,23 @@ def _resident_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # the peak, in bytes, where there is no /proc
 
 
-MEASURES: dict[str, Callable[[Bench], Figures]] = {
+def once(measure: Callable[[Bench], Figures]) -> Callable[[Bench], Turn]:
+    """A case that has one turn, in which all is done."""
+    return lambda bench: partial(measure, bench)
+
+
+MEASURES: dict[str, Callable[[Bench], Turn]] = {
     "chain": chain,
     "paced": paced,
     "stream": stream,
-    "async": gathered,
-    "threads": threads,
+    "async": once(gathered),
+    "threads": once(threads),
     "agent": agent,
     "span": span,
     "chain_span": chain_span,
-    "startup": startup,
-    "delivery": delivery,
-    "span_size": span_size,
-    "memory": memory,
+    "startup": once(startup),
+    "delivery": once(delivery),
+    "span_size": once(span_size),
+    "memory": once(memory),
 }
 """Every case by its name in the plan."""

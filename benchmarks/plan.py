@@ -29,11 +29,13 @@ class Case:
     contestants: tuple[str, ...]
     """Who takes part, in the order of the table."""
     runs: int
-    """Measured runs of the program in each process."""
+    """Measured runs of the program in each turn of a process."""
     quick_runs: int
     """The same with `--quick`."""
     warmup: int
     """Runs before the clock starts; 0 where the first run is what is measured."""
+    turns: int = 1
+    """How often the contestants' processes take turns in a round: what a machine does to one, it does to all."""
     once: bool = False
     """Measured in the first round only: the figure does not vary, or takes long."""
     on_request: bool = False
@@ -43,14 +45,14 @@ class Case:
 
 
 CASES = (
-    Case("chain", "prompt | chat model | parser, `invoke`", (*EVERYONE, "ours-models"), 300, 100, 30),
+    Case("chain", "prompt | chat model | parser, `invoke`", (*EVERYONE, "ours-models"), 300, 100, 30, turns=4),
     Case("paced", "the same with a pause of 50 ms before each run, not timed", EVERYONE, 60, 30, 5),
-    Case("stream", "a chat model that streams 2,000 tokens, `chain.stream`", EVERYONE, 8, 3, 1),
+    Case("stream", "a chat model that streams 2,000 tokens, `chain.stream`", EVERYONE, 8, 3, 1, turns=2),
     Case("async", "the chain, `ainvoke`, 50 at a time by `asyncio.gather`", EVERYONE, 1000, 300, 50),
     Case("threads", "the chain in 8 threads beside one CPU-bound thread", EVERYONE, 160, 80, 16),
-    Case("agent", "`create_agent`, two tool calls", EVERYONE, 40, 15, 5),
-    Case("span", "a function with `@mlflow.trace`, no LangChain", WITH_MLFLOW, 300, 100, 30),
-    Case("chain_span", "the chain with such a function within", WITH_MLFLOW, 200, 60, 20),
+    Case("agent", "`create_agent`, two tool calls", EVERYONE, 40, 15, 5, turns=3),
+    Case("span", "a function with `@mlflow.trace`, no LangChain", WITH_MLFLOW, 300, 100, 30, turns=3),
+    Case("chain_span", "the chain with such a function within", WITH_MLFLOW, 200, 60, 20, turns=3),
     Case("startup", "switching tracing on, and the first `invoke`, with a new store", EVERYONE, 1, 1, 0),
     Case("delivery", "traces into a new SQLite file", (OURS, "ours-thread", "mlflow"), 300, 100, 0),
     Case("span_size", "what is stored of one 2,000-token stream", SQLITE, 1, 1, 0, once=True),

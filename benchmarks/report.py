@@ -1,14 +1,14 @@
 """From results to tables in Markdown. Standard library only.
 
-A figure is the median over rounds. What a tracer *adds* is the median over rounds of its figure less that of `off`
-in the same round, so that a slow minute of the machine, which both had, drops out.
+A figure is the median over all turns of all rounds. What a tracer *adds* is the median of its figure less that of `off`
+in the same turn, so that a slow moment of the machine, which both had, drops out.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
 from plan import BASELINE, CASES, FLOOR, OURS, PEERS, Case
@@ -23,29 +23,29 @@ LEAST_US = 10.0
 """Below this what `noop` adds is noise, and a multiple of it would be too."""
 
 UNREST = 1.3
-"""`off` varying by more than this factor between rounds is worth a warning."""
+"""`off` varying by more than this factor within the middle half of its turns is worth a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """The results of one case."""
 
-    figures: dict[str, dict[int, dict[str, float]]]
-    """Contestant, round, figure."""
+    figures: dict[str, dict[tuple[int, int], dict[str, float]]]
+    """Contestant, round and turn, figure."""
     errors: dict[str, list[str]]
     """Contestant, and a reason for each round that failed."""
 
     def each(self, name: str, figure: str) -> list[float]:
-        """List a figure of a contestant, a value a round."""
+        """List a figure of a contestant, a value a turn."""
         return [found[figure] for found in self.figures.get(name, {}).values() if figure in found]
 
     def median(self, name: str, figure: str) -> float | None:
-        """Take the median over rounds; None where there is none."""
+        """Take the median over turns; None where there is none."""
         values = self.each(name, figure)
         return median(values) if values else None
 
     def differences(self, name: str, figure: str) -> list[float]:
-        """List what a contestant has more than `off`, a value a round that both finished."""
+        """List what a contestant has more than `off`, a value a turn that both finished."""
         mine, base = self.figures.get(name, {}), self.figures.get(BASELINE, {})
         return [mine[at][figure] - base[at][figure] for at in mine if at in base and figure in mine[at]]
 
@@ -63,7 +63,7 @@ def views(results: list[dict[str, Any]]) -> dict[str, View]:
         if result["error"]:
             view.errors[name].append(result["error"])
         else:
-            view.figures[name][result["round"]] = result["figures"]
+            view.figures[name][result["round"], result["turn"]] = result["figures"]
     return dict(found)
 
 
@@ -92,23 +92,37 @@ def added(name: str, per: float = 1.0, digits: int = 0) -> Cell:
 
 
 def added_range(name: str, per: float = 1.0, digits: int = 0) -> Cell:
-    """Make a cell of the least and the most that the contestant added in a round."""
+    """Make a cell of what the contestant added in the middle half of the turns."""
 
     def cell(view: View, contestant: str) -> str:
         values = [] if contestant == BASELINE else view.differences(contestant, name)
-        return f"{_number(min(values) / per, digits)} to {_number(max(values) / per, digits)}" if values else NONE
+        return _range(values, per, digits)
 
     return cell
 
 
 def rounds_range(name: str, per: float = 1.0, digits: int = 0) -> Cell:
-    """Make a cell of the least and the greatest figure of a round."""
+    """Make a cell of the figure in the middle half of the turns."""
 
     def cell(view: View, contestant: str) -> str:
-        values = view.each(contestant, name)
-        return f"{_number(min(values) / per, digits)} to {_number(max(values) / per, digits)}" if values else NONE
+        return _range(view.each(contestant, name), per, digits)
 
     return cell
+
+
+def _range(values: list[float], per: float, digits: int) -> str:
+    if not values:
+        return NONE
+    least, most = middle_half(values)
+    return f"{_number(least / per, digits)} to {_number(most / per, digits)}"
+
+
+def middle_half(values: list[float]) -> tuple[float, float]:
+    """Find between which values the middle half of them lies; both for one or two."""
+    if len(values) < 3:  # noqa: PLR2004
+        return min(values), max(values)
+    least, _, most = quantiles(values, n=4, method="inclusive")
+    return least, most
 
 
 def times_floor_added(name: str) -> Cell:
@@ -143,7 +157,7 @@ _ARRIVAL: dict[str, Cell] = {"spans per run": figure("spans_per_run"), "delivere
 _RUN_COLUMNS: dict[str, Cell] = {
     "µs per run": figure("median_us"),
     "added µs": added("median_us"),
-    "added µs, rounds": added_range("median_us"),
+    "added µs, middle half": added_range("median_us"),
     "added µs, mean": added("mean_us"),
     "added µs of the thread's CPU": added("thread_cpu_us"),
     "added µs of the process's CPU": added("cpu_us"),
@@ -167,9 +181,9 @@ COLUMNS: dict[str, dict[str, Cell]] = {
     },
     "threads": {
         "p50 ms": figure("p50_us", 1e3, 1),
-        "p50 ms, rounds": rounds_range("p50_us", 1e3, 1),
+        "p50 ms, middle half": rounds_range("p50_us", 1e3, 1),
         "p99 ms": figure("p99_us", 1e3, 1),
-        "p99 ms, rounds": rounds_range("p99_us", 1e3, 1),
+        "p99 ms, middle half": rounds_range("p99_us", 1e3, 1),
         "p50, times noop's": times_floor_total("p50_us"),
         **_ARRIVAL,
     },
@@ -214,7 +228,7 @@ def row(view: View, contestant: str, columns: dict[str, Cell]) -> list[str]:
     failures = view.errors.get(contestant, [])
     if contestant not in view.figures:
         return [contestant, *[NONE] * len(columns), f"failed: {failures[0]}"]
-    note = f"{len(failures)} rounds failed: {failures[0]}" if failures else ""
+    note = f"{len(failures)} turns failed: {failures[0]}" if failures else ""
     return [contestant, *[cell(view, contestant) for cell in columns.values()], note]
 
 
@@ -249,11 +263,12 @@ def verdict(view: View) -> str:
 
 
 def unrest(view: View) -> str:
-    """Say so when the untraced program itself varied between rounds: the machine had other work."""
+    """Say so when the untraced program itself varied between turns: the machine had other work."""
     for name in ("median_us", "p50_us"):
         values = view.each(BASELINE, name)
-        if values and max(values) > UNREST * min(values):
-            return f"\nA restless machine: `off` itself took {min(values):,.0f} to {max(values):,.0f} µs.\n"
+        least, most = middle_half(values) if values else (0.0, 0.0)
+        if most > UNREST * least:
+            return f"\nA restless machine: `off` itself took {least:,.0f} to {most:,.0f} µs in the middle half.\n"
     return ""
 
 
@@ -270,9 +285,10 @@ def render(document: dict[str, Any]) -> str:
     """Render everything that was measured."""
     machine = document["machine"]
     rounds = max((result["round"] for result in document["results"]), default=0)
+    turns = max((result["turn"] for result in document["results"]), default=0)
     found = views(document["results"])
     about = (
         f"{machine['date']}, Python {machine['python']}, {machine['system']}, {machine['cpus']} CPUs, "
-        f"medians of {rounds} rounds.\n"
+        f"medians of {rounds} rounds of up to {turns} turns.\n"
     )
     return "\n".join([about, *[section(case, found[case.name]) for case in CASES if case.name in found]])

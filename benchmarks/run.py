@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tomllib
 import venv
@@ -45,11 +46,12 @@ _QUIET = {
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one process found."""
+    """What one turn of a process found."""
 
     case: str
     contestant: str
     round: int
+    turn: int
     figures: dict[str, float] | None
     error: str | None
 
@@ -110,33 +112,71 @@ def running_sink(python: str, environment: dict[str, str]) -> Iterator[int]:
             process.terminate()
 
 
-def one_process(setting: Setting, case: Case, contestant: str, round_: int, runs: int) -> Result:
-    """Measure one case of one contestant in a process of its own, in an empty folder."""
-    folder = setting.scratch / f"{case.name}-{contestant}-{round_}"
-    folder.mkdir()
-    command = [setting.python, str(HERE / "worker.py"), "--case", case.name, "--contestant", contestant]
-    command += ["--runs", str(runs), "--warmup", str(case.warmup), "--folder", str(folder)]
-    command += ["--sink", f"http://127.0.0.1:{setting.sink}/{folder.name}"]
-    try:
-        outcome = _answer(command, setting.environment, folder, case.seconds)
-    finally:
-        _await_shippers(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-    error = outcome["error"]
-    return Result(case.name, contestant, round_, outcome["figures"], error and _without_paths(error, setting))
+class Worker:
+    """The process of one contestant in one case, in an empty folder."""
 
+    def __init__(self, setting: Setting, case: Case, contestant: str, round_: int, runs: int) -> None:
+        """Start it, and wait until it is ready."""
+        self.contestant = contestant
+        self._setting, self._case, self._round = setting, case, round_
+        self._turns = 0
+        self._folder = setting.scratch / f"{case.name}-{contestant}-{round_}"
+        self._folder.mkdir()
+        self._said = setting.scratch / f"{self._folder.name}.txt"
+        command = [setting.python, str(HERE / "worker.py"), "--case", case.name, "--contestant", contestant]
+        command += ["--runs", str(runs), "--warmup", str(case.warmup), "--folder", str(self._folder)]
+        command += ["--sink", f"http://127.0.0.1:{setting.sink}/{self._folder.name}"]
+        with self._said.open("w") as said:
+            self._process = subprocess.Popen(
+                command,
+                env=setting.environment,
+                cwd=self._folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+            )
+        self._error: str | None = self._answer()["error"]
 
-def _answer(command: list[str], environment: dict[str, str], folder: Path, seconds: int) -> dict[str, Any]:
-    try:
-        done = subprocess.run(
-            command, env=environment, cwd=folder, timeout=seconds, capture_output=True, text=True, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"figures": None, "error": f"not finished after {seconds} s"}
-    if done.returncode == 0 and done.stdout:
-        return dict(json.loads(done.stdout))
-    last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-    return {"figures": None, "error": f"exit code {done.returncode}: {last}"}
+    def turn(self) -> Result:
+        """Have it take a turn."""
+        self._turns += 1
+        outcome: dict[str, Any] = {"figures": None, "error": self._error}
+        if self._error is None:
+            with suppress(BrokenPipeError):
+                print(file=self._process.stdin, flush=True)
+            outcome = self._answer()
+            self._error = outcome["error"]
+        return Result(self._case.name, self.contestant, self._round, self._turns, **outcome)
+
+    def end(self) -> None:
+        """End it, and what it has started."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
+        try:
+            self._process.wait(timeout=self._case.seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        _await_shippers(self._folder)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        late = threading.Timer(self._case.seconds, self._process.kill)
+        late.start()
+        line = self._process.stdout.readline()
+        is_late = not late.is_alive()
+        late.cancel()
+        if line:
+            answer = dict(json.loads(line))
+            return answer | {"error": answer["error"] and _without_paths(answer["error"], self._setting)}
+        if is_late:
+            return {"figures": None, "error": f"not finished after {self._case.seconds} s"}
+        last = (self._said.read_text().strip().splitlines() or ["no output"])[-1]
+        error = _without_paths(f"exit code {self._process.wait()}: {last}", self._setting)
+        return {"figures": None, "error": error}
 
 
 def _without_paths(text: str, setting: Setting) -> str:
@@ -166,18 +206,40 @@ def chosen(arguments: argparse.Namespace) -> list[tuple[Case, list[str]]]:
 
 
 def measured(setting: Setting, arguments: argparse.Namespace) -> Iterator[Result]:
-    """Interleave: every case of every contestant in round 1, then round 2, each round beginning with another."""
+    """Every case of every contestant in round 1, then round 2."""
     for round_ in range(1, arguments.rounds + 1):
         for case, names in chosen(arguments):
-            if case.once and round_ > 1:
-                continue
-            turn = (round_ - 1) % len(names) if names else 0
-            for name in names[turn:] + names[:turn]:
-                runs = arguments.runs or (case.quick_runs if arguments.quick else case.runs)
-                result = one_process(setting, case, name, round_, runs)
-                note = result.error and f"failed: {result.error}"
-                print(f"round {round_}/{arguments.rounds}  {case.name:<10} {name:<14} {note or 'done'}", flush=True)
-                yield result
+            if not case.once or round_ == 1:
+                yield from turns_of(setting, arguments, case, names, round_)
+
+
+def turns_of(
+    setting: Setting, arguments: argparse.Namespace, case: Case, names: list[str], round_: int
+) -> Iterator[Result]:
+    """Interleave: the contestants' processes take turns, and each time another begins."""
+    runs = arguments.runs or (case.quick_runs if arguments.quick else case.runs)
+    first = (round_ - 1) % len(names) if names else 0
+    workers: list[Worker] = []
+    try:
+        for name in names[first:] + names[:first]:
+            workers.append(Worker(setting, case, name, round_, runs))
+            if case.turns == 1:  # alone: what it is measured in is also how it starts, or how much memory it has
+                yield _told(workers[-1].turn(), arguments.rounds)
+                workers.pop().end()
+        for turn in range(case.turns if workers else 0):
+            first = turn % len(workers)
+            for worker in workers[first:] + workers[:first]:
+                yield _told(worker.turn(), arguments.rounds)
+    finally:
+        for worker in workers:
+            worker.end()
+
+
+def _told(result: Result, rounds: int) -> Result:
+    note = result.error and f"failed: {result.error}"
+    place = f"round {result.round}/{rounds}, turn {result.turn}"
+    print(f"{place}  {result.case:<10} {result.contestant:<14} {note or 'done'}", flush=True)
+    return result
 
 
 def machine(python: str, environment: dict[str, str]) -> dict[str, Any]:

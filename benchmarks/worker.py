@@ -1,13 +1,21 @@
-"""One process: one contestant, one case, one JSON line. Started by `run.py`, in the environment being measured."""
+"""One process: one contestant, one case. Started by `run.py`, in the environment being measured.
+
+It prints a line of JSON when it is ready, and one for each line that it is given: a turn.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 DISTRIBUTIONS = (
     "langchain-core",
@@ -42,17 +50,26 @@ def _version(name: str) -> str | None:
         return None
 
 
-def measure(arguments: argparse.Namespace) -> Outcome:
-    """Measure one case of one contestant; whatever a tracer raises is its result."""
+def measured(arguments: argparse.Namespace) -> Iterator[Outcome]:
+    """Get ready for one case of one contestant, then take a turn whenever asked; what a tracer raises is its result."""
     try:
-        from contestants import CONTESTANTS, Place
-        from measures import MEASURES, Bench, Effort
-
-        place = Place(arguments.sink, arguments.folder)
-        bench = Bench(CONTESTANTS[arguments.contestant](place), place, Effort(arguments.runs, arguments.warmup))
-        return Outcome(figures=MEASURES[arguments.case](bench))
+        turn = ready(arguments)
+        yield Outcome()
+        for _ in sys.stdin:
+            yield Outcome(figures=turn())
     except Exception as error:  # noqa: BLE001 (the edge of the process)
-        return Outcome(error=f"{type(error).__name__}: {error}".splitlines()[0])
+        yield Outcome(error=f"{type(error).__name__}: {error}".splitlines()[0])
+
+
+def ready(arguments: argparse.Namespace) -> Callable[[], dict[str, float]]:
+    """Do what is not measured."""
+    from contestants import CONTESTANTS, Place
+    from measures import MEASURES, Bench, Effort
+
+    place = Place(arguments.sink, arguments.folder)
+    bench = Bench(CONTESTANTS[arguments.contestant](place), place, Effort(arguments.runs, arguments.warmup))
+    turn: Callable[[], dict[str, float]] = MEASURES[arguments.case](bench)
+    return turn
 
 
 def arguments_of(command: list[str] | None = None) -> argparse.Namespace:
@@ -69,12 +86,12 @@ def arguments_of(command: list[str] | None = None) -> argparse.Namespace:
 
 
 def main() -> None:
-    """Print one JSON line on the standard output, where nothing else can write."""
+    """Print JSON lines on the standard output, where nothing else can write."""
     arguments = arguments_of()
     with os.fdopen(os.dup(1), "w") as output:
         os.dup2(2, 1)  # what tracers print goes to the standard error
-        result = versions() if arguments.versions else asdict(measure(arguments))
-        print(json.dumps(result), file=output)
+        for result in [versions()] if arguments.versions else map(asdict, measured(arguments)):
+            print(json.dumps(result), file=output, flush=True)
 
 
 if __name__ == "__main__":

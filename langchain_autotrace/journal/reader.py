@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from langchain_autotrace.journal.folder import DestinationFolder
 
 _CHUNK: Final = 1 << 16
+_LEAST: Final = 1 << 12
 
 
 class Position(NamedTuple):
@@ -98,10 +99,9 @@ class JournalReader:
 
     def _chunk(self, file: int, *, final: bool) -> bytes:
         """Whole lines from the position on; of a final segment, all that is left when there is no line end."""
-        offset, size = self.position.offset, _CHUNK
-        if not final and os.pread(file, 1, offset) in {b"", b"\x00"}:
-            return b""
-        while True:
+        offset = self.position.offset
+        size = _CHUNK if final else _extent(file, offset)
+        while size:
             chunk = os.pread(file, size, offset)
             if not final:
                 # What is not written yet. A line that is just being copied may show its end before its middle.
@@ -113,6 +113,7 @@ class JournalReader:
             if len(chunk) < size:
                 return chunk
             size *= 4
+        return b""
 
     def _records(self, chunk: bytes, *, final: bool) -> Iterator[Record]:
         self.position = self.position._replace(offset=self.position.offset + len(chunk))
@@ -145,6 +146,24 @@ class JournalReader:
             return False
         self.position = Position(following[0], 0)
         return True
+
+
+def _extent(file: int, offset: int) -> int:
+    """How many bytes to read from here on, without going far beyond what is written; 0 where nothing is yet.
+
+    What one processor has read, another has to take back before it writes there: a tenth of a microsecond for each 64
+    bytes, and it is the program that pays.
+    """
+    size = _LEAST
+    if not _is_written(file, offset):
+        return 0
+    while size < _CHUNK and _is_written(file, offset + 2 * size - 1):
+        size *= 2
+    return size
+
+
+def _is_written(file: int, offset: int) -> bool:
+    return os.pread(file, 1, offset) not in {b"", b"\x00"}
 
 
 def _header(file: int) -> ProcessInfo | None:
