@@ -296,8 +296,10 @@ static int is_hint(const Maker *maker, const char *at) {
 
 /* Whether one of the hints is in the line. Each second pair of letters is looked at: a hint's first, or its second. */
 static int has_hint(const Maker *maker, const char *start, const char *stop) {
-    for (const char *at = start + 1; at < stop - 1; at += 2)
-        if (has_pair(maker, at) && (is_hint(maker, at - 1) || is_hint(maker, at))) return 1;
+    for (const char *at = start + 1; at < stop - 2; at += 2)
+        if (has_pair(maker, at) && ((has_pair(maker, at - 1) && is_hint(maker, at - 1)) ||
+                                    (has_pair(maker, at + 1) && is_hint(maker, at))))
+            return 1;
     return 0;
 }
 

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
@@ -37,6 +38,8 @@ _PACKAGES: Final = (
 )
 _DATABASE_PACKAGES: Final = ("sqlalchemy", "alembic")
 _LANGSMITH: Final = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2", "LANGCHAIN_TRACING")
+_COMPILED: Final = "langchain_autotrace.capture._line"
+_PURE: Final = "LANGCHAIN_AUTOTRACE_PURE_PYTHON"
 _MB: Final = 1_000_000
 _LITTLE_ROOM_MB: Final = 500
 _NO_ROOM_MB: Final = 20
@@ -67,6 +70,7 @@ def versions() -> dict[str, str | None]:
 def examine(tracking_uri: str | None) -> Iterator[Check]:
     """Look at everything, one thing after the other. Nothing is changed."""
     yield from _packages()
+    yield from _capture()
     yield from _switches()
     try:
         uri = settings.resolve(tracking_uri=tracking_uri).tracking_uri
@@ -96,6 +100,17 @@ def _packages() -> Iterator[Check]:
         yield Check("problem", "packages", finding, f"pip install mlflow=={full} mlflow-skinny=={full}")
     else:
         yield Check("ok", "packages", f"MLflow {full or skinny} is installed")
+
+
+def _capture() -> Iterator[Check]:
+    """Whether lines of the journal are made by C; both ways are right."""
+    if os.environ.get(_PURE):
+        yield Check("ok", "capture", f"in Python alone, as {_PURE} says")
+    elif find_spec(_COMPILED) is None:
+        finding = "in Python alone: no C compiler was found when this was installed. It takes a third longer"
+        yield Check("ok", "capture", finding)
+    else:
+        yield Check("ok", "capture", "compiled")
 
 
 def _switches() -> Iterator[Check]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from langchain_autotrace.capture.line import compiled_maker
 from langchain_autotrace.view import doctor
 from langchain_autotrace.view import store as store_module
 from langchain_autotrace.view.doctor import Check
@@ -148,6 +149,23 @@ def test_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (database.level, database.fix) == ("problem", "pip install sqlalchemy alembic")
     known.clear()
     assert [check.fix for check in _checks("packages")] == ["pip install mlflow-skinny"]
+
+
+def test_capture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says whether the compiled part is in use, and why not."""
+    found = [_checks("capture")[0].finding]
+    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_PURE_PYTHON", "1")
+    found += [_checks("capture")[0].finding]
+    monkeypatch.delenv("LANGCHAIN_AUTOTRACE_PURE_PYTHON")
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    found += [_checks("capture")[0].finding]
+    is_built = compiled_maker() is not None
+    assert [text.partition(":")[0].partition(",")[0] for text in found] == [
+        "compiled" if is_built else "in Python alone",
+        "in Python alone",
+        "in Python alone",
+    ]
+    assert "no C compiler" in found[2]
 
 
 def test_server(server: str) -> None:
