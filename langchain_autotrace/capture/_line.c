@@ -25,6 +25,7 @@ typedef struct {
     int message_classes;
     PyObject *prompt, *text, *uuid;
     PyObject *is_secret;
+    Py_ssize_t limit;
     PyObject *type_key, *content_key, *messages_key, *int_name;
     /* Hints by their first letter, of which five bits are looked at; and the pairs of letters they begin with. */
     struct { unsigned char size; char text[MAX_HINT_BYTES]; } hints[MAX_HINTS];
@@ -32,11 +33,10 @@ typedef struct {
     uint32_t pairs[32];
 } Maker;
 
-/* A line that grows. At more than `limit` bytes it is given up. */
+/* A line that grows. At more bytes than the limit it is given up. */
 typedef struct {
     const Maker *maker;
     char *start, *at, *end;
-    Py_ssize_t limit;
     int on_heap;
 } Line;
 
@@ -45,7 +45,7 @@ static int put_value(Line *line, PyObject *value, int depth);
 
 static int grow(Line *line, Py_ssize_t more) {
     Py_ssize_t used = line->at - line->start, size = line->end - line->start;
-    if (more > line->limit + SLACK - used) return 0;
+    if (more > line->maker->limit + SLACK - used) return 0;
     while (size - used < more) size *= 2;
     char *made = line->on_heap ? PyMem_Realloc(line->start, (size_t)size) : PyMem_Malloc((size_t)size);
     if (made == NULL) return 0;
@@ -313,22 +313,16 @@ static PyObject *finished(Line *line) {
     return made;
 }
 
-static PyObject *make_line(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
+static PyObject *make_line(PyObject *self, PyObject *fields) {
     const Maker *maker = PyCapsule_GetPointer(self, NULL);
     if (maker == NULL) return NULL;
-    if (count != 2 || Py_TYPE(arguments[0]) != &PyTuple_Type) {
-        PyErr_SetString(PyExc_TypeError, "line() takes a tuple and a number of bytes");
+    if (Py_TYPE(fields) != &PyTuple_Type) {
+        PyErr_SetString(PyExc_TypeError, "line() takes a tuple");
         return NULL;
     }
-    Py_ssize_t limit = PyLong_AsSsize_t(arguments[1]);
-    if (limit < 0) {
-        if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "a line has no negative number of bytes");
-        return NULL;
-    }
-    if (limit > PY_SSIZE_T_MAX / 4) limit = PY_SSIZE_T_MAX / 4;
     char on_stack[STACK_BYTES];
-    Line line = {maker, on_stack, on_stack, on_stack + STACK_BYTES, limit, 0}, *whole = &line;
-    int is_whole = put_value(whole, arguments[0], 0) && put_bytes(whole, "\n", 1) && line.at - line.start <= limit;
+    Line line = {maker, on_stack, on_stack, on_stack + STACK_BYTES, 0}, *whole = &line;
+    int is_whole = put_value(whole, fields, 0) && put_bytes(whole, "\n", 1) && line.at - line.start <= maker->limit;
     if (PyErr_Occurred()) {
         PyErr_Clear(); /* Python finds out what it is */
         is_whole = 0;
@@ -340,8 +334,8 @@ static PyObject *make_line(PyObject *self, PyObject *const *arguments, Py_ssize_
 }
 
 static PyMethodDef line_method = {
-    "line", (PyCFunction)(void (*)(void))make_line, METH_FASTCALL,
-    "line(fields: tuple, limit: int) -> bytes | None: the line of a record; None where Python is to make it."};
+    "line", make_line, METH_O,
+    "line(fields: tuple) -> bytes | None: the line of a record; None where Python is to make it."};
 
 static void release(PyObject *capsule) {
     Maker *maker = PyCapsule_GetPointer(capsule, NULL);
@@ -379,13 +373,14 @@ static int learn_hints(Maker *maker, PyObject *hints) {
 
 static int learn(Maker *maker, PyObject *arguments) {
     PyObject *classes, *hints;
-    if (!PyArg_ParseTuple(arguments, "O!OOOO!O", &PyTuple_Type, &classes, &maker->prompt, &maker->text, &maker->uuid,
-                          &PyTuple_Type, &hints, &maker->is_secret))
+    if (!PyArg_ParseTuple(arguments, "O!OOOO!On", &PyTuple_Type, &classes, &maker->prompt, &maker->text, &maker->uuid,
+                          &PyTuple_Type, &hints, &maker->is_secret, &maker->limit))
         return 0;
-    if (PyTuple_Size(classes) > MAX_CLASSES) {
-        PyErr_SetString(PyExc_ValueError, "too many classes of messages");
+    if (PyTuple_Size(classes) > MAX_CLASSES || maker->limit < 0) {
+        PyErr_SetString(PyExc_ValueError, "too many classes of messages, or a limit below 0");
         return 0;
     }
+    if (maker->limit > PY_SSIZE_T_MAX / 4) maker->limit = PY_SSIZE_T_MAX / 4;
     for (; maker->message_classes < PyTuple_Size(classes); maker->message_classes++)
         maker->messages[maker->message_classes] = PyTuple_GetItem(classes, maker->message_classes);
     maker->type_key = PyUnicode_InternFromString("type");
@@ -414,7 +409,7 @@ static PyObject *make_maker(PyObject *module, PyObject *arguments) {
 
 static PyMethodDef methods[] = {
     {"maker", make_maker, METH_VARARGS,
-     "maker(message_classes, prompt_class, text_class, uuid_class, hints, is_secret): the function line()."},
+     "maker(message_classes, prompt_class, text_class, uuid_class, hints, is_secret, limit): the function line()."},
     {NULL, NULL, 0, NULL}};
 
 static PyModuleDef_Slot slots[] = {{0, NULL}};

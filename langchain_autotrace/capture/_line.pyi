@@ -11,5 +11,6 @@ def maker(
     uuid_class: type[UUID],
     hints: tuple[str, ...],
     is_secret: Callable[[bytes], bool],
+    limit: int,
     /,
-) -> Callable[[tuple[object, ...], int], bytes | None]: ...
+) -> Callable[[tuple[object, ...]], bytes | None]: ...

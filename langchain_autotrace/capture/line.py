@@ -19,10 +19,10 @@ from langchain_autotrace.capture.convert import PLAIN_MESSAGES
 from langchain_autotrace.capture.plain import plain
 from langchain_autotrace.capture.redact import HINTS, hints_at_secret, holds_secret
 
-LineMaker: TypeAlias = Callable[[tuple[object, ...], int], "bytes | None"]
+LineMaker: TypeAlias = Callable[[tuple[object, ...]], "bytes | None"]
 """Makes a line of the kind and the fields of a :class:`SpanStart` or :class:`SpanEnd`, with values of any kind, inputs
 and outputs as ``(value,)`` or None. None where it cannot be written like that: it holds objects that are not known
-here, has more bytes than it may, or may hold a secret."""
+here, has more bytes than the maker was told, or may hold a secret."""
 
 PURE_VARIABLE: Final = "LANGCHAIN_AUTOTRACE_PURE_PYTHON"
 """The environment variable that leaves the compiled maker out."""
@@ -54,12 +54,12 @@ class Lines(Protocol):
         """The kind of a :class:`SpanEnd`."""
 
 
-def line_maker(lines: Lines) -> LineMaker:
-    """The faster maker of the two that there is."""
-    return compiled_maker() or python_maker(lines)
+def line_maker(lines: Lines, limit: int) -> LineMaker:
+    """The faster maker that there is, of lines of up to ``limit`` bytes."""
+    return compiled_maker(limit) or python_maker(lines, limit)
 
 
-def compiled_maker() -> LineMaker | None:
+def compiled_maker(limit: int) -> LineMaker | None:
     """The maker of C; None where it was not built, or is not wanted."""
     if os.environ.get(PURE_VARIABLE):
         return None
@@ -69,14 +69,14 @@ def compiled_maker() -> LineMaker | None:
         return None
     # What a message says as text, and so what a parser returns, is of a class of LangChain's own.
     text_class = type(AIMessage(content="").text)
-    return maker(tuple(PLAIN_MESSAGES), ChatPromptValue, text_class, UUID, HINTS, _is_secret)
+    return maker(tuple(PLAIN_MESSAGES), ChatPromptValue, text_class, UUID, HINTS, _is_secret, limit)
 
 
-def python_maker(lines: Lines) -> LineMaker:
+def python_maker(lines: Lines, limit: int) -> LineMaker:
     """The maker of Python."""
     dumps, options = lines.dumps, lines.OPTIONS
 
-    def line(fields: tuple[object, ...], limit: int) -> bytes | None:
+    def line(fields: tuple[object, ...]) -> bytes | None:
         try:
             # What objects a value holds is read before orjson writes them: Python code that runs within orjson lets
             # other threads run, and when one of these changes a list that orjson is in the midst of, the process dies
@@ -93,7 +93,7 @@ def python_maker(lines: Lines) -> LineMaker:
     return line
 
 
-def no_line(fields: tuple[object, ...], limit: int) -> None:
+def no_line(fields: tuple[object, ...]) -> None:
     """A maker of none, where a hook of the user's is to see each value."""
 
 

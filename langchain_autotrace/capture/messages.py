@@ -41,6 +41,8 @@ _SHOWN_ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
 _BY_CLASS: Final = ((AIMessage, "assistant"), (HumanMessage, "user"), (SystemMessage, "system"), (ToolMessage, "tool"))
 _USUAL: Final[dict[type, str]] = {AIMessage: "assistant", HumanMessage: "user", SystemMessage: "system"}
 """Most messages, which have a text and no more."""
+_UNUSUAL: Final = ("name", "additional_kwargs", "tool_calls", "invalid_tool_calls")
+"""Fields that are more."""
 _MAX_ARGUMENTS: Final = 10_000_000
 
 
@@ -68,12 +70,7 @@ def chat_message(message: BaseMessage | Any) -> object:  # noqa: ANN401 - user c
     if role is not None:
         fields = message.__dict__
         content = fields.get("content")
-        if type(content) is str and not (
-            fields.get("name")
-            or fields.get("additional_kwargs")
-            or fields.get("tool_calls")
-            or fields.get("invalid_tool_calls")
-        ):
+        if type(content) is str and not any(map(fields.get, _UNUSUAL)):
             return {"role": role, "content": content}
     elif not isinstance(message, BaseMessage):
         return message

@@ -42,8 +42,8 @@ _MAX_ID_LENGTH: Final = 250
 """MLflow's limit for the value of trace metadata (``MAX_CHARS_IN_TRACE_INFO_METADATA``)."""
 _SESSION_KEYS: Final = ("session_id", "thread_id", "conversation_id")
 _OWNER_KEYS: Final = frozenset({*_SESSION_KEYS, "user_id"})
-_suppressed: Final = scope.suppressed
-_scope: Final = scope.current
+_suppressed: Final = scope.suppressed.get
+_scope: Final = scope.current.get
 _NO_SCOPE: Final = scope.NO_SCOPE
 # Looking up a member of an enumeration costs as much as a function call in Python 3.11.
 _OK: Final = Status.OK.value
@@ -79,11 +79,10 @@ class Recorder:
         self.settings = settings
         self.finished = 0
         self.evicted = 0
-        self._line = line_maker(lines) if settings.redact is None else no_line
+        self._line = line_maker(lines, settings.max_value_bytes) if settings.redact is None else no_line
         self._start_kind, self._end_kind = lines.START, lines.END
         self._sealer = Sealer(settings, lines.encode)
         self._journal = journal
-        self._limit = settings.max_value_bytes
         self._clock = clock
         self._ids: list[str] = []
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
@@ -163,11 +162,10 @@ class Recorder:
             return
         bridge = bridged.api
         place = None if bridge is None else bridge.place(self, parent)
-        may_miss = parent_run_id is not None or self._samples
         if (
-            _suppressed.get()
+            _suppressed()
             or place is LEFT_OUT
-            or (parent is None and may_miss and self._left_out(parent_run_id, place))
+            or (parent is None and (parent_run_id or self._samples) and self._left_out(parent_run_id, place))
         ):
             runs[key] = None
             return
@@ -180,28 +178,26 @@ class Recorder:
             span_id = ids.pop()
             trace_id = ids.pop() + ids.pop() if parent is None else parent.trace_id
             self._ids = ids
-        run = runs[key] = Run(trace_id, span_id, parent, now, place)
+        run = runs[key] = Run(trace_id, span_id, parent, now)
         if metadata and not _OWNER_KEYS.isdisjoint(metadata):
             _note_owner(run.root, metadata, attributes)
-        parent_id = context = None
-        if parent is None:
-            context = self._context if _scope.get() is _NO_SCOPE else self._scoped(run, attributes)
+        attributes[_RUN_ID] = run_id
+        given = None if deferred or not self._content else (inputs,)
+        if parent is not None:
+            parent.below += 1
+            parent_id, context = parent.span_id, None
+        else:
+            parent_id, context = None, self._context if _scope() is _NO_SCOPE else self._scoped(run, attributes)
             if parent_run_id is not None:
                 attributes[Attr.PARENT_RUN_ID] = parent_run_id
-        else:
-            parent_id = parent.span_id
-            parent.below += 1
         if bridge is not None:
-            bridge.started(self, key, run, name, kind)
             if place is not None:
+                run.stand(place)
                 trace_id, parent_id, context = run.trace_id, place.span_id, place.context
-        attributes[_RUN_ID] = run_id
-        given = (inputs,) if self._content and not deferred else None
+            bridge.started(self, key, run, name, kind)
         if parent is None and self._chains is not None:
             self._note_call(run, (name, kind), attributes, given, context)
-        line = self._line(
-            (self._start_kind, trace_id, span_id, parent_id, name, kind, now, given, attributes, context), self._limit
-        )
+        line = self._line((self._start_kind, trace_id, span_id, parent_id, name, kind, now, given, attributes, context))
         if line is None:
             trace = None if context is None else TraceContext(**context)
             line = self._sealer.line(
@@ -228,7 +224,7 @@ class Recorder:
             kept = content if self._content else {}
             self._event(run, name, kept)
 
-    def end(  # noqa: C901 - as above
+    def end(
         self,
         run_id: UUID,
         outputs: object,
@@ -248,21 +244,11 @@ class Recorder:
             return
         if attributes is None:
             attributes = {}
-        status, message = _OK, ""
-        if deferred or run.interrupted or ending is not RETURNED:
-            status, message, outputs = self._settle(run, ending, outputs, attributes, streamed=deferred)
-        changed = None
-        if run.live is not None:
-            status, message, outputs, changed = self._merge(run, (status, message, outputs), attributes)
-        given = (outputs,) if self._content and (outputs is not None or status == _OK) else None
-        before = changed or ((inputs,) if self._content and deferred else None)
-        if now < run.started_ns:  # noqa: PLR1730 - max() is a call
-            now = run.started_ns
-        if run.call is not None:
-            self._note_return(run, status, before, outputs, attributes)
-        line = self._line(
-            (self._end_kind, run.trace_id, run.span_id, now, status, message, before, given, attributes), self._limit
-        )
+        status, message, before = _OK, "", None
+        given = (outputs,) if self._content else None
+        if deferred or run.interrupted or ending is not RETURNED or run.live is not None or run.call is not None:
+            status, message, before, given = self._settle(run, ending, (inputs, deferred), outputs, attributes)
+        line = self._line((self._end_kind, run.trace_id, run.span_id, now, status, message, before, given, attributes))
         if line is None:
             line = self._sealer.line(
                 SpanEnd(run.trace_id, run.span_id, now, status, message, before, given, attributes)  # type: ignore[arg-type]
@@ -275,7 +261,7 @@ class Recorder:
         parent = run.parent
         if parent is not None:
             parent.below -= 1
-        elif run.is_root:
+        elif run.place is None or run.is_root:
             self.finished += 1
             scope.last_trace.set(TRACE_ID_PREFIX + run.trace_id)
         bridge = bridged.api
@@ -310,10 +296,10 @@ class Recorder:
 
     def _plain_line(self, record: SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate) -> bytes | None:
         if isinstance(record, SpanEnd):
-            return self._line((self._end_kind, *record), self._limit)
+            return self._line((self._end_kind, *record))
         if isinstance(record, SpanStart):
             trace = None if record.trace is None else record.trace._asdict()
-            return self._line((self._start_kind, *record[:8], trace), self._limit)
+            return self._line((self._start_kind, *record[:8], trace))
         return None
 
     def context(self, around: scope.Scope) -> dict[str, Any]:
@@ -338,16 +324,32 @@ class Recorder:
         return status, message, outputs if changes.outputs is None else changes.outputs[0], changes.inputs
 
     def _settle(
-        self, run: Run, ending: Ending, outputs: object, attributes: dict[str, object], *, streamed: bool
-    ) -> tuple[str, str, object]:
-        """Status, message and outputs of a run that did not just return, or that streamed."""
+        self,
+        run: Run,
+        ending: Ending,
+        first: tuple[object, bool],
+        outputs: object,
+        attributes: dict[str, object],
+    ) -> tuple[str, str, tuple[object] | None, tuple[object] | None]:
+        """Status, message, inputs and outputs of a run that did not just return.
+
+        ``first`` is its inputs, and whether they come only now: it streamed.
+        """
+        inputs, streamed = first
         ending = run.settle(ending, streamed=streamed)
         if ending.outcome is not None:
             attributes[Attr.OUTCOME] = ending.outcome
             if ending.outcome is _ABANDONED:
                 outputs = run.partial(outputs)
-        message = ending.message if self._content else ending.message.partition(":")[0]
-        return ending.status, message, outputs
+        status, message = ending.status, ending.message if self._content else ending.message.partition(":")[0]
+        changed = None
+        if run.live is not None:
+            status, message, outputs, changed = self._merge(run, (status, message, outputs), attributes)
+        given = (outputs,) if self._content and (outputs is not None or status == _OK) else None
+        before = changed or ((inputs,) if self._content and streamed else None)
+        if run.call is not None:
+            self._note_return(run, status, before, outputs, attributes)
+        return status, message, before, given
 
     def _event(self, run: Run, name: str, attributes: dict[str, object]) -> None:
         record = SpanEvent(run.trace_id, run.span_id, name, self._clock(), attributes)  # type: ignore[arg-type]
@@ -397,7 +399,7 @@ class Recorder:
 
     def _scoped(self, root: Run, attributes: dict[str, object]) -> dict[str, Any]:
         """What the program has said of the trace with ``context()``."""
-        around = _scope.get()
+        around = _scope()
         if root.session is None and around.session_id:
             root.session = attributes[Attr.SESSION] = _owner(around.session_id)
         if root.user is None and around.user_id:

@@ -55,9 +55,7 @@ class Run:
     """How many handlers in the run's list are ours: each event then comes that many times."""
     turn = 0
 
-    def __init__(
-        self, trace_id: str, span_id: str, parent: Run | None, started_ns: int, place: Place | None = None
-    ) -> None:
+    def __init__(self, trace_id: str, span_id: str, parent: Run | None, started_ns: int) -> None:
         self.trace_id = trace_id
         self.span_id = span_id
         self.parent = parent
@@ -68,15 +66,17 @@ class Run:
         """The call of a chain that this run is, where chains are logged as models."""
         self.live: object = None
         """The other API's object for this run, once somebody has asked for it."""
-        self.place = place
+        self.place: Place | None = None
         """Where it stands, when not only LangChain's ids say it."""
         self.journal: Journal | None = None
         """Where its trace is written, when not where the recorder writes."""
-        if place is not None:
-            self.journal = place.journal
-            self.trace_id = place.trace_id or trace_id
         self.interrupted = False
         """Whether a run below was interrupted: a graph that pauses returns, its node raises."""
+
+    def stand(self, place: Place) -> None:
+        """It has just started, and stands there."""
+        self.place, self.journal = place, place.journal
+        self.trace_id = place.trace_id or self.trace_id
 
     @property
     def is_root(self) -> bool:

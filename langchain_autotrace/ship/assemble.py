@@ -172,6 +172,8 @@ class Assembler:
         if trace is None or span is None:
             self.orphans += 1
             return
+        if record.time_ns < span.start.time_ns:  # the clock was set back
+            record = record._replace(time_ns=span.start.time_ns)
         trace.spans[record.span_id] = span._replace(end=record)
         trace.open.discard(record.span_id)
         if span.start.parent_id is None:

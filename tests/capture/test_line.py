@@ -35,17 +35,22 @@ LIMIT = 100_000
 SECRET = "sk-proj-" + "Ab1" * 12
 Fields = tuple[object, ...]
 
-pure = python_maker(codec)
+pure = python_maker(codec, LIMIT)
 
 
-@pytest.fixture(scope="module")
-def compiled() -> LineMaker:
-    """The maker of C; where there is a compiler it has to be there."""
-    maker = compiled_maker()
+def compiled_to(limit: int) -> LineMaker:
+    """The maker of C, for lines of up to so many bytes; where there is a compiler it has to be there."""
+    maker = compiled_maker(limit)
     if maker is None:
         assert not CAN_COMPILE, "install the package once more: it was built without its compiled part"
         pytest.skip("no compiler for CPython")
     return maker
+
+
+@pytest.fixture(scope="module")
+def compiled() -> LineMaker:
+    """The maker of C, with the limit of the one of Python."""
+    return compiled_to(LIMIT)
 
 
 def start(value: object, **attributes: object) -> Fields:
@@ -58,9 +63,9 @@ def end(value: object, before: tuple[object] | None = None) -> Fields:
     return ("end", "t", "s", 7, "OK", "", before, (value,), {})
 
 
-def same(compiled: LineMaker, fields: Fields, limit: int = LIMIT) -> bytes | None:
+def same(compiled: LineMaker, fields: Fields, other: LineMaker = pure) -> bytes | None:
     """What both make of it, which says the same; None where the one of C leaves it to the one of Python."""
-    made, expected = compiled(fields, limit), pure(fields, limit)
+    made, expected = compiled(fields), other(fields)
     if made is not None:
         assert expected is not None
         assert made[-1:] == b"\n"
@@ -96,17 +101,18 @@ values = st.recursive(
 @given(values.map(Held), ordinary, st.sampled_from([LIMIT, 300]))
 @example(Held(math.nan), -0.0, LIMIT)
 @example(Held(AIMessage("", response_metadata={"a": ()})), [2**63, -(2**63), 2**64, 2**64 - 1], LIMIT)
-def test_any_value(compiled: LineMaker, one: Held, other: object, limit: int) -> None:
+def test_any_value(one: Held, other: object, limit: int) -> None:
     """Whatever a value is, both makers write the same of it, or the one of C leaves it."""
-    same(compiled, start(one.value, x=other), limit)
-    same(compiled, end(one.value, (other,)), limit)
+    compiled, pure = compiled_to(limit), python_maker(codec, limit)
+    same(compiled, start(one.value, x=other), pure)
+    same(compiled, end(one.value, (other,)), pure)
 
 
 @settings(suppress_health_check=list(HealthCheck), deadline=None)
 @given(ordinary)
 def test_ordinary_value(compiled: LineMaker, value: Any) -> None:
     """Values of JSON's own types are not left to Python, where that would not write them either."""
-    assert (same(compiled, start(value)) is None) == (pure(start(value), LIMIT) is None)
+    assert (same(compiled, start(value)) is None) == (pure(start(value)) is None)
 
 
 def test_what_programs_trace(compiled: LineMaker) -> None:
@@ -128,29 +134,29 @@ def test_escapes(compiled: LineMaker, before: int) -> None:
     """Each character comes back, wherever it stands in the eight bytes that are looked at together."""
     for code in (*range(0x180), 0x7FF, 0x800, 0xFFFF, 0x10000, 0x10FFFF):
         text = "x" * before + chr(code) * 2 + "y" * (17 - before)
-        made = compiled(start(text), LIMIT)
+        made = compiled(start(text))
         assert made is not None
         assert json.loads(made)[7] == [text]
         assert same(compiled, start({text: text})) is not None
 
 
 @pytest.mark.parametrize("character", ["x", '"', "\x01", "é", "😀"])
-def test_sizes(compiled: LineMaker, character: str) -> None:
+def test_sizes(character: str) -> None:
     """Lines of all sizes are whole: the first 8 kB are made in one place, more in another."""
+    compiled, pure = compiled_to(1 << 22), python_maker(codec, 1 << 22)
     for size in (*range(4000, 4200), *range(8050, 8250, 7), 20_000, 100_000):
-        assert same(compiled, start([character * size, "after"]), 1 << 22) is not None
+        assert same(compiled, start([character * size, "after"]), pure) is not None
 
 
-def test_limit(compiled: LineMaker) -> None:
+def test_limit() -> None:
     """A line of as many bytes as it may have is made, one of more is not."""
     for size in (10, 8100, 50_000):
         fields = start("\x01" * size)
-        whole = same(compiled, fields, 1 << 30)
+        whole = same(compiled_to(sys.maxsize), fields, python_maker(codec, sys.maxsize))
         assert whole is not None
-        assert compiled(fields, len(whole)) == whole
-        assert compiled(fields, len(whole) - 1) is None
-    assert compiled(start("x"), sys.maxsize) is not None
-    assert compiled(start("x"), 0) is None
+        assert compiled_to(len(whole))(fields) == whole
+        assert compiled_to(len(whole) - 1)(fields) is None
+    assert compiled_to(0)(start("x")) is None
 
 
 def test_nested(compiled: LineMaker) -> None:
@@ -167,7 +173,7 @@ def test_nested(compiled: LineMaker) -> None:
     for _ in range(60):
         shared = [shared, shared]
     for value in (deep, round_, shared):
-        assert compiled(start(value), LIMIT) is None
+        assert compiled(start(value)) is None
 
 
 def hint_maker(asked: list[bytes], answer: Callable[[], bool] = bool) -> LineMaker:
@@ -178,7 +184,7 @@ def hint_maker(asked: list[bytes], answer: Callable[[], bool] = bool) -> LineMak
         asked.append(line)
         return answer()
 
-    made: LineMaker = line.maker((), ChatPromptValue, str, UUID, HINTS, is_secret)
+    made: LineMaker = line.maker((), ChatPromptValue, str, UUID, HINTS, is_secret, LIMIT)
     return made
 
 
@@ -191,7 +197,7 @@ def test_hints(hint: str) -> None:
     for before in range(20):
         for text in (hint, hint.upper(), hint.title()):
             asked.clear()
-            made = maker(("." * before + text,), LIMIT)
+            made = maker(("." * before + text,))
             assert asked == [made]
 
 
@@ -201,7 +207,7 @@ def test_hints(hint: str) -> None:
 def test_hints_are_the_same(parts: list[str]) -> None:
     """C finds a hint where Python does, and nowhere else."""
     asked: list[bytes] = []
-    made = hint_maker(asked)(("".join(parts),), LIMIT)
+    made = hint_maker(asked)(("".join(parts),))
     if made is not None:
         assert bool(asked) == any(hint.encode() in made.lower() for hint in HINTS)
 
@@ -213,9 +219,9 @@ def test_secret() -> None:
     def interrupt() -> bool:
         raise KeyboardInterrupt
 
-    assert hint_maker([], lambda: True)(("a key",), LIMIT) is None
+    assert hint_maker([], lambda: True)(("a key",)) is None
     with pytest.raises(KeyboardInterrupt):
-        hint_maker([], interrupt)(("a key",), LIMIT)
+        hint_maker([], interrupt)(("a key",))
 
 
 def test_secrets(compiled: LineMaker) -> None:
@@ -226,8 +232,8 @@ def test_secrets(compiled: LineMaker) -> None:
         start("x", api_key="1" * 20),
         end({"Token": "ab12"}),
     ):
-        assert compiled(fields, LIMIT) is None
-        assert pure(fields, LIMIT) is None
+        assert compiled(fields) is None
+        assert pure(fields) is None
     assert same(compiled, start("the key to https://example.org is a token of patience")) is not None
 
 
@@ -236,19 +242,17 @@ def test_wrong_arguments(compiled: LineMaker) -> None:
     """What cannot be right is an error, no crash."""
     line = pytest.importorskip("langchain_autotrace.capture._line")
     wrong: Any = compiled
-    several: Any = ((), ((),), ([], 1), ((), "1"), ((), 1, 2))
+    several: Any = ((), ([],), ((), 1))
     for arguments in several:
         with pytest.raises(TypeError):
             wrong(*arguments)
-    for limit in (-1, -(2**70)):
-        with pytest.raises((ValueError, OverflowError)):
-            compiled((), limit)
     hints: Any
     for hints in (("ab",), ("a" * 17,), ("abc",) * 97):
         with pytest.raises(ValueError, match="hints"):
-            line.maker((), ChatPromptValue, str, UUID, hints, bool)
-    with pytest.raises(ValueError, match="classes"):
-        line.maker((AIMessage,) * 9, ChatPromptValue, str, UUID, HINTS, bool)
+            line.maker((), ChatPromptValue, str, UUID, hints, bool, LIMIT)
+    for classes, limit in (((AIMessage,) * 9, LIMIT), ((), -1)):
+        with pytest.raises(ValueError, match="classes of messages, or a limit"):
+            line.maker(classes, ChatPromptValue, str, UUID, HINTS, bool, limit)
     with pytest.raises(TypeError):
         line.maker()
 
@@ -256,17 +260,18 @@ def test_wrong_arguments(compiled: LineMaker) -> None:
 def test_nothing_is_kept(compiled: LineMaker) -> None:
     """A line, made or not, leaves no reference to what is in it."""
     items = [["a"], {"key": "b"}, AIMessage("c"), uuid4(), 1.5, 10**12, object()]
-    held = [sys.getrefcount(item) for item in items]
+    held, short = [sys.getrefcount(item) for item in items], compiled_to(40)
     for item in items:
         for _ in range(100):
-            compiled(start([item], a=item), LIMIT)
-            compiled(start([item] * 50), 40)
+            compiled(start([item], a=item))
+            short(start([item] * 50))
     del item
     assert [sys.getrefcount(item) for item in items] == held
 
 
-def test_changed_by_another_thread(compiled: LineMaker) -> None:
+def test_changed_by_another_thread() -> None:
     """Values that other threads change meanwhile do no harm."""
+    compiled = compiled_to(1 << 24)
     chat: dict[str, Any] = {"messages": [AIMessage("x" * 50)] * 5}
     done = threading.Event()
 
@@ -284,7 +289,7 @@ def test_changed_by_another_thread(compiled: LineMaker) -> None:
     sys.setswitchinterval(1e-6)
     other.start()
     try:
-        made = [compiled(start(chat), 1 << 24) for _ in range(3000)]
+        made = [compiled(start(chat)) for _ in range(3000)]
     finally:
         done.set()
         other.join()
@@ -295,12 +300,12 @@ def test_changed_by_another_thread(compiled: LineMaker) -> None:
 def test_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the compiled part is missing, or is not wanted, Python makes the lines."""
     monkeypatch.setenv(line_module.PURE_VARIABLE, "1")
-    assert compiled_maker() is None
-    made = line_module.line_maker(codec)(start({"x": 1}), LIMIT)
+    assert compiled_maker(LIMIT) is None
+    made = line_module.line_maker(codec, LIMIT)(start({"x": 1}))
     assert made == b'["start","t","s",null,"n","CHAIN",7,[{"x":1}],{},null]\n'
     monkeypatch.delenv(line_module.PURE_VARIABLE)
     monkeypatch.setitem(sys.modules, "langchain_autotrace.capture._line", None)
-    assert compiled_maker() is None
+    assert compiled_maker(LIMIT) is None
 
 
 class Told(Application):

@@ -46,6 +46,14 @@ def test_a_trace() -> None:
     assert (assembler.take(99.0, everything=True), assembler.finish(), assembler.orphans) == ([], [], 0)
 
 
+def test_a_clock_that_was_set_back() -> None:
+    """A span that ended before it started took no time."""
+    records: list[Record] = [start(1, 1), end(1, 1)._replace(time_ns=start(1, 1).time_ns - 5)]
+    (trace,) = assembled(*records).take(0.0)
+
+    assert trace.spans[0].end == end(1, 1)._replace(time_ns=start(1, 1).time_ns)
+
+
 def test_interleaved_traces() -> None:
     """Records of several traces are told apart by their ids, and traces come in the order of their ends."""
     first, second, third = whole(1, 3), whole(2, 3), whole(3, 3)
