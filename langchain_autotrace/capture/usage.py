@@ -86,12 +86,7 @@ def facts(result: LLMResult) -> tuple[Usage, str | None]:
 
     The model may be a dated version of, or another than, the one asked for.
     """
-    places = _places(result)
-    return (_usage(places), _model_that_answered(places)) if places else (_NO_USAGE, None)
-
-
-def _places(result: LLMResult) -> list[tuple[Mapping[str, Any], bool]]:
-    """Where an answer may say what it cost and whose it is, the best first; True for LangChain's own form."""
+    # Where an answer may say so, the best first; True for LangChain's own form.
     found: list[tuple[Any, bool]] = []
     for batch in result.generations:
         for generation in batch:
@@ -107,7 +102,10 @@ def _places(result: LLMResult) -> list[tuple[Mapping[str, Any], bool]]:
                 found.append((fields["generation_info"], False))
     if result.llm_output:
         found.append((result.llm_output, False))
-    return [(place, own) for place, own in found if isinstance(place, Mapping)] if found else found
+    if not found:
+        return _NO_USAGE, None
+    places = [(place, own) for place, own in found if isinstance(place, Mapping)]
+    return _usage(places), _model_that_answered(places)
 
 
 def _usage(places: list[tuple[Mapping[str, Any], bool]]) -> Usage:
