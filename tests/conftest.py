@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
-import hypothesis
 import pytest
 from filelock import FileLock
+from xdist import is_xdist_controller
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["LANGCHAIN_AUTOTRACE_STRICT"] = "1"
@@ -17,19 +17,35 @@ os.environ["MLFLOW_MODEL_CATALOG_URI"] = ""  # MLflow would fetch prices from th
 for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
     os.environ.pop(name, None)
 
-# How long an example takes says how busy the machine is.
-hypothesis.settings.register_profile("calm", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("calm")
-
-from langchain_autotrace.capture import scope
-from langchain_autotrace.control import shutdown
+from tests import imported
 from tests.full_server import full_python, tracking_server
-from tests.support import copies
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collect the tests, with all imported that they need; the process that hands them out to others needs nothing."""
+    if is_xdist_controller(session):
+        return (yield)
+    imported.for_tests()
+    _calm_hypothesis()
+    with imported.unseen():
+        return (yield)
+
+
+def _calm_hypothesis() -> None:
+    """How long an example takes says how busy the machine is."""
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("calm")
 
 
 @pytest.fixture(autouse=True)
 def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep tests apart: folders, settings, and what the process remembers."""
+    from langchain_autotrace.capture import scope
+    from langchain_autotrace.control import shutdown
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LANGCHAIN_AUTOTRACE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LANGCHAIN_AUTOTRACE_LINGER", "0")
@@ -55,7 +71,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
 def _make_database(path: Path) -> None:
     from mlflow.tracing.client import TracingClient
 
-    with pytest.MonkeyPatch.context() as patch:
+    with imported.unseen(), pytest.MonkeyPatch.context() as patch:
         patch.chdir(path.parent)
         store = TracingClient(f"sqlite:///{path}").store
         store.get_experiment("0")
@@ -65,6 +81,8 @@ def _make_database(path: Path) -> None:
 @pytest.fixture
 def new_store(empty_database: Path) -> Callable[[Path], str]:
     """Makes empty databases: called with a folder, returns a tracking URI."""
+    from tests.support import copies
+
     return copies(empty_database)
 
 

@@ -20,6 +20,7 @@ from mlflow.tracing.client import TracingClient
 from langchain_autotrace.journal.folder import DestinationFolder, all_folders
 from langchain_autotrace.ship.connect import open_sink
 from langchain_autotrace.ship.shipper import Shipper
+from tests.imported import unseen
 
 _SCHEMA: Final = db_utils._get_latest_schema_revision()  # type: ignore[no-untyped-call] # MLflow's
 # MLflow imports its sixty-odd migrations to find out, each time that it opens a database.
@@ -79,9 +80,10 @@ def drain(folder: DestinationFolder) -> None:
 
 def stored(uri: str) -> list[Trace]:
     """All traces of all experiments, oldest first, as MLflow reads them."""
-    client = TracingClient(uri)
-    experiments = [one.experiment_id for one in client.store.search_experiments()]
-    found = client.search_traces(locations=experiments, max_results=5000)
+    with unseen():
+        client = TracingClient(uri)
+        experiments = [one.experiment_id for one in client.store.search_experiments()]
+        found = client.search_traces(locations=experiments, max_results=5000)
     return sorted(found, key=lambda trace: (trace.info.request_time, trace.info.trace_id))
 
 

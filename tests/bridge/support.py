@@ -16,6 +16,7 @@ import pytest
 from mlflow.tracing.client import TracingClient
 
 import langchain_autotrace
+from tests.imported import unseen
 
 if TYPE_CHECKING:
     from mlflow.entities import Trace
@@ -24,19 +25,14 @@ _SECONDS: Final = 150.0
 _processes: Final = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
     [
+        "tests.bridge.preloaded",
         "tests.bridge.programs",
-        # What a process would import to find the program, and to trace it.
+        # What a process would import to find the program, to trace it, and to deliver.
         "tests.support",
         "tests.bridge.support",
         "langchain_autotrace.control",
         "langchain_autotrace.bridge.core",
-        "langchain_core.language_models.llms",
-        # What a process would import for its first delivery.
         "langchain_autotrace.ship.mlflow_sink",
-        "mlflow.store.tracking.sqlalchemy_store",
-        "alembic.command",
-        "sqlalchemy.dialects.sqlite",
-        "git",
     ]
 )
 
@@ -97,7 +93,8 @@ def _run(
 
 def traces(tracking_uri: str, experiments: tuple[str, ...] = ("0",)) -> list[Trace]:
     """The traces of a store, in the order in which they began."""
-    found = TracingClient(tracking_uri).search_traces(locations=list(experiments), max_results=500)
+    with unseen():
+        found = TracingClient(tracking_uri).search_traces(locations=list(experiments), max_results=500)
     return sorted(found, key=lambda one: one.data.spans[0].start_time_ns if one.data.spans else 0)
 
 
