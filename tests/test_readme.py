@@ -6,39 +6,53 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from langchain_autotrace.settings import Settings
+from tests.bridge.support import finished
 from tests.support import stored, unmeasured
 
 ROOT = Path(__file__).parent.parent
 SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if not re.match("mlflow_|services", path.name))
+QUICKSTART = ROOT / "examples" / "quickstart.py"
+EXAMPLES = sorted(path for path in QUICKSTART.parent.glob("*.py") if not re.match("mlflow_|services", path.name))
 """Those of MLflow's own API are run in tests/bridge/test_examples.py."""
 
 
-def run(program: str, folder: Path) -> None:
-    """Run a program in a folder of its own, with the default destination."""
-    # A thread delivers, which spares each program the start of a process; tests/test_processes.py has those.
-    named = {"LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "60", "LANGCHAIN_AUTOTRACE_SHIPPER": "thread"}
-    environment = {**unmeasured(), **named}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, timeout=90
-    )
-    assert done.returncode == 0, done.stderr
+@pytest.fixture(autouse=True)
+def in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread delivers, which spares each program the start of a process; tests/test_processes.py has those."""
+    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_SHIPPER", "thread")
+    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT", "60")
+
+
+def main(program: str) -> None:
+    """Run a program as the one of this process."""
+    sys.modules["__main__"] = module = ModuleType("__main__")
+    exec(compile(program, "<program>", "exec"), vars(module))
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=range(len(SNIPPETS)))
 def test_snippets_of_the_readme(snippet: str, tmp_path: Path) -> None:
-    """Each Python snippet of the README runs in an empty folder."""
-    run(snippet, tmp_path)
+    """Each Python snippet of the README runs in an empty folder, with the default destination."""
+    assert list(tmp_path.iterdir()) == []
+    finished(main, snippet)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_the_first_example(store: str, tmp_path: Path) -> None:
+    """What a user runs first runs as a user does it, and leaves its trace in ./mlflow.db."""
+    program = QUICKSTART.read_text()
+    done = subprocess.run([sys.executable, "-c", program], env=unmeasured(), capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    assert stored(store)
+
+
+@pytest.mark.parametrize("example", [path for path in EXAMPLES if path != QUICKSTART], ids=lambda path: path.stem)
 def test_examples(example: Path, store: str, tmp_path: Path) -> None:
     """Each example runs as it stands and leaves its traces in ./mlflow.db."""
-    run(example.read_text(), tmp_path)
+    finished(main, example.read_text())
     assert stored(store)
 
 

@@ -39,13 +39,18 @@ _processes.set_forkserver_preload(
 
 def run(program: Callable[[], Any], tracking_uri: str, folder: Path, **settings: Any) -> list[Trace]:
     """Run a program under ``autolog()``; the traces that are in the store then, in the order in which they began."""
+    finished(_run, program, tracking_uri, folder, settings)
+    return traces(tracking_uri)
+
+
+def finished(program: Callable[..., Any], *arguments: Any) -> None:
+    """Run a function to its end, in a process as ``forked`` starts it, and find that it raised nothing."""
     failed = _processes.Queue()
-    process = forked(_run, program, tracking_uri, folder, settings, failed)
+    process = forked(_report, failed, program, arguments)
     said = failed.get(timeout=_SECONDS)
     process.join(_SECONDS)
     assert process.exitcode == 0, process.exitcode
     assert said == "", said
-    return traces(tracking_uri)
 
 
 def forked(program: Callable[..., Any], *arguments: Any) -> BaseProcess:
@@ -71,24 +76,22 @@ def _start_forkserver() -> None:
         forkserver.ensure_running()
 
 
-def _run(
-    program: Callable[[], Any],
-    tracking_uri: str,
-    folder: Path,
-    settings: dict[str, Any],
-    failed: Any,
-) -> None:
-    os.environ |= {"MLFLOW_TRACKING_URI": tracking_uri, "LANGCHAIN_AUTOTRACE_STRICT": "1"}
-    os.chdir(folder)
+def _report(failed: Any, program: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     try:
-        langchain_autotrace.autolog(shipper="thread", **settings)
-        program()
-        result = langchain_autotrace.flush(120)
-        assert result.ok, result
+        program(*arguments)
         failed.put("")
     except BaseException:
         failed.put(traceback.format_exc())
         raise
+
+
+def _run(program: Callable[[], Any], tracking_uri: str, folder: Path, settings: dict[str, Any]) -> None:
+    os.environ |= {"MLFLOW_TRACKING_URI": tracking_uri, "LANGCHAIN_AUTOTRACE_STRICT": "1"}
+    os.chdir(folder)
+    langchain_autotrace.autolog(shipper="thread", **settings)
+    program()
+    result = langchain_autotrace.flush(120)
+    assert result.ok, result
 
 
 def traces(tracking_uri: str, experiments: tuple[str, ...] = ("0",)) -> list[Trace]:

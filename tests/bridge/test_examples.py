@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.bridge.support import drawn, run
-from tests.support import stored, unmeasured
+from tests.support import stored
 
 if TYPE_CHECKING:
     from mlflow.entities import Trace
@@ -73,14 +71,11 @@ def test_langchain(store: str, tmp_path: Path) -> None:
     assert [trace.data.response for trace in found] == ['"For the view."', '"No."']
 
 
-def test_two_services(store: str, tmp_path: Path) -> None:
+def test_two_services(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service's chain joins the trace of the chain that calls it, over HTTP, each in a process of its own."""
-    environment = {**unmeasured(), "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "60"}
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "services.py"], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    (trace,) = stored(store)
+    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT", "60")
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # the service's lines run in the other process too
+    (trace,) = traces_of("services.py", store, tmp_path)
 
     assert drawn(trace) == "ask\n  call\n    answer\n      ChatPromptTemplate\n      RunnableLambda"
     assert trace.info.tags["mlflow.traceName"] == "ask"
