@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
@@ -184,6 +185,8 @@ def bare(value: object) -> object:
         return value.type, value.content
     if isinstance(value, PromptValue):
         return bare(value.to_messages())
+    if isinstance(value, str):  # as a message prints itself
+        return re.sub(r"lc_run--[-0-9a-f]+", "lc_run", value)
     if isinstance(value, dict):
         return {key: bare(item) for key, item in value.items()}
     return [bare(item) for item in value] if isinstance(value, list) else value
