@@ -19,6 +19,7 @@ for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "MLFLOW_TRACKING_URI",
 
 from tests import imported
 from tests.full_server import full_python, tracking_server
+from tests.uncovered import unseen
 
 
 @pytest.hookimpl(wrapper=True)
@@ -28,7 +29,7 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         return (yield)
     imported.for_tests()
     _calm_hypothesis()
-    with imported.unseen():
+    with unseen():
         return (yield)
 
 
@@ -71,7 +72,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
 def _make_database(path: Path) -> None:
     from mlflow.tracing.client import TracingClient
 
-    with imported.unseen(), pytest.MonkeyPatch.context() as patch:
+    with unseen(), pytest.MonkeyPatch.context() as patch:
         patch.chdir(path.parent)
         store = TracingClient(f"sqlite:///{path}").store
         store.get_experiment("0")

@@ -1,18 +1,13 @@
-"""What the tests, and the processes that they start, need of other packages, imported once and unseen by coverage.
-
-Coverage looks at each line that runs, and counts this package's alone: others take half as long again under its eyes.
-"""
+"""What the tests, and the processes that they start, need of other packages, imported once and unseen by coverage."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import langchain_autotrace
+from tests.uncovered import unseen
 
 _PROGRAMS: Final = (
     "langchain_core.language_models.fake_chat_models",
@@ -41,17 +36,6 @@ _TESTS: Final = (
     "rich.console",
     "vcr",
 )
-
-
-@contextmanager
-def unseen() -> Iterator[None]:
-    """Keep coverage from looking at what this thread does meanwhile, which is none of this package's."""
-    eyes = sys.gettrace()
-    sys.settrace(None)
-    try:
-        yield
-    finally:
-        sys.settrace(eyes)
 
 
 def for_programs() -> None:

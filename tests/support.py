@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,7 +19,7 @@ from mlflow.tracing.client import TracingClient
 from langchain_autotrace.journal.folder import DestinationFolder, all_folders
 from langchain_autotrace.ship.connect import open_sink
 from langchain_autotrace.ship.shipper import Shipper
-from tests.imported import unseen
+from tests.uncovered import unseen
 
 _SCHEMA: Final = db_utils._get_latest_schema_revision()  # type: ignore[no-untyped-call] # MLflow's
 # MLflow imports its sixty-odd migrations to find out, each time that it opens a database.
@@ -128,14 +127,6 @@ def assert_same_tree(traces: list[Trace], runs: list[Observed]) -> None:
 def spans_named(trace: Trace, name: str) -> list[Span]:
     """The spans of that name, in the order of their starts."""
     return sorted((span for span in trace.data.spans if span.name == name), key=lambda one: one.start_time_ns)
-
-
-def unmeasured() -> dict[str, str]:
-    """The environment, for processes whose lines need not be counted: they are killed, or others run the same lines.
-
-    To count them doubles the time that the import of MLflow takes, of which coverage sees each line.
-    """
-    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
 
 
 def copies(source: Path) -> Callable[[Path], str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import signal
 import sqlite3
 import subprocess
@@ -18,10 +17,10 @@ import pytest
 
 from langchain_autotrace.journal.folder import all_folders
 from tests.support import Tree, deliver, stored, tree
+from tests.uncovered import unmeasured
 
 HEAD = """
 import os, sys, time
-os.environ.pop("COVERAGE_PROCESS_CONFIG", None)  # the shipper's lines are counted in tests/ship, in half the time
 import langchain_autotrace
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.output_parsers import StrOutputParser
@@ -37,7 +36,7 @@ def start(program: str, uri: str, *, warnings: str = "error", **environment: str
     text = HEAD + f"langchain_autotrace.autolog(tracking_uri={uri!r})\n" + textwrap.dedent(program)
     return subprocess.Popen(
         [sys.executable, "-W", warnings, "-c", text],
-        env={**os.environ, **environment},
+        env={**unmeasured(), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -283,7 +282,7 @@ def test_spawned_processes(store: str, tmp_path: Path) -> None:
                 assert list(pool.map(work, range(6))) == ["yes"] * 6
         """)
     )
-    subprocess.run([sys.executable, "spawned.py"], check=True, timeout=90)
+    subprocess.run([sys.executable, "spawned.py"], check=True, timeout=90, env=unmeasured())
     wait_until(lambda: count(store) == 6)
     wait_until(all_quiet)
     assert {len(trace.data.spans) for trace in stored(store)} == {4}

@@ -12,7 +12,8 @@ import pytest
 
 from langchain_autotrace.settings import Settings
 from tests.bridge.support import finished
-from tests.support import stored, unmeasured
+from tests.support import stored
+from tests.uncovered import unmeasured
 
 ROOT = Path(__file__).parent.parent
 SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

@@ -16,7 +16,7 @@ import pytest
 from mlflow.tracing.client import TracingClient
 
 import langchain_autotrace
-from tests.imported import unseen
+from tests.uncovered import unseen
 
 if TYPE_CHECKING:
     from mlflow.entities import Trace

@@ -23,7 +23,8 @@ from mlflow.tracing.client import TracingClient
 import langchain_autotrace
 from tests.bridge.programs import helper, step
 from tests.bridge.support import drawn, run
-from tests.support import deliver, stored, unmeasured
+from tests.support import deliver, stored
+from tests.uncovered import unmeasured
 
 HEAD = """
 import os, sys, time

@@ -7,18 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import mlflow
-from langchain_core.language_models import FakeListChatModel
-from langchain_core.output_parsers import StrOutputParser
-from langchain_core.prompts import PromptTemplate
-from langchain_core.runnables import Runnable
 from mlflow.entities import LoggedModel
 
 from langchain_autotrace.ship.model_files import fetch
-
-
-def chain(template: str = "Tell of {topic}", answer: str = "Yes.") -> Runnable[dict[str, str], str]:
-    """A chain of three steps."""
-    return PromptTemplate.from_template(template) | FakeListChatModel(responses=[answer]) | StrOutputParser()
 
 
 class Logged(NamedTuple):

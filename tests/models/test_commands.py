@@ -7,7 +7,8 @@ from typing import Any
 from langchain_core.runnables import Runnable, RunnableLambda
 
 import langchain_autotrace
-from tests.models.support import chain, models
+from tests.models.chains import chain
+from tests.models.support import models
 from tests.view.conftest import calm
 from tests.view.support import cli, cli_json
 

@@ -22,9 +22,11 @@ from langchain_autotrace.ship.connect import open_sink
 from langchain_autotrace.ship.rebuild import Rebuilding
 from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.span import Attr, ModelForm, ModelSeen
-from tests.models.support import Logged, chain, logged, models
+from tests.models.chains import chain
+from tests.models.support import Logged, logged, models
 from tests.ship.server import Answer, FakeServer, running
-from tests.support import deliver, stored, unmeasured
+from tests.support import deliver, stored
+from tests.uncovered import unmeasured
 
 
 def start(store: str, **settings: Any) -> None:
@@ -104,7 +106,7 @@ def test_said_at_exit(store: str, tmp_path: Path) -> None:
     broken_experiment(store, tmp_path)
     program = f"""
 import langchain_autotrace
-from tests.models.support import chain
+from tests.models.chains import chain
 langchain_autotrace.autolog(tracking_uri={store!r}, experiment="broken", log_models=True, exit_timeout=60)
 print(chain().invoke({{"topic": "x"}}))
 """
@@ -132,7 +134,7 @@ def test_another_day(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Other processes, with journals of their own and at the same time, find the same model."""
     program = f"""
 import langchain_autotrace
-from tests.models.support import chain
+from tests.models.chains import chain
 langchain_autotrace.autolog(tracking_uri={store!r}, log_models=True)
 chain().invoke({{"topic": "x"}})
 assert langchain_autotrace.flush(60).ok

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-import os
 import re
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from pydantic import BaseModel, Field
 from langchain_autotrace.models.encode import content_of
 from langchain_autotrace.models.fingerprint import fingerprint
 from tests.models.trees import KEY
+from tests.uncovered import unmeasured
 
 Build = Callable[[], Any]
 
@@ -320,7 +320,7 @@ def test_another_process() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM],
-        env={**os.environ, "PYTHONHASHSEED": "4711", "PYTHONPATH": str(root)},
+        env={**unmeasured(), "PYTHONHASHSEED": "4711", "PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
         timeout=120,

@@ -24,7 +24,8 @@ import langchain_autotrace
 from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.errors import SettingsError
 from langchain_autotrace.models import observe
-from tests.models.support import Logged, chain, document, files, logged, models, traces_of
+from tests.models.chains import chain
+from tests.models.support import Logged, document, files, logged, models, traces_of
 from tests.support import deliver, stored
 
 
