@@ -58,14 +58,14 @@ def test_a_store_that_is_down(folder: DestinationFolder, clock: Clock) -> None:
     sink, journal = Timed(clock, [DOWN] * 9), new_journal(folder)
     write(journal, *whole(1))
     shipper = shipper_of(folder, sink, clock)
-    run(shipper, clock, 30.0, longest=0.01)
+    run(shipper, clock, 30.0, longest=0.025)
     status = folder.read_status()
 
     assert sink.spans == {}
     assert status_of(folder) == a_status(0, error="the store is down")
     assert abs(status["failing_since"] - time.time()) < 60
     write(journal, *whole(2))
-    run(shipper, clock, 150.0, longest=0.01)
+    run(shipper, clock, 150.0, longest=0.025)
     times = sorted(set(sink.times))
     pauses = [round(later - sooner, 1) for sooner, later in itertools.pairwise(times)]
     assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
