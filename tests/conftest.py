@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -24,11 +25,13 @@ from tests.uncovered import unseen
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    """Collect the tests, with all imported that they need; the process that hands them out to others needs nothing."""
-    if is_xdist_controller(session):
+    """Collect the tests; where coverage looks, with all imported before that they need."""
+    if is_xdist_controller(session):  # the process that only hands the tests out to others
+        return (yield)
+    _calm_hypothesis()
+    if sys.gettrace() is None:
         return (yield)
     imported.for_tests()
-    _calm_hypothesis()
     with unseen():
         return (yield)
 
