@@ -99,21 +99,27 @@ class JournalReader:
 
     def _chunk(self, file: int, *, final: bool) -> bytes:
         """Whole lines from the position on; of a final segment, all that is left when there is no line end."""
-        offset = self.position.offset
-        size = _CHUNK if final else _extent(file, offset)
-        while size:
-            chunk = os.pread(file, size, offset)
-            if not final:
-                # What is not written yet. A line that is just being copied may show its end before its middle.
-                written = chunk.partition(b"\x00")[0]
-                if len(written) < size:
-                    return written[: written.rfind(b"\n") + 1]
+        return self._rest(file) if final else self._written(file)
+
+    def _rest(self, file: int) -> bytes:
+        size = _CHUNK
+        while True:
+            chunk = os.pread(file, size, self.position.offset)
             if end := chunk.rfind(b"\n") + 1:
                 return chunk[:end]
             if len(chunk) < size:
                 return chunk
             size *= 4
-        return b""
+
+    def _written(self, file: int) -> bytes:
+        offset, found = self.position.offset, b""
+        while size := _extent(file, offset + len(found)):
+            # What is not written yet. A line that is just being copied may show its end before its middle.
+            piece = os.pread(file, size, offset + len(found)).partition(b"\x00")[0]
+            found += piece
+            if len(piece) < size or (len(found) >= _CHUNK and b"\n" in found):
+                break
+        return found[: found.rfind(b"\n") + 1]
 
     def _records(self, chunk: bytes, *, final: bool) -> Iterator[Record]:
         self.position = self.position._replace(offset=self.position.offset + len(chunk))

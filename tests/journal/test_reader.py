@@ -198,6 +198,17 @@ def test_reading_on_from_a_position(folder: DestinationFolder) -> None:
     assert reader.info == INFO
 
 
+@pytest.mark.parametrize("number", [1, 30, 31, 32, 60, 61, 100, 200, 400])
+def test_read_at_once(folder: DestinationFolder, number: int) -> None:
+    """What is written, up to 64 kB, is read at once, and not far beyond: a batch is not cut into small ones."""
+    content = HEADER + lines(*range(number))
+    assert len(content) < 1 << 16
+    reader = write(folder, content + bytes(SEGMENT_BYTES))
+
+    assert numbers(reader.read(finished=False)) == list(range(number))
+    assert reader.read(finished=False) == []
+
+
 def test_a_large_backlog(folder: DestinationFolder) -> None:
     """A long journal is read in pieces, and a record larger than a piece comes whole."""
     journal = new_journal(folder)

@@ -668,9 +668,12 @@ def test_building_touches_nothing(filled: bool, monkeypatch: pytest.MonkeyPatch,
     kinds = components()
     assert len(kinds) > 80
     touched: list[str] = []
+    really_open: Any = Path.open
 
     def record(event: str) -> Callable[..., Any]:
-        def note(*given: object, **_: object) -> Any:
+        def note(*given: object, **named: object) -> Any:
+            if str(given[:1]).endswith(".dist-info/METADATA'),)"):  # packages that are imported now read their version
+                return really_open(*given, **named)
             touched.append(f"{event}{given[:1]}")
             raise OSError(event)
 
