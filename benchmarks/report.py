@@ -33,7 +33,7 @@ class View:
     figures: dict[str, dict[tuple[int, int], dict[str, float]]]
     """Contestant, round and turn, figure."""
     errors: dict[str, list[str]]
-    """Contestant, and a reason for each round that failed."""
+    """Contestant, and a reason for each turn that failed."""
 
     def each(self, name: str, figure: str) -> list[float]:
         """List a figure of a contestant, a value a turn."""
@@ -101,7 +101,7 @@ def added_range(name: str, per: float = 1.0, digits: int = 0) -> Cell:
     return cell
 
 
-def rounds_range(name: str, per: float = 1.0, digits: int = 0) -> Cell:
+def figure_range(name: str, per: float = 1.0, digits: int = 0) -> Cell:
     """Make a cell of the figure in the middle half of the turns."""
 
     def cell(view: View, contestant: str) -> str:
@@ -181,9 +181,9 @@ COLUMNS: dict[str, dict[str, Cell]] = {
     },
     "threads": {
         "p50 ms": figure("p50_us", 1e3, 1),
-        "p50 ms, middle half": rounds_range("p50_us", 1e3, 1),
+        "p50 ms, middle half": figure_range("p50_us", 1e3, 1),
         "p99 ms": figure("p99_us", 1e3, 1),
-        "p99 ms, middle half": rounds_range("p99_us", 1e3, 1),
+        "p99 ms, middle half": figure_range("p99_us", 1e3, 1),
         "p50, times noop's": times_floor_total("p50_us"),
         **_ARRIVAL,
     },

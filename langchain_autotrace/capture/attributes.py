@@ -74,10 +74,9 @@ def model_attributes(
     provider = known.get("ls_provider") or usage.provider_named(params)
     if provider:
         attributes[_PROVIDER] = str(provider)
-    if content and _TOOL_PARAMS.isdisjoint(params):
-        if params:
-            attributes[_INVOCATION_PARAMS] = params
-    else:
+    if params and content and _TOOL_PARAMS.isdisjoint(params):
+        attributes[_INVOCATION_PARAMS] = params
+    elif params:
         _add_params(params, attributes, content=content)
     return attributes
 
@@ -85,8 +84,7 @@ def model_attributes(
 def _add_params(params: Mapping[str, Any], attributes: dict[str, object], *, content: bool) -> None:
     """Model parameters, and the tools in the form of MLflow's pages. Tools and schemas are content."""
     if not content:
-        if params:
-            attributes[_INVOCATION_PARAMS] = {key: v for key, v in params.items() if isinstance(v, _PLAIN)}
+        attributes[_INVOCATION_PARAMS] = {key: v for key, v in params.items() if isinstance(v, _PLAIN)}
         return
     offered = params.get("tools") or params.get("functions") or params.get("toolConfig")
     if not offered:
