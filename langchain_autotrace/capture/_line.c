@@ -11,12 +11,26 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Vector instructions: SSE2, which each processor of this kind has, and SSSE3, for which it is asked. Without them it is
+ * the same in more steps. Less for the steps than for the branches, which nobody foresees in code that runs seldom. */
+#ifndef HAS_VECTORS
+#if defined(__x86_64__) && defined(__GNUC__)
+#define HAS_VECTORS 1
+#else
+#define HAS_VECTORS 0
+#endif
+#endif
+#if HAS_VECTORS
+#include <tmmintrin.h>
+#endif
+
 #define MAX_DEPTH 64
 #define STACK_BYTES 8192
 #define MAX_CLASSES 8
 #define MAX_HINTS 96
 #define MAX_HINT_BYTES 16
 #define SLACK 64
+#define LOOKED_AT 3
 
 /* What line() knows: borrowed from the arguments of maker(), which are kept. */
 typedef struct {
@@ -31,6 +45,9 @@ typedef struct {
     struct { unsigned char size; char text[MAX_HINT_BYTES]; } hints[MAX_HINTS];
     unsigned char first_hint[33];
     uint32_t pairs[32];
+    /* By the lower and by the upper four bits of a hint's first bytes: a bit for each eighth of the hints. */
+    unsigned char lower[LOOKED_AT][16], upper[LOOKED_AT][16];
+    int has_ssse3;
 } Maker;
 
 /* A line that grows. At more bytes than the limit it is given up. */
@@ -79,6 +96,28 @@ static inline int has_escape(uint64_t word) {
     return (found & HIGH_BITS) != 0;
 }
 
+/* Copies as long as nothing is to be escaped, and returns how many bytes; it may stop up to eight bytes before what is,
+ * or before the end. What it writes behind the bytes that it has copied is in the room for those that are left. */
+static inline Py_ssize_t copy_plain(char *at, const char *from, Py_ssize_t left) {
+    Py_ssize_t done = 0;
+#if HAS_VECTORS
+    for (; left - done >= 16; done += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(from + done));
+        __m128i controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1F)), bytes);
+        __m128i quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')), slashes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+        unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(controls, _mm_or_si128(quotes, slashes)));
+        _mm_storeu_si128((__m128i *)(at + done), bytes);
+        if (found) return done + __builtin_ctz(found);
+    }
+#endif
+    for (uint64_t word; left - done >= 8; done += 8) {
+        memcpy(&word, from + done, 8);
+        if (has_escape(word)) break;
+        memcpy(at + done, &word, 8);
+    }
+    return done;
+}
+
 static char *put_escaped(char *at, unsigned char byte) {
     static const char digits[] = "0123456789abcdef";
     if (byte >= 0x20 && byte != '"' && byte != '\\') {
@@ -109,13 +148,9 @@ static int put_text(Line *line, PyObject *text) {
     const char *stop = from + size;
     *line->at++ = '"';
     while (from < stop) {
-        char *at = line->at;
-        for (uint64_t word; stop - from >= 8; from += 8, at += 8) {
-            memcpy(&word, from, 8);
-            if (has_escape(word)) break;
-            memcpy(at, &word, 8);
-        }
-        line->at = at;
+        Py_ssize_t done = copy_plain(line->at, from, stop - from);
+        from += done;
+        char *at = line->at += done;
         const char *some = stop - from > 8 ? from + 8 : stop;
         if (!has_room(line, 6 * (some - from) + (stop - some) + 1)) return 0;
         for (at = line->at; from < some; from++) at = put_escaped(at, (unsigned char)*from);
@@ -294,13 +329,45 @@ static int is_hint(const Maker *maker, const char *at) {
     return 0;
 }
 
-/* Whether one of the hints is in the line. Each second pair of letters is looked at: a hint's first, or its second. */
-static int has_hint(const Maker *maker, const char *start, const char *stop) {
+/* Whether one of the hints begins in these bytes. Each second pair of letters is looked at: a hint's first, or its
+ * second. */
+static int has_hint_here(const Maker *maker, const char *start, const char *stop) {
     for (const char *at = start + 1; at < stop - 2; at += 2)
         if (has_pair(maker, at) && ((has_pair(maker, at - 1) && is_hint(maker, at - 1)) ||
                                     (has_pair(maker, at + 1) && is_hint(maker, at))))
             return 1;
     return 0;
+}
+
+#if HAS_VECTORS
+/* In which eighths of the hints there is one whose byte of this number is each of these sixteen, as far as half of its
+ * bits say: a bit for each. Letters of either case are the same. */
+__attribute__((target("ssse3"))) static inline __m128i eighths(const Maker *maker, const char *at, int number) {
+    __m128i bytes = _mm_or_si128(_mm_loadu_si128((const __m128i *)(at + number)), _mm_set1_epi8(0x20));
+    __m128i four_bits = _mm_set1_epi8(15);
+    __m128i lower = _mm_and_si128(bytes, four_bits), upper = _mm_and_si128(_mm_srli_epi16(bytes, 4), four_bits);
+    return _mm_and_si128(_mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)maker->lower[number]), lower),
+                         _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)maker->upper[number]), upper));
+}
+
+/* Sixteen places at once: few of them are looked at more closely. */
+__attribute__((target("ssse3"))) static int has_hint_by_vectors(const Maker *maker, const char *at, const char *stop) {
+    for (; stop - at >= 16 + LOOKED_AT - 1; at += 16) {
+        __m128i found = _mm_and_si128(_mm_and_si128(eighths(maker, at, 0), eighths(maker, at, 1)), eighths(maker, at, 2));
+        unsigned none = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(found, _mm_setzero_si128()));
+        for (unsigned some = none ^ 0xFFFF; some; some &= some - 1)
+            if (is_hint(maker, at + __builtin_ctz(some))) return 1;
+    }
+    return has_hint_here(maker, at, stop);
+}
+#endif
+
+/* Whether one of the hints is in the line. */
+static int has_hint(const Maker *maker, const char *start, const char *stop) {
+#if HAS_VECTORS
+    if (maker->has_ssse3) return has_hint_by_vectors(maker, start, stop);
+#endif
+    return has_hint_here(maker, start, stop);
 }
 
 static PyObject *finished(Line *line) {
@@ -348,6 +415,20 @@ static void release(PyObject *capsule) {
     PyMem_Free(maker);
 }
 
+/* They are in the order of their first letters, so those of an eighth are alike, and little else looks like them. */
+static void learn_eighths(Maker *maker, int known) {
+    for (int i = 0; i < known; i++)
+        for (int at = 0; at < LOOKED_AT; at++) {
+            unsigned char byte = (unsigned char)(maker->hints[i].text[at] | 0x20);
+            unsigned char eighth = (unsigned char)(1 << (i * 8 / known));
+            maker->lower[at][byte & 15] |= eighth;
+            maker->upper[at][byte >> 4] |= eighth;
+        }
+#if HAS_VECTORS
+    maker->has_ssse3 = __builtin_cpu_supports("ssse3");
+#endif
+}
+
 /* 0, with an exception set, for hints that cannot be looked for. */
 static int learn_hints(Maker *maker, PyObject *hints) {
     int known = 0;
@@ -368,6 +449,7 @@ static int learn_hints(Maker *maker, PyObject *hints) {
         }
     }
     maker->first_hint[32] = (unsigned char)known;
+    learn_eighths(maker, known);
     return 1;
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 import json
 import math
 import os
@@ -11,6 +13,7 @@ import sysconfig
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -131,15 +134,17 @@ def test_what_programs_trace(compiled: LineMaker) -> None:
     assert same(compiled, end(StrOutputParser().invoke(said))) is not None
 
 
-@pytest.mark.parametrize("before", range(17))
-def test_escapes(compiled: LineMaker, before: int) -> None:
-    """Each character comes back, wherever it stands in the eight bytes that are looked at together."""
+@needs_compiler
+@pytest.mark.parametrize("before", range(33))
+def test_escapes(built_line: ModuleType, before: int) -> None:
+    """Each character comes back, wherever it stands in the bytes that are looked at together."""
+    maker = hint_maker(built_line, [])
     for code in (*range(0x180), 0x7FF, 0x800, 0xFFFF, 0x10000, 0x10FFFF):
-        text = "x" * before + chr(code) * 2 + "y" * (17 - before)
-        made = compiled(start(text))
+        text = "x" * before + chr(code) * 2 + "y" * (33 - before)
+        made = maker(start(text))
         assert made is not None
         assert json.loads(made)[7] == [text]
-        assert same(compiled, start({text: text})) is not None
+        assert same(maker, start({text: text})) is not None
 
 
 @pytest.mark.parametrize("character", ["x", '"', "\x01", "é", "😀"])
@@ -178,9 +183,36 @@ def test_nested(compiled: LineMaker) -> None:
         assert compiled(start(value)) is None
 
 
-def hint_maker(asked: list[bytes], answer: Callable[[], bool] = bool) -> LineMaker:
+@pytest.fixture(scope="module")
+def built_without_vectors(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The module as it is built for processors whose vector instructions it does not know."""
+    root = tmp_path_factory.mktemp("built")
+    source = root / build_extension.SOURCE
+    source.parent.mkdir(parents=True)
+    shutil.copy(PROJECT / build_extension.SOURCE, source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CFLAGS", "-DHAS_VECTORS=0")
+        built = root / build_extension._compiled(root)
+    spec = importlib.util.spec_from_file_location("_line", built)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(params=["as built", "without vectors"])
+def built_line(request: pytest.FixtureRequest) -> ModuleType:
+    """The module as it is built here, and as it is built elsewhere."""
+    if request.param == "without vectors":
+        module: ModuleType = request.getfixturevalue("built_without_vectors")
+        return module
+    found: ModuleType = pytest.importorskip("langchain_autotrace.capture._line")
+    return found
+
+
+def hint_maker(line: ModuleType, asked: list[bytes], answer: Callable[[], bool] = bool) -> LineMaker:
     """A maker of C that notes what it asks of a line in which it found a hint."""
-    line = pytest.importorskip("langchain_autotrace.capture._line")
 
     def is_secret(line: bytes) -> bool:
         asked.append(line)
@@ -192,38 +224,41 @@ def hint_maker(asked: list[bytes], answer: Callable[[], bool] = bool) -> LineMak
 
 @needs_compiler
 @pytest.mark.parametrize("hint", HINTS)
-def test_hints(hint: str) -> None:
-    """Each hint of a secret is found wherever it stands, in small letters and in capitals."""
+def test_hints(built_line: ModuleType, hint: str) -> None:
+    """Each hint of a secret is found wherever it stands, in small letters and in capitals, and less of it is not."""
     asked: list[bytes] = []
-    maker = hint_maker(asked)
-    for before in range(20):
+    maker = hint_maker(built_line, asked)
+    for before, after in itertools.product(range(20), (0, 1, 30)):
         for text in (hint, hint.upper(), hint.title()):
             asked.clear()
-            made = maker(("." * before + text,))
+            made = maker(("." * before + text + "." * after,))
             assert asked == [made]
+        asked.clear()
+        assert maker(("." * before + hint[:-1] + "." * after,)) is not None
+        assert asked == []
 
 
 @needs_compiler
 @settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=300)
 @given(st.lists(st.one_of(st.sampled_from([hint[:-1] for hint in HINTS] + list(HINTS)), st.text(max_size=4))))
-def test_hints_are_the_same(parts: list[str]) -> None:
+def test_hints_are_the_same(built_line: ModuleType, parts: list[str]) -> None:
     """C finds a hint where Python does, and nowhere else."""
     asked: list[bytes] = []
-    made = hint_maker(asked)(("".join(parts),))
+    made = hint_maker(built_line, asked)(("".join(parts),))
     if made is not None:
         assert bool(asked) == any(hint.encode() in made.lower() for hint in HINTS)
 
 
 @needs_compiler
-def test_secret() -> None:
+def test_secret(built_line: ModuleType) -> None:
     """A line with a secret is not made; what the search raises is not swallowed, and makes no line either."""
 
     def interrupt() -> bool:
         raise KeyboardInterrupt
 
-    assert hint_maker([], lambda: True)(("a key",)) is None
+    assert hint_maker(built_line, [], lambda: True)(("a key",)) is None
     with pytest.raises(KeyboardInterrupt):
-        hint_maker([], interrupt)(("a key",))
+        hint_maker(built_line, [], interrupt)(("a key",))
 
 
 def test_secrets(compiled: LineMaker) -> None:
