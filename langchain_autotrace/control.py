@@ -24,11 +24,13 @@ from langchain_autotrace.bridge.install import Installation, check_provider
 from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.capture.handler import CallbackHandler
+from langchain_autotrace.capture.line import map_writer
 from langchain_autotrace.capture.place import Chains
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.errors import JournalError
 from langchain_autotrace.journal import checkpoint, codec
 from langchain_autotrace.journal.folder import DestinationFolder, home
+from langchain_autotrace.journal.segment import MapWriter
 from langchain_autotrace.journal.writer import Journal
 from langchain_autotrace.launch import Launcher
 from langchain_autotrace.settings import Redact, Settings, Shipper
@@ -338,7 +340,7 @@ def _journal_for(settings: Settings) -> tuple[Journal, Launcher]:
         folder = DestinationFolder(path)
         folder.create(destination.without_password(settings.tracking_uri))
         launcher = Launcher(folder, settings)
-        journal = Journal(folder, _describe_process)
+        journal = Journal(folder, _describe_process, writer=map_writer() or MapWriter)
         journal.on_segment = launcher.ensure_soon
         if not _state.journals:
             _install_process_hooks()

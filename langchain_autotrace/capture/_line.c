@@ -1,4 +1,5 @@
-/* The lines of spans' records in one pass: JSON, and a first look for secrets. See line.py, which does the same.
+/* The lines of spans' records in one pass: JSON, a first look for secrets, and into the journal's map. See line.py,
+ * which does the same, and segment.py.
  *
  * It writes what programs trace nearly always (JSON's own types, plain messages, a prompt's messages) and leaves all
  * else to Python: it then returns None. It runs no Python code while it reads a value, so no other thread can change
@@ -32,7 +33,7 @@
 #define SLACK 64
 #define LOOKED_AT 3
 
-/* What line() knows: borrowed from the arguments of maker(), which are kept. */
+/* What keep() knows: borrowed from the arguments of keeper(), which are kept. */
 typedef struct {
     PyObject *arguments;
     PyObject *messages[MAX_CLASSES];
@@ -370,39 +371,83 @@ static int has_hint(const Maker *maker, const char *start, const char *stop) {
     return has_hint_here(maker, start, stop);
 }
 
-static PyObject *finished(Line *line) {
-    const Maker *maker = line->maker;
-    PyObject *made = PyBytes_FromStringAndSize(line->start, line->at - line->start);
-    if (made == NULL || !has_hint(maker, line->start, line->at)) return made;
-    PyObject *found = PyObject_CallFunctionObjArgs(maker->is_secret, made, NULL);
-    if (found != Py_False) Py_CLEAR(made); /* what cannot be searched is not written */
-    Py_XDECREF(found);
-    return made;
+/* Writes into a segment's map, as the class of that name in segment.py. Only its methods and keep() touch what is here,
+ * and run no Python code meanwhile: no other thread can come between taking a place and filling it. */
+typedef struct {
+    PyObject_HEAD
+    Py_buffer map;
+    char *at, *end;
+} MapWriter;
+
+static int take(MapWriter *writer, const char *bytes, Py_ssize_t size) {
+    if (writer->end - writer->at < size) return 0;
+    memcpy(writer->at, bytes, (size_t)size);
+    writer->at += size;
+    return 1;
 }
 
-static PyObject *make_line(PyObject *self, PyObject *fields) {
+static PyObject *writer_put(PyObject *self, PyObject *line) {
+    char *bytes;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(line, &bytes, &size) < 0) return NULL;
+    if (take((MapWriter *)self, bytes, size)) Py_RETURN_NONE;
+    PyErr_SetString(PyExc_ValueError, "no room for the line");
+    return NULL;
+}
+
+/* Whether a line that is made may be kept: nothing in it hints at a secret, or what it hints at is none. */
+static int may_pass(Line *line) {
+    const Maker *maker = line->maker;
+    if (!has_hint(maker, line->start, line->at)) return 1;
+    PyObject *made = PyBytes_FromStringAndSize(line->start, line->at - line->start);
+    PyObject *found = made == NULL ? NULL : PyObject_CallFunctionObjArgs(maker->is_secret, made, NULL);
+    Py_XDECREF(found);
+    Py_XDECREF(made);
+    return found == Py_False; /* what cannot be searched is not written */
+}
+
+static PyObject *kept(Line *line, PyObject *put) {
+    Py_ssize_t size = line->at - line->start;
+    int is_ours = PyCFunction_Check(put) && PyCFunction_GetFunction(put) == writer_put;
+    if (is_ours && take((MapWriter *)PyCFunction_GetSelf(put), line->start, size)) Py_RETURN_TRUE;
+    PyObject *made = PyBytes_FromStringAndSize(line->start, size);
+    if (made == NULL || is_ours) return made;
+    PyObject *done = PyObject_CallFunctionObjArgs(put, made, NULL);
+    if (done == NULL && PyErr_ExceptionMatches(PyExc_ValueError)) {
+        PyErr_Clear();
+        return made;
+    }
+    Py_DECREF(made);
+    if (done == NULL) return NULL;
+    Py_DECREF(done);
+    Py_RETURN_TRUE;
+}
+
+static PyObject *keep_line(PyObject *self, PyObject *const *arguments, Py_ssize_t count) {
     const Maker *maker = PyCapsule_GetPointer(self, NULL);
     if (maker == NULL) return NULL;
-    if (Py_TYPE(fields) != &PyTuple_Type) {
-        PyErr_SetString(PyExc_TypeError, "line() takes a tuple");
+    if (count != 2 || Py_TYPE(arguments[0]) != &PyTuple_Type) {
+        PyErr_SetString(PyExc_TypeError, "keep() takes a tuple and what keeps a line");
         return NULL;
     }
     char on_stack[STACK_BYTES];
     Line line = {maker, on_stack, on_stack, on_stack + STACK_BYTES, 0}, *whole = &line;
-    int is_whole = put_value(whole, fields, 0) && put_bytes(whole, "\n", 1) && line.at - line.start <= maker->limit;
+    int is_whole =
+        put_value(whole, arguments[0], 0) && put_bytes(whole, "\n", 1) && line.at - line.start <= maker->limit;
     if (PyErr_Occurred()) {
         PyErr_Clear(); /* Python finds out what it is */
         is_whole = 0;
     }
-    PyObject *made = is_whole ? finished(whole) : NULL;
+    PyObject *done = is_whole && may_pass(whole) ? kept(whole, arguments[1]) : NULL;
     if (line.on_heap) PyMem_Free(line.start);
-    if (made == NULL && !PyErr_Occurred()) Py_RETURN_NONE;
-    return made;
+    if (done == NULL && !PyErr_Occurred()) Py_RETURN_NONE;
+    return done;
 }
 
-static PyMethodDef line_method = {
-    "line", make_line, METH_O,
-    "line(fields: tuple) -> bytes | None: the line of a record; None where Python is to make it."};
+static PyMethodDef keep_method = {
+    "keep", (PyCFunction)(void (*)(void))keep_line, METH_FASTCALL,
+    "keep(fields: tuple, put) -> bytes | True | None: give the line of a record to put. The line, where that has no room; "
+    "None where Python is to make it."};
 
 static void release(PyObject *capsule) {
     Maker *maker = PyCapsule_GetPointer(capsule, NULL);
@@ -472,7 +517,7 @@ static int learn(Maker *maker, PyObject *arguments) {
     return maker->type_key && maker->content_key && maker->messages_key && maker->int_name && learn_hints(maker, hints);
 }
 
-static PyObject *make_maker(PyObject *module, PyObject *arguments) {
+static PyObject *make_keeper(PyObject *module, PyObject *arguments) {
     (void)module;
     Maker *maker = PyMem_Calloc(1, sizeof(Maker));
     if (maker == NULL) return PyErr_NoMemory();
@@ -484,17 +529,85 @@ static PyObject *make_maker(PyObject *module, PyObject *arguments) {
         PyMem_Free(maker);
         return NULL;
     }
-    if (learn(maker, arguments)) function = PyCFunction_New(&line_method, capsule);
+    if (learn(maker, arguments)) function = PyCFunction_New(&keep_method, capsule);
     Py_DECREF(capsule);
     return function;
 }
 
-static PyMethodDef methods[] = {
-    {"maker", make_maker, METH_VARARGS,
-     "maker(message_classes, prompt_class, text_class, uuid_class, hints, is_secret, limit): the function line()."},
+static PyObject *writer_new(PyTypeObject *type, PyObject *arguments, PyObject *named) {
+    PyObject *map;
+    (void)named;
+    if (!PyArg_ParseTuple(arguments, "O:MapWriter", &map)) return NULL;
+    MapWriter *writer = (MapWriter *)PyType_GenericAlloc(type, 0);
+    if (writer == NULL) return NULL;
+    if (PyObject_GetBuffer(map, &writer->map, PyBUF_WRITABLE) < 0) {
+        Py_DECREF(writer);
+        return NULL;
+    }
+    writer->at = writer->map.buf;
+    writer->end = writer->at + writer->map.len;
+    return (PyObject *)writer;
+}
+
+static PyObject *writer_release(PyObject *self, PyObject *none) {
+    MapWriter *writer = (MapWriter *)self;
+    (void)none;
+    writer->at = writer->end = NULL;
+    PyBuffer_Release(&writer->map);
+    Py_RETURN_NONE;
+}
+
+static PyObject *writer_seal(PyObject *self, PyObject *none) {
+    (void)none;
+    ((MapWriter *)self)->at = ((MapWriter *)self)->end;
+    Py_RETURN_NONE;
+}
+
+static PyObject *writer_unseal(PyObject *self, PyObject *used) {
+    MapWriter *writer = (MapWriter *)self;
+    Py_ssize_t at = PyLong_AsSsize_t(used);
+    if (at == -1 && PyErr_Occurred()) return NULL;
+    if (writer->map.obj == NULL || at < 0 || at > writer->map.len) {
+        PyErr_SetString(PyExc_ValueError, "not in the map");
+        return NULL;
+    }
+    writer->at = (char *)writer->map.buf + at;
+    Py_RETURN_NONE;
+}
+
+static void writer_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyBuffer_Release(&((MapWriter *)self)->map);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef writer_methods[] = {
+    {"put", writer_put, METH_O, "Write a line behind the last; ValueError where it does not fit."},
+    {"seal", writer_seal, METH_NOARGS, "Take no more lines."},
+    {"unseal", writer_unseal, METH_O, "Take lines again, from a place on."},
+    {"release", writer_release, METH_NOARGS, "Let go of the map, and take no more lines."},
     {NULL, NULL, 0, NULL}};
 
-static PyModuleDef_Slot slots[] = {{0, NULL}};
+static PyType_Slot writer_slots[] = {
+    {Py_tp_new, writer_new}, {Py_tp_dealloc, writer_dealloc}, {Py_tp_methods, writer_methods}, {0, NULL}};
+
+static PyType_Spec writer_spec = {
+    "langchain_autotrace.capture._line.MapWriter", sizeof(MapWriter), 0, Py_TPFLAGS_DEFAULT, writer_slots};
+
+static int add_writer(PyObject *module) {
+    PyObject *type = PyType_FromSpec(&writer_spec);
+    int is_added = type == NULL ? -1 : PyModule_AddObjectRef(module, "MapWriter", type);
+    Py_XDECREF(type);
+    return is_added;
+}
+
+static PyMethodDef methods[] = {
+    {"keeper", make_keeper, METH_VARARGS,
+     "keeper(message_classes, prompt_class, text_class, uuid_class, hints, is_secret, limit): the function keep()."},
+    {NULL, NULL, 0, NULL}};
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, add_writer}, {0, NULL}};
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_line", "Lines of records, made in one pass.", 0, methods, slots, NULL, NULL, NULL};

@@ -1,10 +1,12 @@
 from collections.abc import Callable
+from mmap import mmap
+from typing import Self
 from uuid import UUID
 
 from langchain_core.messages import BaseMessage
 from langchain_core.prompt_values import ChatPromptValue
 
-def maker(
+def keeper(
     message_classes: tuple[type[BaseMessage], ...],
     prompt_class: type[ChatPromptValue],
     text_class: type[str],
@@ -13,4 +15,11 @@ def maker(
     is_secret: Callable[[bytes], bool],
     limit: int,
     /,
-) -> Callable[[tuple[object, ...]], bytes | None]: ...
+) -> Callable[[tuple[object, ...], Callable[[bytes], object]], bytes | bool | None]: ...
+
+class MapWriter:
+    def __new__(cls, target: mmap, /) -> Self: ...
+    def put(self, line: bytes, /) -> None: ...
+    def seal(self) -> None: ...
+    def unseal(self, used: int, /) -> None: ...
+    def release(self) -> None: ...

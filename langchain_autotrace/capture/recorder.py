@@ -16,7 +16,7 @@ from uuid import UUID
 
 from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.convert import beginning
-from langchain_autotrace.capture.line import Lines, line_maker, no_line
+from langchain_autotrace.capture.line import Lines, keep_none, line_keeper
 from langchain_autotrace.capture.place import LEFT_OUT, Chains, Journal, Place, bridged
 from langchain_autotrace.capture.runs import Run, span_ids
 from langchain_autotrace.capture.seal import Sealer, without_content
@@ -79,7 +79,7 @@ class Recorder:
         self.settings = settings
         self.finished = 0
         self.evicted = 0
-        self._line = line_maker(lines, settings.max_value_bytes) if settings.redact is None else no_line
+        self._keep_line = line_keeper(lines, settings.max_value_bytes) if settings.redact is None else keep_none
         self._start_kind, self._end_kind = lines.START, lines.END
         self._sealer = Sealer(settings, lines.encode)
         self._journal = journal
@@ -127,7 +127,7 @@ class Recorder:
             self._chains.after_fork()
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
 
-    def start(  # noqa: C901, PLR0912, PLR0915, PLR0917 - by position, and long: the hottest call of the package
+    def start(  # noqa: C901, PLR0912, PLR0917 - by position, and long: the hottest call of the package
         self,
         run_id: UUID,
         parent_run_id: UUID | None,
@@ -197,17 +197,14 @@ class Recorder:
             bridge.started(self, key, run, name, kind)
         if parent is None and self._chains is not None:
             self._note_call(run, (name, kind), attributes, given, context)
-        line = self._line((self._start_kind, trace_id, span_id, parent_id, name, kind, now, given, attributes, context))
-        if line is None:
-            trace = None if context is None else TraceContext(**context)
-            line = self._sealer.line(
-                SpanStart(trace_id, span_id, parent_id, name, kind, now, given, attributes, trace)  # type: ignore[arg-type]
-            )
         journal = self._journal if run.journal is None else run.journal
-        try:
-            journal.put(line)
-        except ValueError:
-            journal.write(line)
+        kept = self._keep_line(
+            (self._start_kind, trace_id, span_id, parent_id, name, kind, now, given, attributes, context), journal.put
+        )
+        if kept is not True:
+            trace = None if context is None else TraceContext(**context)
+            started = SpanStart(trace_id, span_id, parent_id, name, kind, now, given, attributes, trace)  # type: ignore[arg-type]
+            journal.write(kept or self._sealer.line(started))
         if len(runs) > _MAX_OPEN:
             self._evict()
 
@@ -248,16 +245,14 @@ class Recorder:
         given = (outputs,) if self._content else None
         if deferred or run.interrupted or ending is not RETURNED or run.live is not None or run.call is not None:
             status, message, before, given = self._settle(run, ending, (inputs, deferred), outputs, attributes)
-        line = self._line((self._end_kind, run.trace_id, run.span_id, now, status, message, before, given, attributes))
-        if line is None:
-            line = self._sealer.line(
-                SpanEnd(run.trace_id, run.span_id, now, status, message, before, given, attributes)  # type: ignore[arg-type]
-            )
         journal = self._journal if run.journal is None else run.journal
-        try:
-            journal.put(line)
-        except ValueError:
-            journal.write(line)
+        trace_id, span_id = run.trace_id, run.span_id
+        kept = self._keep_line(
+            (self._end_kind, trace_id, span_id, now, status, message, before, given, attributes), journal.put
+        )
+        if kept is not True:
+            ended = SpanEnd(trace_id, span_id, now, status, message, before, given, attributes)  # type: ignore[arg-type]
+            journal.write(kept or self._sealer.line(ended))
         parent = run.parent
         if parent is not None:
             parent.below -= 1
@@ -292,15 +287,14 @@ class Recorder:
             if shown is None:
                 return
             record = shown
-        journal.write(self._plain_line(record) or self._sealer.line(record))
-
-    def _plain_line(self, record: SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate) -> bytes | None:
+        kept: bytes | bool | None = None
         if isinstance(record, SpanEnd):
-            return self._line((self._end_kind, *record))
-        if isinstance(record, SpanStart):
+            kept = self._keep_line((self._end_kind, *record), journal.put)
+        elif isinstance(record, SpanStart):
             trace = None if record.trace is None else record.trace._asdict()
-            return self._line((self._start_kind, *record[:8], trace))
-        return None
+            kept = self._keep_line((self._start_kind, *record[:8], trace), journal.put)
+        if kept is not True:
+            journal.write(kept or self._sealer.line(record))
 
     def context(self, around: scope.Scope) -> dict[str, Any]:
         """The fields of a :class:`TraceContext` for a trace that starts with this said of it."""

@@ -13,7 +13,7 @@ import contextlib
 import mmap
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from langchain_autotrace.errors import JournalClosed
 
@@ -27,18 +27,56 @@ _POPULATE_WRITE: Final = 23
 """``MADV_POPULATE_WRITE`` of Linux 5.14, which Python's module does not name."""
 
 
+class Writer(Protocol):
+    """Writes lines into a memory map, one behind the other."""
+
+    @property
+    def put(self) -> Callable[[bytes], object]:
+        """Writes a line behind the last, or raises ``ValueError`` when it does not fit or the map is sealed.
+
+        It is one step under the interpreter's lock: no other thread, and nothing that the garbage collector runs, can
+        come between taking the place and filling it.
+        """
+
+    def seal(self) -> None:
+        """Take no more lines."""
+
+    def unseal(self, used: int, /) -> None:
+        """Take lines again, behind so many bytes."""
+
+    def release(self) -> None:
+        """Let go of the map, which can be closed then."""
+
+
+class MapWriter:
+    """A writer that is the map's own ``write``."""
+
+    def __init__(self, target: mmap.mmap) -> None:
+        self.put = target.write
+        self._map = target
+
+    def seal(self) -> None:
+        """Take no more lines."""
+        self._map.seek(0, os.SEEK_END)
+
+    def unseal(self, used: int, /) -> None:
+        """Take lines again, behind so many bytes."""
+        self._map.seek(used)
+
+    def release(self) -> None:
+        """A map that is closed takes no lines."""
+
+
 class Segment:
     """One open segment.
 
     Attributes:
         path: the file.
-        put: writes a line behind the last, or raises ``ValueError`` when it does not fit or the segment is sealed. It
-            is one step under the interpreter's lock: no other thread, and nothing that the garbage collector runs, can
-            come between taking the place and filling it.
+        put: as a :class:`Writer`'s.
     """
 
-    def __init__(self, path: Path, size: int) -> None:
-        """Make the file.
+    def __init__(self, path: Path, size: int, writer: Callable[[mmap.mmap], Writer] = MapWriter) -> None:
+        """Make the file, to be written by a ``writer``.
 
         Raises:
             JournalClosed: the disk is full or read-only, or the file system has no memory maps.
@@ -49,26 +87,29 @@ class Segment:
         except OSError as error:
             msg = f"the journal at {path.parent} takes no more records ({error.strerror})"
             raise JournalClosed(msg) from error
-        self.put: Callable[[bytes], object] = self._map.write
+        self._writer = writer(self._map)
+        self.put = self._writer.put
 
     def seal(self) -> None:
         """Take no more lines. Done before the next segment appears: readers then leave this one for good."""
-        self._map.seek(0, os.SEEK_END)
+        self._writer.seal()
 
     def unseal(self) -> None:
         """Take lines again, where there is room for them."""
-        self._map.seek(self._used())
+        self._writer.unseal(self._used())
 
     def close(self) -> None:
         """Let go of the file and give back what it has reserved and not used."""
         self.seal()
         used = self._used()
+        self._writer.release()
         self._map.close()
         with contextlib.suppress(OSError):  # the folder may be gone, and readers pass over zeros
             os.truncate(self.path, used)
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's file as it is."""
+        self._writer.release()
         self._map.close()
 
     def _used(self) -> int:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.errors import JournalClosed
 from langchain_autotrace.journal import codec
-from langchain_autotrace.journal.segment import SEGMENT_BYTES, Segment
+from langchain_autotrace.journal.segment import SEGMENT_BYTES, MapWriter, Segment, Writer
 from langchain_autotrace.span import Flush, ProcessInfo, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from mmap import mmap
 
     from filelock import FileLock
 
@@ -46,14 +47,19 @@ class Journal:
         describe: Callable[[], ProcessInfo],
         *,
         clock: Callable[[], float] = time.monotonic,
+        writer: Callable[[mmap], Writer] = MapWriter,
     ) -> None:
-        """``describe`` is asked who this process is, once for each file and again after a fork."""
+        """``describe`` is asked who this process is, once for each file and again after a fork.
+
+        A ``writer`` is made for each segment's map.
+        """
         self.folder = folder
         self.dropped = 0
         self.on_segment: Callable[[], None] = lambda: None
         """Called, outside the lock, after a new file was opened."""
         self._describe = describe
         self._clock = clock
+        self._writer = writer
         self.put: Callable[[bytes], object] = _nowhere
         # Reentrant: the garbage collector may close an abandoned stream while a segment is opened, and the end of
         # that run is written then, in the same thread.
@@ -176,7 +182,7 @@ class Journal:
             previous.seal()
         try:
             size = max(SEGMENT_BYTES, len(header) + len(line))
-            segment = Segment(self.folder.segment(self._process, self._number + 1), size)
+            segment = Segment(self.folder.segment(self._process, self._number + 1), size, self._writer)
         except JournalClosed:
             if previous is not None:
                 previous.unseal()

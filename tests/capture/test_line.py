@@ -1,4 +1,4 @@
-"""The two makers of lines: the one of C writes what the one of Python writes, or nothing."""
+"""The two keepers of lines: the one of C writes what the one of Python writes, or nothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import json
 import math
+import mmap
 import os
 import shutil
 import sys
@@ -26,9 +27,10 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompt_values import ChatPromptValue
 
 from langchain_autotrace.capture import line as line_module
-from langchain_autotrace.capture.line import LineMaker, compiled_maker, python_maker
+from langchain_autotrace.capture.line import LineKeeper, compiled_keeper, map_writer, python_keeper
 from langchain_autotrace.capture.redact import HINTS
 from langchain_autotrace.journal import codec
+from langchain_autotrace.journal.segment import MapWriter, Writer
 from scripts import build_extension
 from tests.capture.test_encode import ODD, Held, containers, ordinary
 
@@ -38,23 +40,43 @@ needs_compiler = pytest.mark.skipif(not CAN_COMPILE, reason="no compiler for CPy
 LIMIT = 100_000
 SECRET = "sk-proj-" + "Ab1" * 12
 Fields = tuple[object, ...]
+LineMaker = Callable[[Fields], bytes | None]
+"""A keeper, as the line that it keeps."""
 
-pure = python_maker(codec, LIMIT)
+
+def maker_of(keep: LineKeeper) -> LineMaker:
+    """Gives what is kept; None for what is not."""
+
+    def make(fields: Fields) -> bytes | None:
+        kept: list[bytes] = []
+        done = keep(fields, kept.append)
+        assert (done, len(kept)) in ((True, 1), (None, 0))
+        return kept[0] if kept else None
+
+    return make
+
+
+def pure_to(limit: int) -> LineMaker:
+    """The keeper of Python, for lines of up to so many bytes."""
+    return maker_of(python_keeper(codec, limit))
+
+
+pure = pure_to(LIMIT)
 
 
 def compiled_to(limit: int) -> LineMaker:
-    """The maker of C, for lines of up to so many bytes; where there is a compiler it has to be there."""
-    maker = compiled_maker(limit)
-    if maker is None:
+    """The keeper of C, for lines of up to so many bytes; where there is a compiler it has to be there."""
+    keep = compiled_keeper(limit)
+    if keep is None:
         is_wanted = CAN_COMPILE and not os.environ.get(line_module.PURE_VARIABLE)
         assert not is_wanted, "install the package once more: it was built without its compiled part"
         pytest.skip("no compiler for CPython, or not wanted")
-    return maker
+    return maker_of(keep)
 
 
 @pytest.fixture(scope="module")
 def compiled() -> LineMaker:
-    """The maker of C, with the limit of the one of Python."""
+    """The keeper of C, with the limit of the one of Python."""
     return compiled_to(LIMIT)
 
 
@@ -107,8 +129,8 @@ values = st.recursive(
 @example(Held(math.nan), -0.0, LIMIT)
 @example(Held(AIMessage("", response_metadata={"a": ()})), [2**63, -(2**63), 2**64, 2**64 - 1], LIMIT)
 def test_any_value(one: Held, other: object, limit: int) -> None:
-    """Whatever a value is, both makers write the same of it, or the one of C leaves it."""
-    compiled, pure = compiled_to(limit), python_maker(codec, limit)
+    """Whatever a value is, both keepers write the same of it, or the one of C leaves it."""
+    compiled, pure = compiled_to(limit), pure_to(limit)
     same(compiled, start(one.value, x=other), pure)
     same(compiled, end(one.value, (other,)), pure)
 
@@ -150,7 +172,7 @@ def test_escapes(built_line: ModuleType, before: int) -> None:
 @pytest.mark.parametrize("character", ["x", '"', "\x01", "é", "😀"])
 def test_sizes(character: str) -> None:
     """Lines of all sizes are whole: the first 8 kB are made in one place, more in another."""
-    compiled, pure = compiled_to(1 << 22), python_maker(codec, 1 << 22)
+    compiled, pure = compiled_to(1 << 22), pure_to(1 << 22)
     for size in (*range(4000, 4200), *range(8050, 8250, 7), 20_000, 100_000):
         assert same(compiled, start([character * size, "after"]), pure) is not None
 
@@ -159,7 +181,7 @@ def test_limit() -> None:
     """A line of as many bytes as it may have is made, one of more is not."""
     for size in (10, 8100, 50_000):
         fields = start("\x01" * size)
-        whole = same(compiled_to(sys.maxsize), fields, python_maker(codec, sys.maxsize))
+        whole = same(compiled_to(sys.maxsize), fields, pure_to(sys.maxsize))
         assert whole is not None
         assert compiled_to(len(whole))(fields) == whole
         assert compiled_to(len(whole) - 1)(fields) is None
@@ -218,8 +240,7 @@ def hint_maker(line: ModuleType, asked: list[bytes], answer: Callable[[], bool] 
         asked.append(line)
         return answer()
 
-    made: LineMaker = line.maker((), ChatPromptValue, str, UUID, HINTS, is_secret, LIMIT)
-    return made
+    return maker_of(line.keeper((), ChatPromptValue, str, UUID, HINTS, is_secret, LIMIT))
 
 
 @needs_compiler
@@ -274,24 +295,58 @@ def test_secrets(compiled: LineMaker) -> None:
     assert same(compiled, start("the key to https://example.org is a token of patience")) is not None
 
 
+@pytest.fixture(params=["python", "c"])
+def keep(request: pytest.FixtureRequest) -> LineKeeper:
+    """Each of the two keepers."""
+    found = python_keeper(codec, LIMIT) if request.param == "python" else compiled_keeper(LIMIT)
+    return found or pytest.skip("not compiled, or not wanted")
+
+
+def test_no_room(keep: LineKeeper) -> None:
+    """The line that was not taken is given back; what else goes wrong where it is put is not swallowed."""
+    fields = start({"x": 1})
+
+    def put(line: bytes) -> None:
+        raise error
+
+    error: Exception = ValueError("full")
+    assert keep(fields, put) == pure(fields)
+    error = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        keep(fields, put)
+
+
+@pytest.mark.parametrize("writer_class", [MapWriter, map_writer()], ids=["python", "c"])
+def test_into_a_map(keep: LineKeeper, writer_class: Callable[[mmap.mmap], Writer] | None) -> None:
+    """Lines stand in a map one behind the other, up to its last byte; then they are given back."""
+    made = pure(start({"x": 1}))
+    assert made is not None
+    with mmap.mmap(-1, 2 * len(made) + 3) as target:
+        writer = (writer_class or pytest.skip("not compiled, or not wanted"))(target)
+        writer.put(b"abc")
+        assert [keep(start({"x": 1}), writer.put) for _ in range(3)] == [True, True, made]
+        assert target[:] == b"abc" + made + made
+        writer.release()
+
+
 @needs_compiler
-def test_wrong_arguments(compiled: LineMaker) -> None:
+def test_wrong_arguments() -> None:
     """What cannot be right is an error, no crash."""
     line = pytest.importorskip("langchain_autotrace.capture._line")
-    wrong: Any = compiled
-    several: Any = ((), ([],), ((), 1))
+    keep: Any = line.keeper((), ChatPromptValue, str, UUID, HINTS, bool, LIMIT)
+    several: Any = ((), ((),), ([], bytes), ((), bytes, 1), ((), 1), ((), None))
     for arguments in several:
         with pytest.raises(TypeError):
-            wrong(*arguments)
+            keep(*arguments)
     hints: Any
     for hints in (("ab",), ("a" * 17,), ("abc",) * 97):
         with pytest.raises(ValueError, match="hints"):
-            line.maker((), ChatPromptValue, str, UUID, hints, bool, LIMIT)
+            line.keeper((), ChatPromptValue, str, UUID, hints, bool, LIMIT)
     for classes, limit in (((AIMessage,) * 9, LIMIT), ((), -1)):
         with pytest.raises(ValueError, match="classes of messages, or a limit"):
-            line.maker(classes, ChatPromptValue, str, UUID, HINTS, bool, limit)
+            line.keeper(classes, ChatPromptValue, str, UUID, HINTS, bool, limit)
     with pytest.raises(TypeError):
-        line.maker()
+        line.keeper()
 
 
 def test_nothing_is_kept(compiled: LineMaker) -> None:
@@ -337,12 +392,12 @@ def test_changed_by_another_thread() -> None:
 def test_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the compiled part is missing, or is not wanted, Python makes the lines."""
     monkeypatch.setenv(line_module.PURE_VARIABLE, "1")
-    assert compiled_maker(LIMIT) is None
-    made = line_module.line_maker(codec, LIMIT)(start({"x": 1}))
+    assert (compiled_keeper(LIMIT), map_writer()) == (None, None)
+    made = maker_of(line_module.line_keeper(codec, LIMIT))(start({"x": 1}))
     assert made == b'["start","t","s",null,"n","CHAIN",7,[{"x":1}],{},null]\n'
     monkeypatch.delenv(line_module.PURE_VARIABLE)
     monkeypatch.setitem(sys.modules, "langchain_autotrace.capture._line", None)
-    assert compiled_maker(LIMIT) is None
+    assert (compiled_keeper(LIMIT), map_writer()) == (None, None)
 
 
 class Told(Application):

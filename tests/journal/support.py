@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from langchain_autotrace.capture.line import map_writer
 from langchain_autotrace.journal.checkpoint import Checkpoint
 from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.journal.reader import JournalReader
+from langchain_autotrace.journal.segment import MapWriter
 from langchain_autotrace.journal.writer import Journal
 from langchain_autotrace.span import ProcessInfo, Record, SpanEvent
 
@@ -43,8 +45,8 @@ def new_folder(path: Path) -> DestinationFolder:
 
 
 def new_journal(folder: DestinationFolder) -> Journal:
-    """A journal of this process."""
-    return Journal(folder, describe)
+    """A journal of this process, written as ``autolog()`` has it written."""
+    return Journal(folder, describe, writer=map_writer() or MapWriter)
 
 
 def reader_of(folder: DestinationFolder, process: str) -> JournalReader:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from langchain_autotrace.capture.line import compiled_maker
+from langchain_autotrace.capture.line import compiled_keeper
 from langchain_autotrace.view import doctor
 from langchain_autotrace.view import store as store_module
 from langchain_autotrace.view.doctor import Check
@@ -159,7 +159,7 @@ def test_capture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LANGCHAIN_AUTOTRACE_PURE_PYTHON")
     monkeypatch.setattr(doctor, "find_spec", lambda name: None)
     found += [_checks("capture")[0].finding]
-    is_built = compiled_maker(1000) is not None
+    is_built = compiled_keeper(1000) is not None
     assert [text.partition(":")[0].partition(",")[0] for text in found] == [
         "compiled" if is_built else "in Python alone",
         "in Python alone",
