@@ -155,8 +155,8 @@ class MlflowBridge:
     def started(self, recorder: Recorder, run_id: object, run: Run, name: str, kind: str) -> None:
         """Note what MLflow may ask of a run."""
         run.name, run.kind, run.recorder = name, kind, recorder
-        if run.place is None and run.parent is not None:
-            run.journal = run.parent.journal
+        if run.place is None and run.parent is not None and run.parent.journal is not None:
+            run.note(journal=run.parent.journal)
         if kind in nesting.LEAVES:
             self._leaves[run_id] = run
 
@@ -241,7 +241,7 @@ class MlflowBridge:
         if run.live is None:
             with self._lock:
                 if run.live is None:
-                    run.live = self._made_live(run)
+                    run.note(live=self._made_live(run))
         span: Span = run.live._span  # type: ignore[attr-defined] # noqa: SLF001 - no public way
         return span
 

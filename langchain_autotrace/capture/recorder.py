@@ -197,7 +197,7 @@ class Recorder:
             bridge.started(self, key, run, name, kind)
         if parent is None and self._chains is not None:
             self._note_call(run, (name, kind), attributes, given, context)
-        journal = self._journal if run.journal is None else run.journal
+        journal = self._journal_of(run) if run.unusual else self._journal
         kept = self._keep_line(
             (self._start_kind, trace_id, span_id, parent_id, name, kind, now, given, attributes, context), journal.put
         )
@@ -241,11 +241,12 @@ class Recorder:
             return
         if attributes is None:
             attributes = {}
-        status, message, before = _OK, "", None
-        given = (outputs,) if self._content else None
-        if deferred or run.interrupted or ending is not RETURNED or run.live is not None or run.call is not None:
+        unusual = run.unusual
+        if unusual or deferred or ending is not RETURNED:
             status, message, before, given = self._settle(run, ending, (inputs, deferred), outputs, attributes)
-        journal = self._journal if run.journal is None else run.journal
+        else:
+            status, message, before, given = _OK, "", None, (outputs,) if self._content else None
+        journal = self._journal_of(run) if unusual else self._journal
         trace_id, span_id = run.trace_id, run.span_id
         kept = self._keep_line(
             (self._end_kind, trace_id, span_id, now, status, message, before, given, attributes), journal.put
@@ -256,7 +257,7 @@ class Recorder:
         parent = run.parent
         if parent is not None:
             parent.below -= 1
-        elif run.place is None or run.is_root:
+        elif not unusual or run.is_root:
             self.finished += 1
             scope.last_trace.set(TRACE_ID_PREFIX + run.trace_id)
         bridge = bridged.api
@@ -360,7 +361,9 @@ class Recorder:
         """The run may be one of a chain that is to be logged as a model."""
         chosen = (None, None) if context is None else (context["experiment"], context["experiment_id"])
         home = id(self._journal_of(run)), *chosen
-        run.call = None if self._chains is None else self._chains.started(*named, attributes, given, home)
+        call = None if self._chains is None else self._chains.started(*named, attributes, given, home)
+        if call is not None:
+            run.note(call=call)
 
     def _note_return(
         self, run: Run, status: str, given: object, outputs: object, attributes: Mapping[str, object]

@@ -34,10 +34,7 @@ class Run:
     """An open run."""
 
     # What each run's start and end read is in slots: to read a class's default takes Python 3.11 ten times as long.
-    __slots__ = (
-        *("__dict__", "below", "call", "interrupted", "journal", "live", "parent", "place", "span_id", "started_ns"),
-        "trace_id",
-    )
+    __slots__ = ("__dict__", "below", "parent", "span_id", "started_ns", "trace_id", "unusual")
 
     # Most runs never change these: as defaults of the class they cost nothing.
     session: str | None = None
@@ -55,6 +52,18 @@ class Run:
     """How many handlers in the run's list are ours: each event then comes that many times."""
     turn = 0
 
+    # These too. A run with one of them is unusual: only then are they read. They are set by `note`.
+    call: Any = None
+    """The call of a chain that this run is, where chains are logged as models."""
+    live: object = None
+    """The other API's object for this run, once somebody has asked for it."""
+    place: Place | None = None
+    """Where it stands, when not only LangChain's ids say it."""
+    journal: Journal | None = None
+    """Where its trace is written, when not where the recorder writes."""
+    interrupted = False
+    """Whether a run below was interrupted: a graph that pauses returns, its node raises."""
+
     def __init__(self, trace_id: str, span_id: str, parent: Run | None, started_ns: int) -> None:
         self.trace_id = trace_id
         self.span_id = span_id
@@ -62,20 +71,17 @@ class Run:
         self.started_ns = started_ns
         self.below = 0
         """Open runs directly below."""
-        self.call: Any = None
-        """The call of a chain that this run is, where chains are logged as models."""
-        self.live: object = None
-        """The other API's object for this run, once somebody has asked for it."""
-        self.place: Place | None = None
-        """Where it stands, when not only LangChain's ids say it."""
-        self.journal: Journal | None = None
-        """Where its trace is written, when not where the recorder writes."""
-        self.interrupted = False
-        """Whether a run below was interrupted: a graph that pauses returns, its node raises."""
+        self.unusual = False
+        """Whether something was noted of it."""
+
+    def note(self, **what: object) -> None:
+        """Set what makes a run unusual: ``call``, ``live``, ``place``, ``journal`` or ``interrupted``."""
+        self.__dict__.update(what)
+        self.unusual = True
 
     def stand(self, place: Place) -> None:
         """It has just started, and stands there."""
-        self.place, self.journal = place, place.journal
+        self.note(place=place, journal=place.journal)
         self.trace_id = place.trace_id or self.trace_id
 
     @property
@@ -127,7 +133,7 @@ class Run:
         if ending.outcome is Outcome.ABANDONED:
             self.abandoned = True
         if ending.paused and parent is not None:
-            parent.interrupted = True
+            parent.note(interrupted=True)
         return ending
 
     def partial(self, outputs: object) -> object:
