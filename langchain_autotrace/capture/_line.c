@@ -534,6 +534,75 @@ static PyObject *make_keeper(PyObject *module, PyObject *arguments) {
     return function;
 }
 
+/* What chat_message() knows: borrowed from the arguments of chat_former(), which are kept. */
+typedef struct {
+    PyObject *arguments;
+    PyObject *roles, *more, *otherwise;
+    PyObject *role_key, *content_key;
+} Former;
+
+/* A message that has a text and no more; NULL for others. */
+static PyObject *usual_form(const Former *former, PyObject *message) {
+    PyObject *role = PyDict_GetItemWithError(former->roles, (PyObject *)Py_TYPE(message));
+    PyObject *fields = role == NULL ? NULL : PyObject_GenericGetDict(message, NULL);
+    PyObject *content = fields == NULL ? NULL : PyDict_GetItemWithError(fields, former->content_key);
+    int is_usual = content != NULL && Py_TYPE(content) == &PyUnicode_Type;
+    for (Py_ssize_t i = 0; is_usual && i < PyTuple_Size(former->more); i++) {
+        PyObject *field = PyDict_GetItemWithError(fields, PyTuple_GetItem(former->more, i));
+        is_usual = !PyErr_Occurred() && (field == NULL || is_filled(field) == 0);
+    }
+    PyObject *form = is_usual ? PyDict_New() : NULL;
+    if (form != NULL && (PyDict_SetItem(form, former->role_key, role) < 0 ||
+                         PyDict_SetItem(form, former->content_key, content) < 0))
+        Py_CLEAR(form);
+    Py_XDECREF(fields);
+    return form;
+}
+
+static PyObject *chat_message(PyObject *self, PyObject *message) {
+    const Former *former = PyCapsule_GetPointer(self, NULL);
+    if (former == NULL) return NULL;
+    PyObject *form = usual_form(former, message);
+    if (form != NULL) return form;
+    PyErr_Clear(); /* Python finds out what it is */
+    return PyObject_CallFunctionObjArgs(former->otherwise, message, NULL);
+}
+
+static PyMethodDef chat_message_method = {
+    "chat_message", chat_message, METH_O,
+    "chat_message(message): the role and the content of one that has no more; others are left to Python."};
+
+static void release_former(PyObject *capsule) {
+    Former *former = PyCapsule_GetPointer(capsule, NULL);
+    if (former == NULL) return;
+    Py_XDECREF(former->role_key);
+    Py_XDECREF(former->content_key);
+    Py_XDECREF(former->arguments);
+    PyMem_Free(former);
+}
+
+static PyObject *make_former(PyObject *module, PyObject *arguments) {
+    (void)module;
+    Former *former = PyMem_Calloc(1, sizeof(Former));
+    if (former == NULL) return PyErr_NoMemory();
+    Py_INCREF(arguments);
+    former->arguments = arguments;
+    PyObject *capsule = PyCapsule_New(former, NULL, release_former), *function = NULL;
+    if (capsule == NULL) {
+        Py_DECREF(arguments);
+        PyMem_Free(former);
+        return NULL;
+    }
+    former->role_key = PyUnicode_InternFromString("role");
+    former->content_key = PyUnicode_InternFromString("content");
+    if (former->role_key && former->content_key &&
+        PyArg_ParseTuple(arguments, "O!O!O", &PyDict_Type, &former->roles, &PyTuple_Type, &former->more,
+                         &former->otherwise))
+        function = PyCFunction_New(&chat_message_method, capsule);
+    Py_DECREF(capsule);
+    return function;
+}
+
 static PyObject *writer_new(PyTypeObject *type, PyObject *arguments, PyObject *named) {
     PyObject *map;
     (void)named;
@@ -605,6 +674,7 @@ static int add_writer(PyObject *module) {
 static PyMethodDef methods[] = {
     {"keeper", make_keeper, METH_VARARGS,
      "keeper(message_classes, prompt_class, text_class, uuid_class, hints, is_secret, limit): the function keep()."},
+    {"chat_former", make_former, METH_VARARGS, "chat_former(roles, more, otherwise): the function chat_message()."},
     {NULL, NULL, 0, NULL}};
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, add_writer}, {0, NULL}};

@@ -16,6 +16,9 @@ def keeper(
     limit: int,
     /,
 ) -> Callable[[tuple[object, ...], Callable[[bytes], object]], bytes | bool | None]: ...
+def chat_former(
+    roles: dict[type, str], more: tuple[str, ...], otherwise: Callable[[object], object], /
+) -> Callable[[object], object]: ...
 
 class MapWriter:
     def __new__(cls, target: mmap, /) -> Self: ...

@@ -6,7 +6,6 @@ and one of Python. The first is there for speed: it takes a third of the time.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from uuid import UUID
@@ -15,6 +14,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.prompt_values import ChatPromptValue
 
 from langchain_autotrace.capture.atoms import STOPPED
+from langchain_autotrace.capture.compiled import compiled_module
 from langchain_autotrace.capture.convert import PLAIN_MESSAGES
 from langchain_autotrace.capture.plain import plain
 from langchain_autotrace.capture.redact import HINTS, hints_at_secret, holds_secret
@@ -31,9 +31,6 @@ and outputs as ``(value,)`` or None, and puts it where it is told.
 
 True when that is done; the line, where there is no room for it. None where it cannot be made like that: it holds
 objects that are not known here, has more bytes than the keeper was told, or may hold a secret."""
-
-PURE_VARIABLE: Final = "LANGCHAIN_AUTOTRACE_PURE_PYTHON"
-"""The environment variable that leaves what is compiled out."""
 
 _FIRST_VALUE: Final = 6
 """Where the fields begin that may be inputs or outputs: two, one of them with a time in its place at a start."""
@@ -69,7 +66,7 @@ def line_keeper(lines: Lines, limit: int) -> LineKeeper:
 
 def compiled_keeper(limit: int) -> LineKeeper | None:
     """The keeper of C; None where it was not built, or is not wanted."""
-    compiled = _compiled()
+    compiled = compiled_module()
     if compiled is None:
         return None
     # What a message says as text, and so what a parser returns, is of a class of LangChain's own.
@@ -82,18 +79,8 @@ def compiled_keeper(limit: int) -> LineKeeper | None:
 
 def map_writer() -> type[MapWriter] | None:
     """The class that writes into a segment's map, into which the keeper of C needs no call; None as above."""
-    compiled = _compiled()
+    compiled = compiled_module()
     return None if compiled is None else compiled.MapWriter
-
-
-def _compiled() -> Any:  # noqa: ANN401 - the module, which is not there for a type checker
-    if os.environ.get(PURE_VARIABLE):
-        return None
-    try:
-        import langchain_autotrace.capture._line as compiled  # noqa: PLC0415 - it may be missing
-    except ImportError:
-        return None
-    return compiled
 
 
 def python_keeper(lines: Lines, limit: int) -> LineKeeper:

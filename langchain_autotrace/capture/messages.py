@@ -15,6 +15,7 @@ import orjson
 from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import LLMResult
 
+from langchain_autotrace.capture.compiled import compiled_module
 from langchain_autotrace.capture.encode import encode
 
 MESSAGE_FORMAT: Final = "langchain"
@@ -59,7 +60,7 @@ def chat_inputs(batches: Sequence[Sequence[BaseMessage]]) -> object:
         return batches
 
 
-def chat_message(message: BaseMessage | Any) -> object:  # noqa: ANN401 - user code passes anything
+def python_chat_message(message: BaseMessage | Any) -> object:  # noqa: ANN401 - user code passes anything
     """One message as ``{"role", "content", "tool_calls"?, "tool_call_id"?, "name"?, "status"?}``.
 
     A role that MLflow's pages do not know becomes a user of that name.
@@ -78,6 +79,13 @@ def chat_message(message: BaseMessage | Any) -> object:  # noqa: ANN401 - user c
         return _form(message)
     except Exception:  # noqa: BLE001 - made without its fields, or of a class of the user's; the encoder takes anything
         return message
+
+
+_compiled: Final = compiled_module()
+chat_message: Final[Callable[[Any], object]] = (
+    python_chat_message if _compiled is None else _compiled.chat_former(_USUAL, _UNUSUAL, python_chat_message)
+)
+"""As :func:`python_chat_message`, the most usual messages in C."""
 
 
 def _form(message: BaseMessage) -> dict[str, object]:

@@ -27,6 +27,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompt_values import ChatPromptValue
 
 from langchain_autotrace.capture import line as line_module
+from langchain_autotrace.capture.compiled import PURE_VARIABLE
 from langchain_autotrace.capture.line import LineKeeper, compiled_keeper, map_writer, python_keeper
 from langchain_autotrace.capture.redact import HINTS
 from langchain_autotrace.journal import codec
@@ -68,7 +69,7 @@ def compiled_to(limit: int) -> LineMaker:
     """The keeper of C, for lines of up to so many bytes; where there is a compiler it has to be there."""
     keep = compiled_keeper(limit)
     if keep is None:
-        is_wanted = CAN_COMPILE and not os.environ.get(line_module.PURE_VARIABLE)
+        is_wanted = CAN_COMPILE and not os.environ.get(PURE_VARIABLE)
         assert not is_wanted, "install the package once more: it was built without its compiled part"
         pytest.skip("no compiler for CPython, or not wanted")
     return maker_of(keep)
@@ -391,11 +392,11 @@ def test_changed_by_another_thread() -> None:
 
 def test_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the compiled part is missing, or is not wanted, Python makes the lines."""
-    monkeypatch.setenv(line_module.PURE_VARIABLE, "1")
+    monkeypatch.setenv(PURE_VARIABLE, "1")
     assert (compiled_keeper(LIMIT), map_writer()) == (None, None)
     made = maker_of(line_module.line_keeper(codec, LIMIT))(start({"x": 1}))
     assert made == b'["start","t","s",null,"n","CHAIN",7,[{"x":1}],{},null]\n'
-    monkeypatch.delenv(line_module.PURE_VARIABLE)
+    monkeypatch.delenv(PURE_VARIABLE)
     monkeypatch.setitem(sys.modules, "langchain_autotrace.capture._line", None)
     assert (compiled_keeper(LIMIT), map_writer()) == (None, None)
 

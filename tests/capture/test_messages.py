@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
+from types import BuiltinFunctionType
 from typing import Any, Literal
 from unittest.mock import MagicMock
 
@@ -28,8 +30,17 @@ from langchain_core.messages import (
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, Generation, GenerationChunk, LLMResult
 from langchain_core.tools import tool
 
+from langchain_autotrace.capture.compiled import compiled_module
 from langchain_autotrace.capture.encode import encode
-from langchain_autotrace.capture.messages import answer, chat_inputs, chat_message, finish_reason, once, tools
+from langchain_autotrace.capture.messages import (
+    answer,
+    chat_inputs,
+    chat_message,
+    finish_reason,
+    once,
+    python_chat_message,
+    tools,
+)
 
 
 class Special(HumanMessage):
@@ -424,3 +435,43 @@ def test_other_tools() -> None:
     ]
     nothing: list[Any] = [None, "text", 3, [], [[], "text"]]
     assert [tools(one) for one in nothing] == [[]] * 5
+
+
+held = st.none() | st.text(max_size=5) | st.lists(st.text(max_size=2), max_size=2)
+anything = st.one_of(
+    st.builds(
+        lambda kind, content, more: kind.model_construct(
+            **({"content": content} if content is not None else {}), **more
+        ),
+        st.sampled_from([AIMessage, HumanMessage, SystemMessage, AIMessageChunk, ToolMessage]),
+        held,
+        st.dictionaries(st.sampled_from(["name", "additional_kwargs", "tool_calls", "invalid_tool_calls", "id"]), held),
+    ),
+    st.sampled_from(
+        [HumanMessage("hi"), AIMessage("a", name="b"), AIMessage("", tool_calls=[CALL]), None, "a", 1, object]
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(anything)
+def test_compiled(message: Any) -> None:
+    """What is compiled makes the same of a message, however it was made, and keeps nothing of it."""
+    compiled = compiled_module() or pytest.skip("not compiled, or not wanted")
+    assert isinstance(chat_message, BuiltinFunctionType)
+    held = [message, *vars(message).values()] if isinstance(message, BaseMessage) else []
+    held = [one for one in held if one is not None]
+    counts = [sys.getrefcount(one) for one in held]
+    for _ in range(3):
+        assert chat_message(message) == python_chat_message(message)
+    assert [sys.getrefcount(one) for one in held] == counts
+    with pytest.raises(ZeroDivisionError):
+        compiled.chat_former({}, (), lambda _message: 1 // 0)(message)
+
+
+@pytest.mark.parametrize("arguments", [(), ({}, (), str, 1), ([], (), str), ({}, [], str)], ids=str)
+def test_compiled_wrongly(arguments: tuple[Any, ...]) -> None:
+    """What cannot be right is an error, no crash."""
+    compiled = compiled_module() or pytest.skip("not compiled, or not wanted")
+    with pytest.raises(TypeError):
+        compiled.chat_former(*arguments)

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from langchain_autotrace.capture import recorder as recorder_module
+from langchain_autotrace.capture.compiled import PURE_VARIABLE
 from langchain_autotrace.capture.handler import CallbackHandler
-from langchain_autotrace.capture.line import PURE_VARIABLE
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.capture.status import ending
 from langchain_autotrace.journal import codec
