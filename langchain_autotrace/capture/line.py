@@ -1,7 +1,7 @@
 """The line of a span's record, where what it holds can be written as it is and has no secret in it.
 
 There are two keepers of lines, which do the same: one of C (``_line.c``), where this package was built with a compiler,
-and one of Python. The first is there for speed: it takes a third of the time.
+and one of Python. The first is there for speed: it takes less than a third of the time.
 """
 
 from __future__ import annotations

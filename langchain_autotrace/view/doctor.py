@@ -107,7 +107,7 @@ def _capture() -> Iterator[Check]:
     if os.environ.get(_PURE):
         yield Check("ok", "capture", f"in Python alone, as {_PURE} says")
     elif find_spec(_COMPILED) is None:
-        finding = "in Python alone: no C compiler was found when this was installed. It takes a quarter longer"
+        finding = "in Python alone: no C compiler was found when this was installed. It takes half as long again"
         yield Check("ok", "capture", finding)
     else:
         yield Check("ok", "capture", "compiled")
