@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -23,6 +24,7 @@ PATIENCE_SECONDS: Final = 300.0
 """How long it then tries a store that is down (``LANGCHAIN_AUTOTRACE_PATIENCE``). The journal stays."""
 
 _NICENESS: Final = 10
+_AUTOGROUP: Final = Path("/proc/self/autogroup")
 _LOCK_SECONDS: Final = 1.0
 """Longer than anybody holds the lock just to see whether it is free."""
 
@@ -76,6 +78,11 @@ def _come_second() -> None:
     """Let the programs that are traced come first where processors are few: a process's own doing, not ``main``'s."""
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
+    # Linux divides processors among sessions first, and within one of them by niceness (sched(7), "The autogroup
+    # feature"). The shipper that autolog() starts is a session of its own: nice alone, it took half of the processor.
+    if hasattr(os, "getsid") and os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):  # there is no such feature, or it is off
+            _AUTOGROUP.write_text(str(_NICENESS))
 
 
 def _spare_pandas() -> None:

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from langchain_autotrace import launch
 from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.ship import __main__ as ship
 from langchain_autotrace.ship.connect import URI_VARIABLE
@@ -23,8 +25,6 @@ from tests.ship.support import end, start, trace_id, whole, write
 from tests.support import stored
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from langchain_autotrace.ship.shipper import Shipper
 
 
@@ -218,3 +218,22 @@ def test_what_others_log() -> None:
     record = logging.makeLogRecord({"msg": "trying %s", "args": ("http://me:s3cret@host/api",)})
 
     assert ship._Formatter("%(message)s").format(record) == "trying http://me:***@host/api"
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="the system does not group processes by session")
+def test_comes_second(folder: DestinationFolder) -> None:
+    """The shipper that is started for a program is behind it among processes and, in a session of its own, sessions."""
+    own = Path("/proc/self/autogroup").read_text()
+    new_journal(folder).append(start(1, 1))  # this process is there: the shipper stays
+    process = launch._spawn(folder, folder.public_uri())
+    try:
+        group = Path(f"/proc/{process.pid}/autogroup")
+        until = time.monotonic() + 30
+        while not group.read_text().endswith(" nice 10\n") and time.monotonic() < until:
+            time.sleep(0.01)
+        assert group.read_text().endswith(" nice 10\n")
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) >= os.getpriority(os.PRIO_PROCESS, 0) + 10
+        assert Path("/proc/self/autogroup").read_text() == own
+    finally:
+        process.kill()
+        process.wait()
