@@ -36,12 +36,13 @@
 /* What keep() knows: borrowed from the arguments of keeper(), which are kept. */
 typedef struct {
     PyObject *arguments;
-    PyObject *messages[MAX_CLASSES];
-    int message_classes;
+    PyObject *messages[MAX_CLASSES], *others[MAX_CLASSES];
+    int message_classes, other_classes;
+    PyObject *other_fields;
     PyObject *prompt, *text, *uuid;
     PyObject *is_secret;
     Py_ssize_t limit;
-    PyObject *type_key, *content_key, *messages_key, *int_name;
+    PyObject *type_key, *content_key, *messages_key, *artifact_key, *int_name;
     /* Hints by their first letter, of which five bits are looked at; and the pairs of letters they begin with. */
     struct { unsigned char size; char text[MAX_HINT_BYTES]; } hints[MAX_HINTS];
     unsigned char first_hint[33];
@@ -51,11 +52,11 @@ typedef struct {
     int has_ssse3;
 } Maker;
 
-/* A line that grows. At more bytes than the limit it is given up. */
+/* A line that grows. At more bytes than the limit it is given up, and Python would not make it either. */
 typedef struct {
     const Maker *maker;
     char *start, *at, *end;
-    int on_heap;
+    int on_heap, is_over;
 } Line;
 
 /* Each put_* returns 1; 0 where the line is left to Python. An exception may be set then, which means no more. */
@@ -63,7 +64,10 @@ static int put_value(Line *line, PyObject *value, int depth);
 
 static int grow(Line *line, Py_ssize_t more) {
     Py_ssize_t used = line->at - line->start, size = line->end - line->start;
-    if (more > line->maker->limit + SLACK - used) return 0;
+    if (more > line->maker->limit + SLACK - used) {
+        line->is_over = 1;
+        return 0;
+    }
     while (size - used < more) size *= 2;
     char *made = line->on_heap ? PyMem_Realloc(line->start, (size_t)size) : PyMem_Malloc((size_t)size);
     if (made == NULL) return 0;
@@ -270,9 +274,27 @@ static int put_fields(Line *line, PyObject *fields, int depth) {
     return PUT("}");
 }
 
-static int put_message(Line *line, PyObject *value, int depth) {
+/* The same of other messages: of them, these fields. An artifact may be neither true nor false. */
+static int put_other_fields(Line *line, PyObject *fields, int depth) {
+    const Maker *maker = line->maker;
+    PyObject *type = PyDict_GetItemWithError(fields, maker->type_key);
+    PyObject *content = PyDict_GetItemWithError(fields, maker->content_key);
+    if (!PUT("{") || !put_pair(line, maker->type_key, type ? type : Py_None, depth) || !PUT(",") ||
+        !put_pair(line, maker->content_key, content ? content : Py_None, depth))
+        return 0;
+    for (Py_ssize_t i = 0; i < PyTuple_Size(maker->other_fields); i++) {
+        PyObject *key = PyTuple_GetItem(maker->other_fields, i), *item = PyDict_GetItemWithError(fields, key);
+        if (item == NULL || item == Py_None) continue;
+        int filled = PyUnicode_Compare(key, maker->artifact_key) == 0 ? 1 : is_filled(item);
+        if (filled < 0) return 0;
+        if (filled && (!PUT(",") || !put_pair(line, key, item, depth))) return 0;
+    }
+    return PUT("}");
+}
+
+static int put_message(Line *line, PyObject *value, int depth, int (*put)(Line *, PyObject *, int)) {
     PyObject *fields = PyObject_GenericGetDict(value, NULL);
-    int is_put = fields != NULL && put_fields(line, fields, depth);
+    int is_put = fields != NULL && put(line, fields, depth);
     Py_XDECREF(fields);
     return is_put;
 }
@@ -292,7 +314,9 @@ static int put_object(Line *line, PyObject *value, int depth) {
     if (kind == maker->text) return put_text(line, value);
     if (kind == maker->prompt) return put_prompt(line, value, depth);
     for (int i = 0; i < maker->message_classes; i++)
-        if (kind == maker->messages[i]) return put_message(line, value, depth);
+        if (kind == maker->messages[i]) return put_message(line, value, depth, put_fields);
+    for (int i = 0; i < maker->other_classes; i++)
+        if (kind == maker->others[i]) return put_message(line, value, depth, put_other_fields);
     return 0;
 }
 
@@ -431,23 +455,23 @@ static PyObject *keep_line(PyObject *self, PyObject *const *arguments, Py_ssize_
         return NULL;
     }
     char on_stack[STACK_BYTES];
-    Line line = {maker, on_stack, on_stack, on_stack + STACK_BYTES, 0}, *whole = &line;
-    int is_whole =
-        put_value(whole, arguments[0], 0) && put_bytes(whole, "\n", 1) && line.at - line.start <= maker->limit;
+    Line line = {maker, on_stack, on_stack, on_stack + STACK_BYTES, 0, 0}, *whole = &line;
+    int is_whole = put_value(whole, arguments[0], 0) && put_bytes(whole, "\n", 1);
     if (PyErr_Occurred()) {
         PyErr_Clear(); /* Python finds out what it is */
         is_whole = 0;
     }
-    PyObject *done = is_whole && may_pass(whole) ? kept(whole, arguments[1]) : NULL;
+    int is_refused = line.is_over || line.at - line.start > maker->limit || (is_whole && !may_pass(whole));
+    PyObject *done = is_whole && !is_refused ? kept(whole, arguments[1]) : NULL;
     if (line.on_heap) PyMem_Free(line.start);
-    if (done == NULL && !PyErr_Occurred()) Py_RETURN_NONE;
+    if (done == NULL && !PyErr_Occurred()) return is_refused ? Py_NewRef(Py_False) : Py_NewRef(Py_None);
     return done;
 }
 
 static PyMethodDef keep_method = {
     "keep", (PyCFunction)(void (*)(void))keep_line, METH_FASTCALL,
-    "keep(fields: tuple, put) -> bytes | True | None: give the line of a record to put. The line, where that has no room; "
-    "None where Python is to make it."};
+    "keep(fields: tuple, put) -> bytes | bool | None: give the line of a record to put. The line, where that has no room; "
+    "False where it may not be written; None where Python is to make it."};
 
 static void release(PyObject *capsule) {
     Maker *maker = PyCapsule_GetPointer(capsule, NULL);
@@ -455,6 +479,7 @@ static void release(PyObject *capsule) {
     Py_XDECREF(maker->type_key);
     Py_XDECREF(maker->content_key);
     Py_XDECREF(maker->messages_key);
+    Py_XDECREF(maker->artifact_key);
     Py_XDECREF(maker->int_name);
     Py_XDECREF(maker->arguments);
     PyMem_Free(maker);
@@ -499,22 +524,27 @@ static int learn_hints(Maker *maker, PyObject *hints) {
 }
 
 static int learn(Maker *maker, PyObject *arguments) {
-    PyObject *classes, *hints;
-    if (!PyArg_ParseTuple(arguments, "O!OOOO!On", &PyTuple_Type, &classes, &maker->prompt, &maker->text, &maker->uuid,
+    PyObject *classes, *others, *hints;
+    if (!PyArg_ParseTuple(arguments, "O!O!O!OOOO!On", &PyTuple_Type, &classes, &PyTuple_Type, &others, &PyTuple_Type,
+                          &maker->other_fields, &maker->prompt, &maker->text, &maker->uuid,
                           &PyTuple_Type, &hints, &maker->is_secret, &maker->limit))
         return 0;
-    if (PyTuple_Size(classes) > MAX_CLASSES || maker->limit < 0) {
+    if (PyTuple_Size(classes) > MAX_CLASSES || PyTuple_Size(others) > MAX_CLASSES || maker->limit < 0) {
         PyErr_SetString(PyExc_ValueError, "too many classes of messages, or a limit below 0");
         return 0;
     }
     if (maker->limit > PY_SSIZE_T_MAX / 4) maker->limit = PY_SSIZE_T_MAX / 4;
     for (; maker->message_classes < PyTuple_Size(classes); maker->message_classes++)
         maker->messages[maker->message_classes] = PyTuple_GetItem(classes, maker->message_classes);
+    for (; maker->other_classes < PyTuple_Size(others); maker->other_classes++)
+        maker->others[maker->other_classes] = PyTuple_GetItem(others, maker->other_classes);
     maker->type_key = PyUnicode_InternFromString("type");
+    maker->artifact_key = PyUnicode_InternFromString("artifact");
     maker->content_key = PyUnicode_InternFromString("content");
     maker->messages_key = PyUnicode_InternFromString("messages");
     maker->int_name = PyUnicode_InternFromString("int");
-    return maker->type_key && maker->content_key && maker->messages_key && maker->int_name && learn_hints(maker, hints);
+    return maker->type_key && maker->content_key && maker->messages_key && maker->artifact_key && maker->int_name &&
+           learn_hints(maker, hints);
 }
 
 static PyObject *make_keeper(PyObject *module, PyObject *arguments) {
@@ -673,7 +703,7 @@ static int add_writer(PyObject *module) {
 
 static PyMethodDef methods[] = {
     {"keeper", make_keeper, METH_VARARGS,
-     "keeper(message_classes, prompt_class, text_class, uuid_class, hints, is_secret, limit): the function keep()."},
+     "keeper(message_classes, other_classes, other_fields, prompt_class, text_class, uuid_class, hints, is_secret, limit): the function keep()."},
     {"chat_former", make_former, METH_VARARGS, "chat_former(roles, more, otherwise): the function chat_message()."},
     {NULL, NULL, 0, NULL}};
 

@@ -8,6 +8,8 @@ from langchain_core.prompt_values import ChatPromptValue
 
 def keeper(
     message_classes: tuple[type[BaseMessage], ...],
+    other_classes: tuple[type[BaseMessage], ...],
+    other_fields: tuple[str, ...],
     prompt_class: type[ChatPromptValue],
     text_class: type[str],
     uuid_class: type[UUID],

@@ -73,14 +73,14 @@ def message(value: BaseMessage) -> dict[str, object]:
             if field:
                 form[name] = field  # noqa: PERF403 - a comprehension is a call in Python 3.11
         return form
-    for name in _MESSAGE_FIELDS:
+    for name in MESSAGE_FIELDS:
         field = fields.get(name)
         if field is not None and (name == "artifact" or field):  # an artifact may be neither true nor false
             form[name] = field
     return form
 
 
-_MESSAGE_FIELDS: Final = (
+MESSAGE_FIELDS: Final = (
     "id",
     "name",
     "role",

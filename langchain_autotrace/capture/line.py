@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 from langchain_core.prompt_values import ChatPromptValue
 
 from langchain_autotrace.capture.atoms import STOPPED
 from langchain_autotrace.capture.compiled import compiled_module
-from langchain_autotrace.capture.convert import PLAIN_MESSAGES
+from langchain_autotrace.capture.convert import MESSAGE_FIELDS, PLAIN_MESSAGES
 from langchain_autotrace.capture.plain import plain
 from langchain_autotrace.capture.redact import HINTS, hints_at_secret, holds_secret
 
@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 Put: TypeAlias = Callable[[bytes], object]
 """Keeps a line, or raises ``ValueError`` where it has no room for it."""
 
-LineKeeper: TypeAlias = Callable[[tuple[object, ...], Put], "bytes | bool | None"]
-"""Makes a line of the kind and the fields of a :class:`SpanStart` or :class:`SpanEnd`, with values of any kind, inputs
-and outputs as ``(value,)`` or None, and puts it where it is told.
+Kept: TypeAlias = bytes | bool | None
+"""What became of a line.
 
-True when that is done; the line, where there is no room for it. None where it cannot be made like that: it holds
-objects that are not known here, has more bytes than the keeper was told, or may hold a secret."""
+True: it is put. The line itself: there is no room for it. False: it must not be written as it is, since it has more
+bytes than the keeper was told, or may hold a secret. None: it holds objects that are not known to the keeper."""
+
+LineKeeper: TypeAlias = Callable[[tuple[object, ...], Put], Kept]
+"""Makes a line of the kind and the fields of a :class:`SpanStart` or :class:`SpanEnd`, with values of any kind, inputs
+and outputs as ``(value,)`` or None, and puts it where it is told."""
 
 _FIRST_VALUE: Final = 6
 """Where the fields begin that may be inputs or outputs: two, one of them with a time in its place at a start."""
@@ -71,9 +74,8 @@ def compiled_keeper(limit: int) -> LineKeeper | None:
         return None
     # What a message says as text, and so what a parser returns, is of a class of LangChain's own.
     text_class = type(AIMessage(content="").text)
-    keep: LineKeeper = compiled.keeper(
-        tuple(PLAIN_MESSAGES), ChatPromptValue, text_class, UUID, HINTS, _is_secret, limit
-    )
+    known = tuple(PLAIN_MESSAGES), (ToolMessage, AIMessageChunk), MESSAGE_FIELDS
+    keep: LineKeeper = compiled.keeper(*known, ChatPromptValue, text_class, UUID, HINTS, _is_secret, limit)
     return keep
 
 
@@ -87,7 +89,7 @@ def python_keeper(lines: Lines, limit: int) -> LineKeeper:
     """The keeper of Python."""
     dumps, options = lines.dumps, lines.OPTIONS
 
-    def keep(fields: tuple[object, ...], put: Put) -> bytes | bool | None:
+    def keep(fields: tuple[object, ...], put: Put) -> Kept:
         try:
             # What objects a value holds is read before orjson writes them: Python code that runs within orjson lets
             # other threads run, and when one of these changes a list that orjson is in the midst of, the process dies
@@ -100,7 +102,7 @@ def python_keeper(lines: Lines, limit: int) -> LineKeeper:
         except BaseException:  # noqa: BLE001 - user objects raise anything; the careful way guards each step
             return None
         if len(made) > limit or _is_suspect(made):
-            return None
+            return False
         try:
             put(made)
         except ValueError:

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.convert import beginning
-from langchain_autotrace.capture.line import Lines, keep_none, line_keeper
+from langchain_autotrace.capture.line import Kept, Lines, keep_none, line_keeper, python_keeper
 from langchain_autotrace.capture.place import LEFT_OUT, Chains, Journal, Place, bridged
 from langchain_autotrace.capture.runs import Run, span_ids
 from langchain_autotrace.capture.seal import Sealer, without_content
@@ -80,6 +80,7 @@ class Recorder:
         self.finished = 0
         self.evicted = 0
         self._keep_line = line_keeper(lines, settings.max_value_bytes) if settings.redact is None else keep_none
+        self._keep_unknown = python_keeper(lines, settings.max_value_bytes) if settings.redact is None else keep_none
         self._start_kind, self._end_kind = lines.START, lines.END
         self._sealer = Sealer(settings, lines.encode)
         self._journal = journal
@@ -198,13 +199,10 @@ class Recorder:
         if parent is None and self._chains is not None:
             self._note_call(run, (name, kind), attributes, given, context)
         journal = self._journal_of(run) if run.unusual else self._journal
-        kept = self._keep_line(
-            (self._start_kind, trace_id, span_id, parent_id, name, kind, now, given, attributes, context), journal.put
-        )
+        fields = (self._start_kind, trace_id, span_id, parent_id, name, kind, now, given, attributes, context)
+        kept = self._keep_line(fields, journal.put)
         if kept is not True:
-            trace = None if context is None else TraceContext(**context)
-            started = SpanStart(trace_id, span_id, parent_id, name, kind, now, given, attributes, trace)  # type: ignore[arg-type]
-            journal.write(kept or self._sealer.line(started))
+            self._keep_otherwise(kept, fields, journal)
         if len(runs) > _MAX_OPEN:
             self._evict()
 
@@ -247,13 +245,10 @@ class Recorder:
         else:
             status, message, before, given = _OK, "", None, (outputs,) if self._content else None
         journal = self._journal_of(run) if unusual else self._journal
-        trace_id, span_id = run.trace_id, run.span_id
-        kept = self._keep_line(
-            (self._end_kind, trace_id, span_id, now, status, message, before, given, attributes), journal.put
-        )
+        fields = (self._end_kind, run.trace_id, run.span_id, now, status, message, before, given, attributes)
+        kept = self._keep_line(fields, journal.put)
         if kept is not True:
-            ended = SpanEnd(trace_id, span_id, now, status, message, before, given, attributes)  # type: ignore[arg-type]
-            journal.write(kept or self._sealer.line(ended))
+            self._keep_otherwise(kept, fields, journal)
         parent = run.parent
         if parent is not None:
             parent.below -= 1
@@ -288,14 +283,29 @@ class Recorder:
             if shown is None:
                 return
             record = shown
-        kept: bytes | bool | None = None
+        fields: tuple[object, ...] | None = None
         if isinstance(record, SpanEnd):
-            kept = self._keep_line((self._end_kind, *record), journal.put)
+            fields = (self._end_kind, *record)
         elif isinstance(record, SpanStart):
-            trace = None if record.trace is None else record.trace._asdict()
-            kept = self._keep_line((self._start_kind, *record[:8], trace), journal.put)
+            fields = (self._start_kind, *record[:8], None if record.trace is None else record.trace._asdict())
+        if fields is None:
+            journal.write(self._sealer.line(record))
+        elif (kept := self._keep_line(fields, journal.put)) is not True:
+            self._keep_otherwise(kept, fields, journal)
+
+    def _keep_otherwise(self, kept: Kept, fields: tuple[Any, ...], journal: Journal) -> None:
+        """Write a line that was not put, for the reason that ``kept`` is."""
+        if kept is None:
+            kept = self._keep_unknown(fields, journal.put)
         if kept is not True:
-            journal.write(kept or self._sealer.line(record))
+            journal.write(kept or self._sealer.line(self._record(fields)))
+
+    def _record(self, fields: tuple[Any, ...]) -> SpanStart | SpanEnd:
+        kind, *rest = fields
+        if kind == self._end_kind:
+            return SpanEnd(*rest)
+        context = rest.pop()
+        return SpanStart._make((*rest, None if context is None else TraceContext(**context)))
 
     def context(self, around: scope.Scope) -> dict[str, Any]:
         """The fields of a :class:`TraceContext` for a trace that starts with this said of it."""

@@ -51,7 +51,7 @@ def maker_of(keep: LineKeeper) -> LineMaker:
     def make(fields: Fields) -> bytes | None:
         kept: list[bytes] = []
         done = keep(fields, kept.append)
-        assert (done, len(kept)) in ((True, 1), (None, 0))
+        assert (done, len(kept)) in ((True, 1), (False, 0), (None, 0))
         return kept[0] if kept else None
 
     return make
@@ -152,7 +152,10 @@ def test_what_programs_trace(compiled: LineMaker) -> None:
         usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3},
         response_metadata={"model_name": "m", "logprobs": None, "cached": True},
     )
-    for value in (asked, said, {"chat": [said]}, ChatPromptValue(messages=[*asked, said]), uuid4(), ("a", ["b", ()])):
+    called = ToolMessage("3", tool_call_id="1", name="f", artifact={}, status="error")
+    part = AIMessageChunk(content="o", tool_call_chunks=[{"name": "f", "args": "", "id": "1", "index": 0}])
+    chat = [*asked, said, called, part]
+    for value in (chat, {"chat": chat}, ChatPromptValue(messages=chat), uuid4(), ("a", ["b", ()])):
         assert same(compiled, start(value, **{"langchain.run_id": UUID(int=2**127 + 1)})) is not None
     assert same(compiled, end(StrOutputParser().invoke(said))) is not None
 
@@ -241,7 +244,7 @@ def hint_maker(line: ModuleType, asked: list[bytes], answer: Callable[[], bool] 
         asked.append(line)
         return answer()
 
-    return maker_of(line.keeper((), ChatPromptValue, str, UUID, HINTS, is_secret, LIMIT))
+    return maker_of(line.keeper((), (), (), ChatPromptValue, str, UUID, HINTS, is_secret, LIMIT))
 
 
 @needs_compiler
@@ -303,6 +306,13 @@ def keep(request: pytest.FixtureRequest) -> LineKeeper:
     return found or pytest.skip("not compiled, or not wanted")
 
 
+def test_why_not(keep: LineKeeper) -> None:
+    """What is too long or secret is told from what is not known."""
+    long, secret = "x" * LIMIT, SECRET
+    assert [keep(start(value), print) for value in (long, [long[:99_000]] * 2, secret)] == [False, False, False]
+    assert keep(start("\ud800"), print) is None
+
+
 def test_no_room(keep: LineKeeper) -> None:
     """The line that was not taken is given back; what else goes wrong where it is put is not swallowed."""
     fields = start({"x": 1})
@@ -334,7 +344,7 @@ def test_into_a_map(keep: LineKeeper, writer_class: Callable[[mmap.mmap], Writer
 def test_wrong_arguments() -> None:
     """What cannot be right is an error, no crash."""
     line = pytest.importorskip("langchain_autotrace.capture._line")
-    keep: Any = line.keeper((), ChatPromptValue, str, UUID, HINTS, bool, LIMIT)
+    keep: Any = line.keeper((), (), (), ChatPromptValue, str, UUID, HINTS, bool, LIMIT)
     several: Any = ((), ((),), ([], bytes), ((), bytes, 1), ((), 1), ((), None))
     for arguments in several:
         with pytest.raises(TypeError):
@@ -342,10 +352,11 @@ def test_wrong_arguments() -> None:
     hints: Any
     for hints in (("ab",), ("a" * 17,), ("abc",) * 97):
         with pytest.raises(ValueError, match="hints"):
-            line.keeper((), ChatPromptValue, str, UUID, hints, bool, LIMIT)
-    for classes, limit in (((AIMessage,) * 9, LIMIT), ((), -1)):
+            line.keeper((), (), (), ChatPromptValue, str, UUID, hints, bool, LIMIT)
+    many = (AIMessage,) * 9
+    for classes, others, limit in ((many, (), LIMIT), ((), many, LIMIT), ((), (), -1)):
         with pytest.raises(ValueError, match="classes of messages, or a limit"):
-            line.keeper(classes, ChatPromptValue, str, UUID, HINTS, bool, limit)
+            line.keeper(classes, others, (), ChatPromptValue, str, UUID, HINTS, bool, limit)
     with pytest.raises(TypeError):
         line.keeper()
 

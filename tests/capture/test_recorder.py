@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -42,7 +43,7 @@ class Kept:
 
 @pytest.fixture(autouse=True, params=["compiled", "python"])
 def _maker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test with both makers of lines."""
+    """Each test with both keepers of lines."""
     monkeypatch.setenv(PURE_VARIABLE, "1" if request.param == "python" else "")
 
 
@@ -68,6 +69,36 @@ def test_records_of_a_run() -> None:
     assert end == SpanEnd(start.trace_id, start.span_id, 7, "OK", "", None, b"null", b'{"c":"d"}')
     assert (len(start.trace_id), len(start.span_id)) == (32, 16)
     assert (recorder.finished, recorder.open_runs) == (1, 0)
+
+
+@dataclass
+class Note:
+    """An object of the user's."""
+
+    text: str
+
+
+def test_objects_are_not_sealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only Python can write needs no sealer, which takes longer; a secret needs it."""
+    recorder, lines = make_recorder()
+    sealed: list[object] = []
+    seal = recorder._sealer.line
+
+    def noted(record: Any) -> bytes:
+        sealed.append(record)
+        return seal(record)
+
+    monkeypatch.setattr(recorder._sealer, "line", noted)
+    for text in ("plain", SECRET):
+        run_id = uuid4()
+        recorder.start(run_id, None, "n", "CHAIN", Note(text), {})
+        recorder.end(run_id, [Note(text)])
+        assert len(sealed) == (0 if text == "plain" else 2)
+    start, end = (codec.decode(line) for line in lines[:2])
+    assert isinstance(start, SpanStart)
+    assert isinstance(end, SpanEnd)
+    assert (start.inputs, end.outputs) == (b'{"text":"plain"}', b'[{"text":"plain"}]')
+    assert SECRET.encode() not in b"".join(lines)
 
 
 def test_open_runs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
