@@ -22,9 +22,9 @@ from langchain_autotrace import destination
 from langchain_autotrace import settings as settings_module
 from langchain_autotrace.bridge.install import Installation, check_provider
 from langchain_autotrace.capture import scope
+from langchain_autotrace.capture.compiled import map_writer
 from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.capture.handler import CallbackHandler
-from langchain_autotrace.capture.line import map_writer
 from langchain_autotrace.capture.place import Chains
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.errors import JournalError

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from langchain_autotrace.capture._line import MapWriter
 
 PURE_VARIABLE: Final = "LANGCHAIN_AUTOTRACE_PURE_PYTHON"
 """The environment variable that leaves what is compiled out."""
@@ -18,3 +21,9 @@ def compiled_module() -> Any:  # noqa: ANN401 - the module `_line`, or None
     except ImportError:
         return None
     return compiled
+
+
+def map_writer() -> type[MapWriter] | None:
+    """The class that writes into a segment's map, into which the keeper of C needs no call; None as above."""
+    compiled = compiled_module()
+    return None if compiled is None else compiled.MapWriter

@@ -7,7 +7,7 @@ and one of Python. The first is there for speed: it takes less than a third of t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
@@ -18,9 +18,6 @@ from langchain_autotrace.capture.compiled import compiled_module
 from langchain_autotrace.capture.convert import MESSAGE_FIELDS, PLAIN_MESSAGES
 from langchain_autotrace.capture.plain import plain
 from langchain_autotrace.capture.redact import HINTS, hints_at_secret, holds_secret
-
-if TYPE_CHECKING:
-    from langchain_autotrace.capture._line import MapWriter
 
 Put: TypeAlias = Callable[[bytes], object]
 """Keeps a line, or raises ``ValueError`` where it has no room for it."""
@@ -77,12 +74,6 @@ def compiled_keeper(limit: int) -> LineKeeper | None:
     known = tuple(PLAIN_MESSAGES), (ToolMessage, AIMessageChunk), MESSAGE_FIELDS
     keep: LineKeeper = compiled.keeper(*known, ChatPromptValue, text_class, UUID, HINTS, _is_secret, limit)
     return keep
-
-
-def map_writer() -> type[MapWriter] | None:
-    """The class that writes into a segment's map, into which the keeper of C needs no call; None as above."""
-    compiled = compiled_module()
-    return None if compiled is None else compiled.MapWriter
 
 
 def python_keeper(lines: Lines, limit: int) -> LineKeeper:

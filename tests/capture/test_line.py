@@ -27,8 +27,8 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompt_values import ChatPromptValue
 
 from langchain_autotrace.capture import line as line_module
-from langchain_autotrace.capture.compiled import PURE_VARIABLE
-from langchain_autotrace.capture.line import LineKeeper, compiled_keeper, map_writer, python_keeper
+from langchain_autotrace.capture.compiled import PURE_VARIABLE, map_writer
+from langchain_autotrace.capture.line import LineKeeper, compiled_keeper, python_keeper
 from langchain_autotrace.capture.redact import HINTS
 from langchain_autotrace.journal import codec
 from langchain_autotrace.journal.segment import MapWriter, Writer

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from langchain_autotrace.capture.line import map_writer
+from langchain_autotrace.capture.compiled import map_writer
 from langchain_autotrace.journal.checkpoint import Checkpoint
 from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.journal.reader import JournalReader

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from langchain_autotrace.capture.line import map_writer
+from langchain_autotrace.capture.compiled import map_writer
 from langchain_autotrace.journal.segment import MapWriter, Writer
 
 SIZE = 16
