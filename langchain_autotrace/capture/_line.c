@@ -254,16 +254,20 @@ static int is_filled(PyObject *value) {
     return -1;
 }
 
-/* As convert.message(): the type, the content, and each field that is not empty. */
-static int put_fields(Line *line, PyObject *fields, int depth) {
+static int put_beginning(Line *line, PyObject *fields, int depth) {
     const Maker *maker = line->maker;
     PyObject *type = PyDict_GetItemWithError(fields, maker->type_key);
     PyObject *content = PyDict_GetItemWithError(fields, maker->content_key);
+    return PUT("{") && put_pair(line, maker->type_key, type ? type : Py_None, depth) && PUT(",") &&
+           put_pair(line, maker->content_key, content ? content : Py_None, depth);
+}
+
+/* As convert.message(): the type, the content, and each field that is not empty. */
+static int put_fields(Line *line, PyObject *fields, int depth) {
+    const Maker *maker = line->maker;
     PyObject *key, *item;
     Py_ssize_t place = 0;
-    if (!PUT("{") || !put_pair(line, maker->type_key, type ? type : Py_None, depth) || !PUT(",") ||
-        !put_pair(line, maker->content_key, content ? content : Py_None, depth))
-        return 0;
+    if (!put_beginning(line, fields, depth)) return 0;
     while (PyDict_Next(fields, &place, &key, &item)) {
         int filled = is_filled(item);
         if (filled < 0 || Py_TYPE(key) != &PyUnicode_Type) return 0;
@@ -277,11 +281,7 @@ static int put_fields(Line *line, PyObject *fields, int depth) {
 /* The same of other messages: of them, these fields. An artifact may be neither true nor false. */
 static int put_other_fields(Line *line, PyObject *fields, int depth) {
     const Maker *maker = line->maker;
-    PyObject *type = PyDict_GetItemWithError(fields, maker->type_key);
-    PyObject *content = PyDict_GetItemWithError(fields, maker->content_key);
-    if (!PUT("{") || !put_pair(line, maker->type_key, type ? type : Py_None, depth) || !PUT(",") ||
-        !put_pair(line, maker->content_key, content ? content : Py_None, depth))
-        return 0;
+    if (!put_beginning(line, fields, depth)) return 0;
     for (Py_ssize_t i = 0; i < PyTuple_Size(maker->other_fields); i++) {
         PyObject *key = PyTuple_GetItem(maker->other_fields, i), *item = PyDict_GetItemWithError(fields, key);
         if (item == NULL || item == Py_None) continue;
@@ -523,7 +523,8 @@ static int learn_hints(Maker *maker, PyObject *hints) {
     return 1;
 }
 
-static int learn(Maker *maker, PyObject *arguments) {
+static int learn(void *known, PyObject *arguments) {
+    Maker *maker = known;
     PyObject *classes, *others, *hints;
     if (!PyArg_ParseTuple(arguments, "O!O!O!OOOO!On", &PyTuple_Type, &classes, &PyTuple_Type, &others, &PyTuple_Type,
                           &maker->other_fields, &maker->prompt, &maker->text, &maker->uuid,
@@ -547,21 +548,26 @@ static int learn(Maker *maker, PyObject *arguments) {
            learn_hints(maker, hints);
 }
 
-static PyObject *make_keeper(PyObject *module, PyObject *arguments) {
-    (void)module;
-    Maker *maker = PyMem_Calloc(1, sizeof(Maker));
-    if (maker == NULL) return PyErr_NoMemory();
-    Py_INCREF(arguments);
-    maker->arguments = arguments;
-    PyObject *capsule = PyCapsule_New(maker, NULL, release), *function = NULL;
+/* A function, and what it knows: a struct of this size, whose first field is the arguments that it is made with. */
+static PyObject *knowing(PyMethodDef *method, PyObject *arguments, size_t size, int (*learn)(void *, PyObject *),
+                         PyCapsule_Destructor release) {
+    PyObject **known = PyMem_Calloc(1, size);
+    if (known == NULL) return PyErr_NoMemory();
+    PyObject *capsule = PyCapsule_New(known, NULL, release), *function = NULL;
     if (capsule == NULL) {
-        Py_DECREF(arguments);
-        PyMem_Free(maker);
+        PyMem_Free(known);
         return NULL;
     }
-    if (learn(maker, arguments)) function = PyCFunction_New(&keep_method, capsule);
+    Py_INCREF(arguments);
+    *known = arguments;
+    if (learn(known, arguments)) function = PyCFunction_New(method, capsule);
     Py_DECREF(capsule);
     return function;
+}
+
+static PyObject *make_keeper(PyObject *module, PyObject *arguments) {
+    (void)module;
+    return knowing(&keep_method, arguments, sizeof(Maker), learn, release);
 }
 
 /* What chat_message() knows: borrowed from the arguments of chat_former(), which are kept. */
@@ -611,26 +617,18 @@ static void release_former(PyObject *capsule) {
     PyMem_Free(former);
 }
 
-static PyObject *make_former(PyObject *module, PyObject *arguments) {
-    (void)module;
-    Former *former = PyMem_Calloc(1, sizeof(Former));
-    if (former == NULL) return PyErr_NoMemory();
-    Py_INCREF(arguments);
-    former->arguments = arguments;
-    PyObject *capsule = PyCapsule_New(former, NULL, release_former), *function = NULL;
-    if (capsule == NULL) {
-        Py_DECREF(arguments);
-        PyMem_Free(former);
-        return NULL;
-    }
+static int learn_former(void *known, PyObject *arguments) {
+    Former *former = known;
     former->role_key = PyUnicode_InternFromString("role");
     former->content_key = PyUnicode_InternFromString("content");
-    if (former->role_key && former->content_key &&
-        PyArg_ParseTuple(arguments, "O!O!O", &PyDict_Type, &former->roles, &PyTuple_Type, &former->more,
-                         &former->otherwise))
-        function = PyCFunction_New(&chat_message_method, capsule);
-    Py_DECREF(capsule);
-    return function;
+    return former->role_key && former->content_key &&
+           PyArg_ParseTuple(arguments, "O!O!O", &PyDict_Type, &former->roles, &PyTuple_Type, &former->more,
+                            &former->otherwise);
+}
+
+static PyObject *make_former(PyObject *module, PyObject *arguments) {
+    (void)module;
+    return knowing(&chat_message_method, arguments, sizeof(Former), learn_former, release_former);
 }
 
 static PyObject *writer_new(PyTypeObject *type, PyObject *arguments, PyObject *named) {

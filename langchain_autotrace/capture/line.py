@@ -59,9 +59,10 @@ class Lines(Protocol):
         """The kind of a :class:`SpanEnd`."""
 
 
-def line_keeper(lines: Lines, limit: int) -> LineKeeper:
-    """The faster keeper that there is, of lines of up to ``limit`` bytes."""
-    return compiled_keeper(limit) or python_keeper(lines, limit)
+def line_keepers(lines: Lines, limit: int) -> tuple[LineKeeper, LineKeeper]:
+    """The faster keeper that there is, of lines of up to ``limit`` bytes, and one for what that does not know."""
+    compiled, python = compiled_keeper(limit), python_keeper(lines, limit)
+    return (python, keep_none) if compiled is None else (compiled, python)
 
 
 def compiled_keeper(limit: int) -> LineKeeper | None:

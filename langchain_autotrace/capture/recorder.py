@@ -16,7 +16,7 @@ from uuid import UUID
 
 from langchain_autotrace.capture import scope
 from langchain_autotrace.capture.convert import beginning
-from langchain_autotrace.capture.line import Kept, Lines, keep_none, line_keeper, python_keeper
+from langchain_autotrace.capture.line import Kept, Lines, keep_none, line_keepers
 from langchain_autotrace.capture.place import LEFT_OUT, Chains, Journal, Place, bridged
 from langchain_autotrace.capture.runs import Run, span_ids
 from langchain_autotrace.capture.seal import Sealer, without_content
@@ -79,8 +79,9 @@ class Recorder:
         self.settings = settings
         self.finished = 0
         self.evicted = 0
-        self._keep_line = line_keeper(lines, settings.max_value_bytes) if settings.redact is None else keep_none
-        self._keep_unknown = python_keeper(lines, settings.max_value_bytes) if settings.redact is None else keep_none
+        self._keep_line, self._keep_unknown = (
+            line_keepers(lines, settings.max_value_bytes) if settings.redact is None else (keep_none, keep_none)
+        )
         self._start_kind, self._end_kind = lines.START, lines.END
         self._sealer = Sealer(settings, lines.encode)
         self._journal = journal

@@ -405,7 +405,7 @@ def test_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the compiled part is missing, or is not wanted, Python makes the lines."""
     monkeypatch.setenv(PURE_VARIABLE, "1")
     assert (compiled_keeper(LIMIT), map_writer()) == (None, None)
-    made = maker_of(line_module.line_keeper(codec, LIMIT))(start({"x": 1}))
+    made = maker_of(line_module.line_keepers(codec, LIMIT)[0])(start({"x": 1}))
     assert made == b'["start","t","s",null,"n","CHAIN",7,[{"x":1}],{},null]\n'
     monkeypatch.delenv(PURE_VARIABLE)
     monkeypatch.setitem(sys.modules, "langchain_autotrace.capture._line", None)
