@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 .PHONY: setup check lint types test record bench check-server check-matrix
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: pyproject.toml constraints.txt scripts/build_extension.py langchain_autotrace/capture/_line.c
+$(VENV)/.ready: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[test]'
@@ -34,7 +34,7 @@ FULL := .venv-full
 check-server: setup
 	test -d $(FULL) || python3 -m venv $(FULL)
 	$(FULL)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[full]'
-	AUTOTRACE_FULL_MLFLOW=$(FULL)/bin/python $(PY) -m pytest -m server
+	AUTOTRACE_FULL_MLFLOW=$(CURDIR)/$(FULL)/bin/python $(PY) -m pytest -m server
 
 # The oldest and the newest mlflow-skinny that are supported.
 MATRIX ?= 3.14.0 3.17.2

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from plan import BEFORE_VARIABLE
 from sink import COUNTED
 
 if TYPE_CHECKING:
@@ -143,6 +144,14 @@ def ours(place: Place, **settings: Any) -> Callable[[], Tracer]:
     return begin
 
 
+def before(place: Place) -> Callable[[], Tracer]:
+    """Another version of this package, as ``ours``: it is in the folder that AUTOTRACE_BEFORE names."""
+    folder = os.environ[BEFORE_VARIABLE]
+    sys.path.insert(0, folder)
+    os.environ["PYTHONPATH"] = folder  # its shipper too
+    return ours(place)
+
+
 def ours_thread(place: Place) -> Callable[[], Tracer]:
     """Journal, and deliver to SQLite by a thread of the application."""
     return ours(place, shipper="thread")
@@ -253,6 +262,7 @@ CONTESTANTS: dict[str, Callable[[Place], Callable[[], Tracer]]] = {
     "off": off,
     "noop": noop,
     "ours": ours,
+    "before": before,
     "ours-thread": ours_thread,
     "ours-models": ours_models,
     "ours-skinny": skinny(ours),

@@ -139,6 +139,11 @@ def paced(bench: Bench) -> Turn:
     return one_by_one(bench, programs.chain(), PAUSE_SECONDS)
 
 
+def long(bench: Bench) -> Turn:
+    """Invoke the chain with long texts."""
+    return one_by_one(bench, programs.chain(programs.LONG))
+
+
 def stream(bench: Bench) -> Turn:
     """Read the stream of 2,000 tokens."""
     return one_by_one(bench, programs.stream())
@@ -349,6 +354,7 @@ def once(measure: Callable[[Bench], Figures]) -> Callable[[Bench], Turn]:
 MEASURES: dict[str, Callable[[Bench], Turn]] = {
     "chain": chain,
     "paced": paced,
+    "long": long,
     "stream": stream,
     "async": once(gathered),
     "threads": once(threads),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 BASELINE = "off"
 FLOOR = "noop"
 OURS = "ours"
+BEFORE = "before"
+BEFORE_VARIABLE = "AUTOTRACE_BEFORE"
+"""Environment variable: a folder that holds another version of this package, which takes part as `before`."""
 PEERS = ("mlflow", "openinference", "openllmetry", "langfuse", "langsmith")
-EVERYONE = (BASELINE, FLOOR, OURS, *PEERS)
+EVERYONE = (BASELINE, FLOOR, OURS, *([BEFORE] if os.environ.get(BEFORE_VARIABLE) else []), *PEERS)
 SQLITE = (OURS, "mlflow")
 WITH_MLFLOW = (BASELINE, OURS, "ours-skinny", "mlflow", "mlflow-skinny")
 """Those that know MLflow's own spans; `-skinny` is without pandas, as mlflow-skinny is, where MLflow's own autolog
@@ -47,6 +51,7 @@ class Case:
 CASES = (
     Case("chain", "prompt | chat model | parser, `invoke`", (*EVERYONE, "ours-models"), 300, 100, 30, turns=4),
     Case("paced", "the same with a pause of 50 ms before each run, not timed", EVERYONE, 60, 30, 5),
+    Case("long", "the same with a question and an answer of 6,000 characters each", EVERYONE, 200, 80, 30, turns=3),
     Case("stream", "a chat model that streams 2,000 tokens, `chain.stream`", EVERYONE, 8, 3, 1, turns=2),
     Case("async", "the chain, `ainvoke`, 50 at a time by `asyncio.gather`", EVERYONE, 1000, 300, 50),
     Case("threads", "the chain in 8 threads beside one CPU-bound thread", EVERYONE, 160, 80, 16),

@@ -33,6 +33,8 @@ ANSWER = (
     "it to the session table, then keep the statement and the host. In the job, commit every few hundred orders "
     "instead of once, retry a failed batch with a short delay, and set aside the rows that fail three times."
 )
+LONG = 6_000
+"""Characters of a long text."""
 TOKENS = tuple(f"token{number:04d} " for number in range(2000))
 STREAMED = "".join(TOKENS)
 """The text of the stream: plain characters, so that it looks the same however often it is escaped."""
@@ -134,10 +136,11 @@ def _behind_prompt(model: BaseChatModel) -> Runnable[Any, str]:
     return prompt | model | StrOutputParser()
 
 
-def chain() -> Run:
-    """Build the three-step chain; one run is one `invoke`, four spans."""
-    steps = _behind_prompt(FakeListChatModel(responses=[ANSWER]))
-    return lambda config: steps.invoke({"question": QUESTION}, config)
+def chain(length: int = 0) -> Run:
+    """Build the three-step chain; one run is one `invoke`, four spans. Texts may be made `length` characters long."""
+    question, answer = (text * (1 + length // len(text)) if length else text for text in (QUESTION, ANSWER))
+    steps = _behind_prompt(FakeListChatModel(responses=[answer]))
+    return lambda config: steps.invoke({"question": question}, config)
 
 
 def span() -> Run:

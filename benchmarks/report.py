@@ -167,6 +167,7 @@ _RUN_COLUMNS: dict[str, Cell] = {
 
 COLUMNS: dict[str, dict[str, Cell]] = {
     "chain": _RUN_COLUMNS,
+    "long": _RUN_COLUMNS,
     "paced": _RUN_COLUMNS,
     "agent": _RUN_COLUMNS,
     "span": {title: cell for title, cell in _RUN_COLUMNS.items() if "noop" not in title},

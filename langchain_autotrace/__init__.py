@@ -11,12 +11,15 @@ from langchain_autotrace.version import __version__
 if TYPE_CHECKING:
     from langchain_autotrace.capture.scope import context, suppress
     from langchain_autotrace.control import AutotraceHandler, FlushResult, autolog, disable, flush, last_trace_id
+    from langchain_autotrace.ids import trace_id
     from langchain_autotrace.loading import load_model
+    from langchain_autotrace.settings import RedactContext
 
 __all__ = [
     "AutotraceError",
     "AutotraceHandler",
     "FlushResult",
+    "RedactContext",
     "__version__",
     "autolog",
     "context",
@@ -25,21 +28,24 @@ __all__ = [
     "last_trace_id",
     "load_model",
     "suppress",
+    "trace_id",
 ]
 
-_HOMES: Final = {
+_MODULES: Final = {
     **dict.fromkeys(__all__, "langchain_autotrace.control"),
     **dict.fromkeys(("context", "suppress"), "langchain_autotrace.capture.scope"),
+    "RedactContext": "langchain_autotrace.settings",
     "load_model": "langchain_autotrace.loading",
+    "trace_id": "langchain_autotrace.ids",
 }
 
 
 def __getattr__(name: str) -> object:
     """Import what captures when it is asked for: the shipper and the command line do without LangChain."""
-    if name not in _HOMES:
+    if name not in _MODULES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,6 @@
-"""The command line, ``langchain-autotrace``: what is stored, what waits, and what is wrong.
+"""The ``langchain-autotrace`` command: shows stored traces and models, delivers journals, and finds problems.
 
-What is slow to import, MLflow and rich, is imported by the command that needs it.
+MLflow and rich are slow to import, so each command imports them only if it needs them.
 """
 # ruff: noqa: PLC0415 - see above
 
@@ -19,7 +19,8 @@ from langchain_autotrace import destination, settings
 from langchain_autotrace.demo import DemoNotInstalled
 from langchain_autotrace.demo.replay import environment
 from langchain_autotrace.errors import AutotraceError, ModelNotFound, SinkUnavailable, TraceNotFound
-from langchain_autotrace.journal.folder import home
+from langchain_autotrace.journal.folder import state_dir
+from langchain_autotrace.redaction import error_line, without_password
 from langchain_autotrace.version import __version__
 from langchain_autotrace.view import backlog, store
 
@@ -30,11 +31,11 @@ _NAME: Final = "langchain-autotrace"
 _DEBUG: Final = "LANGCHAIN_AUTOTRACE_DEBUG"
 _FRESHEN_SECONDS: Final = 10.0
 _INTERRUPTED: Final = 130
-"""Exit status of a program that Ctrl-C ended, by the shells' custom."""
+"""Exit status of a program ended by Ctrl-C, by shell convention."""
 
 
 class _Group(click.Group):
-    """Ends every error in one line."""
+    """Command group that reports every error in one line on standard error."""
 
     def main(  # type: ignore[override]
         self,
@@ -46,7 +47,7 @@ class _Group(click.Group):
         try:
             status = super().main(args, prog_name, **{**options, "standalone_mode": False})
         except click.Abort:
-            _fail("stopped.", _INTERRUPTED)
+            _fail("interrupted.", _INTERRUPTED)
         except click.UsageError as error:
             called = error.ctx.command_path if error.ctx else _NAME
             _fail(f"{error.format_message()} See: {called} --help", error.exit_code)
@@ -55,11 +56,11 @@ class _Group(click.Group):
         except (AutotraceError, DemoNotInstalled) as error:
             _fail(str(error), 1)
         except OSError as error:
-            _fail(f"{error.filename}: {store.reason(error)}" if error.filename else store.reason(error), 1)
+            _fail(f"{error.filename}: {error_line(error)}" if error.filename else error_line(error), 1)
         except Exception as error:
             if os.environ.get(_DEBUG):
                 raise
-            _fail(f"{store.reason(error)} (unexpected; {_DEBUG}=1 shows the traceback)", 1)
+            _fail(f"{error_line(error)} (unexpected error; set {_DEBUG}=1 to see the traceback)", 1)
         sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -70,9 +71,9 @@ def _fail(message: str, status: int) -> NoReturn:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep MLflow's log lines out of the output, and its settings fit for somebody who waits."""
+    """Keep log lines out of the output, and use MLflow settings for interactive commands, within the block."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a letter that the terminal lacks must not end the command
+        if hasattr(stream, "reconfigure"):  # a character that the terminal cannot encode must not fail the command
             stream.reconfigure(errors="replace")
     level = logging.root.manager.disable
     with environment(store.quiet()):
@@ -93,13 +94,18 @@ def main(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-_uri_option: Final = click.option("--tracking-uri", metavar="URI", help="MLflow's tracking URI. Default: autolog()'s.")
+_uri_option: Final = click.option(
+    "--tracking-uri", metavar="URI", help="MLflow's tracking URI. Default: the same as for autolog()."
+)
+_only_uri_option: Final = click.option(
+    "--tracking-uri", metavar="URI", help="Only the traces for this MLflow tracking URI. Default: all."
+)
 _experiment_option: Final = click.option("--experiment", metavar="NAME", help="Only this experiment. Default: all.")
-_json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+_json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 @main.command("list")
-@click.option("-n", "--limit", default=20, type=click.IntRange(min=1), help="How many traces. Default: 20.")
+@click.option("-n", "--limit", default=20, type=click.IntRange(min=1), help="Maximum number of traces. Default: 20.")
 @_experiment_option
 @_uri_option
 @_json_option
@@ -119,8 +125,8 @@ def list_traces(*, limit: int, experiment: str | None, tracking_uri: str | None,
 
 @main.command()
 @click.argument("trace_id", metavar="TRACE_ID|last")
-@click.option("--io", "values", is_flag=True, help="With inputs and outputs.")
-@click.option("--full", is_flag=True, help="Shorten nothing.")
+@click.option("--io", "values", is_flag=True, help="Show inputs and outputs.")
+@click.option("--full", is_flag=True, help="Do not shorten values and errors.")
 @_experiment_option
 @_uri_option
 @_json_option
@@ -129,7 +135,7 @@ def show(  # noqa: PLR0913 - a command's options
 ) -> None:
     """Show the spans of a trace as a tree.
 
-    The beginning of a trace id will do, and "last" is the newest trace.
+    The id may be abbreviated to its first or last digits; "last" is the newest trace.
     """
     from langchain_autotrace.view import terminal, traces
 
@@ -145,11 +151,11 @@ def show(  # noqa: PLR0913 - a command's options
 
 @main.group(name="models")
 def models_group() -> None:
-    """Chains that autolog(log_models=True) has logged."""
+    """Show the chains that autolog(log_models=True) has logged."""
 
 
 @models_group.command("list")
-@click.option("-n", "--limit", default=20, type=click.IntRange(min=1), help="How many models. Default: 20.")
+@click.option("-n", "--limit", default=20, type=click.IntRange(min=1), help="Maximum number of models. Default: 20.")
 @_experiment_option
 @_uri_option
 @_json_option
@@ -173,9 +179,9 @@ def list_models(*, limit: int, experiment: str | None, tracking_uri: str | None,
 @_uri_option
 @_json_option
 def show_model(*, model_id: str, experiment: str | None, tracking_uri: str | None, as_json: bool) -> None:
-    """Show what a model is made of, its example, its traces, and whether it can be loaded.
+    """Show a model's structure, example and traces.
 
-    The beginning of a model id will do, and "last" is the newest model.
+    It also shows whether the model can be loaded. The id may be abbreviated; "last" is the newest model.
     """
     from langchain_autotrace.view import model_text, models, terminal
 
@@ -190,17 +196,18 @@ def show_model(*, model_id: str, experiment: str | None, tracking_uri: str | Non
 
 
 @main.command()
-@_uri_option
+@_only_uri_option
 @_json_option
 def status(*, tracking_uri: str | None, as_json: bool) -> None:
-    """Say what is delivered, what waits, and why."""
+    """Show delivered, pending and rejected traces."""
     from langchain_autotrace.view import report, terminal
 
-    found = [backlog.look(folder) for folder in backlog.folders(_uri(tracking_uri) if tracking_uri else None)]
+    uri = _uri(tracking_uri) if tracking_uri else None
+    found = [backlog.look(folder) for folder in backlog.folders(uri)]
     if as_json:
         terminal.print_json([dataclasses.asdict(one) for one in found])
     elif not found:
-        click.echo(_no_journals())
+        click.echo(_no_journals(uri))
     else:
         console = terminal.console()
         for one in found:
@@ -208,15 +215,17 @@ def status(*, tracking_uri: str | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--follow", is_flag=True, help="Go on until Ctrl-C or SIGTERM; for shipper='external'.")
-@click.option("--rejected", is_flag=True, help="Offer the traces that were set aside again.")
-@click.option("--timeout", default=60.0, type=click.FloatRange(min=0), help="Seconds per destination. Default: 60.")
-@_uri_option
+@click.option("--follow", is_flag=True, help="Keep delivering until Ctrl-C or SIGTERM; for shipper='external'.")
+@click.option("--rejected", is_flag=True, help="Also retry rejected traces.")
+@click.option(
+    "--timeout", default=60.0, type=click.FloatRange(min=0), help="Timeout per destination in seconds. Default: 60."
+)
+@_only_uri_option
 @_json_option
 def ship(*, follow: bool, rejected: bool, timeout: float, tracking_uri: str | None, as_json: bool) -> None:
-    """Deliver what is in the journals now.
+    """Deliver pending traces now.
 
-    Exits with 1 when something is left or was rejected.
+    Exits with 1 if traces are left or were rejected.
     """
     from langchain_autotrace.view import deliver, report, terminal
     from langchain_autotrace.view import follow as follower
@@ -237,7 +246,7 @@ def ship(*, follow: bool, rejected: bool, timeout: float, tracking_uri: str | No
     elif done:
         terminal.print_lines([*map(report.delivery, done), *map(report.offered, offered)])
     else:
-        click.echo(_no_journals())
+        click.echo(_no_journals(uri))
     if any(one.is_incomplete for one in done) or any(one.is_incomplete for one in offered):
         sys.exit(1)
 
@@ -246,9 +255,9 @@ def ship(*, follow: bool, rejected: bool, timeout: float, tracking_uri: str | No
 @_uri_option
 @_json_option
 def doctor(*, tracking_uri: str | None, as_json: bool) -> None:
-    """Say what is wrong, and what mends it.
+    """Check the installation and suggest fixes.
 
-    Exits with 1 when there is a problem.
+    Exits with 1 if there is a problem.
     """
     from langchain_autotrace.view import doctor as examiner
     from langchain_autotrace.view import report, terminal
@@ -268,11 +277,16 @@ def doctor(*, tracking_uri: str | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--tracking-uri", metavar="URI", default=destination.DEFAULT_URI, help="Default: ./mlflow.db.")
+@click.option(
+    "--tracking-uri",
+    metavar="URI",
+    default=destination.DEFAULT_URI,
+    help="MLflow's tracking URI. Default: sqlite:///mlflow.db.",
+)
 def demo(*, tracking_uri: str) -> None:
     """Run three LangChain programs and show their traces.
 
-    Without OPENAI_API_KEY they get recorded answers, and no network is used.
+    Without OPENAI_API_KEY, they get recorded answers and use no network.
     """
     from langchain_autotrace.demo import run as programs
     from langchain_autotrace.view import report, terminal, traces
@@ -281,26 +295,26 @@ def demo(*, tracking_uri: str) -> None:
     destination.check(uri)
     key = programs.has_key()
     click.echo(
-        "OPENAI_API_KEY is set: real answers.\n" if key else "No OPENAI_API_KEY: recorded answers, no network.\n"
+        "OPENAI_API_KEY is set: using real answers.\n"
+        if key
+        else "OPENAI_API_KEY is not set: using recorded answers, no network.\n"
     )
     done = programs.run(
         uri,
         lambda name, answer: terminal.print_lines([report.answer(name.ljust(max(map(len, programs.NAMES))), answer)]),
-        lambda: click.echo("\nStoring their traces; MLflow takes some seconds to make a new database …"),
+        lambda: click.echo("\nStoring the traces; MLflow takes a few seconds to create a new database …"),
     )
     if done.error:
-        msg = f"the traces are in the journal only: {done.error}"
+        msg = f"the traces could not be stored and stay in the journal: {done.error}"
         raise SinkUnavailable(msg)
     rows = traces.newest(uri, experiment=programs.EXPERIMENT, limit=len(programs.NAMES))
-    click.echo(f"\nThe experiment {programs.EXPERIMENT!r} of {destination.without_password(uri)}:\n")
+    click.echo(f"\nExperiment {programs.EXPERIMENT!r} in {without_password(uri)}:\n")
     terminal.print_rows(rows)
     if done.agent_trace:
         click.echo("\nThe agent's trace:\n")
         terminal.print_tree(traces.tree(uri, done.agent_trace), whole=False)
     same = uri == _uri(None)
-    terminal.print_lines(
-        [report.next_steps("" if same else f" --tracking-uri {tracking_uri}", destination.without_password(uri))]
-    )
+    terminal.print_lines([report.next_steps("" if same else f" --tracking-uri {tracking_uri}", without_password(uri))])
     if done.failed:
         sys.exit(1)
 
@@ -310,7 +324,7 @@ def _uri(given: str | None) -> str:
 
 
 def _freshened(uri: str) -> bool:
-    """Deliver what waits, so that it is seen; whether there is a store to look into."""
+    """Deliver pending traces so that they are shown; return whether there is a store to read."""
     from langchain_autotrace.view import deliver
 
     destination.check(uri)
@@ -324,21 +338,23 @@ def _freshened(uri: str) -> bool:
 
 def _no_traces(uri: str) -> str:
     others = [folder.public_uri() for folder in backlog.folders(None)]
-    known = [other for other in others if other != destination.without_password(uri)][:3]
-    hint = f" This user has traced to {', '.join(known)}: use --tracking-uri." if known else ""
+    known = [other for other in others if other != without_password(uri)][:3]
+    hint = f" There are traces in {', '.join(known)}: use --tracking-uri." if known else ""
     call = "call langchain_autotrace.autolog() in your program and run it."
-    return f"no traces yet in {destination.without_password(uri)}: {call}{hint}"
+    return f"no traces yet in {without_password(uri)}: {call}{hint}"
 
 
 def _no_models(uri: str) -> str:
     return (
-        f"no chains are logged as models in {destination.without_password(uri)}: "
+        f"no models logged yet in {without_password(uri)}: "
         "call langchain_autotrace.autolog(log_models=True) in your program and run it."
     )
 
 
-def _no_journals() -> str:
-    return f"nothing has been traced yet: no journals in {home()}."
+def _no_journals(uri: str | None) -> str:
+    if uri is not None:
+        return f"nothing has been traced to {without_password(uri)} yet: no journal for it in {state_dir()}."
+    return f"nothing has been traced yet: no journals in {state_dir()}."
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``autolog()`` and the other calls that switch tracing on and off: wires capture, journal and shipper together."""
+"""``autolog()`` and the other functions that control tracing: connects capture, journal and shipper."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import atexit
 import getpass
 import logging
 import os
+import re
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from itertools import repeat
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Unpack, cast
 
 from langchain_core.tracers.context import register_configure_hook
 
 from langchain_autotrace import destination
 from langchain_autotrace import settings as settings_module
 from langchain_autotrace.bridge.install import Installation, check_provider
-from langchain_autotrace.capture import scope
-from langchain_autotrace.capture.compiled import map_writer
+from langchain_autotrace.capture import runs, scope
 from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.capture.handler import CallbackHandler
-from langchain_autotrace.capture.place import Chains
+from langchain_autotrace.capture.interfaces import ModelLogger
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.errors import JournalError
 from langchain_autotrace.journal import checkpoint, codec
-from langchain_autotrace.journal.folder import DestinationFolder, home
-from langchain_autotrace.journal.segment import MapWriter
+from langchain_autotrace.journal.folder import DestinationFolder, state_dir
 from langchain_autotrace.journal.writer import Journal
 from langchain_autotrace.launch import Launcher
-from langchain_autotrace.settings import Redact, Settings, Shipper
-from langchain_autotrace.span import ProcessInfo
+from langchain_autotrace.records import ProcessInfo
+from langchain_autotrace.redaction import without_password
+from langchain_autotrace.settings import HandlerSettings, Redact, Settings, Shipper
 from langchain_autotrace.version import __version__
 
 _logger: Final = logging.getLogger("langchain_autotrace")
@@ -42,101 +42,115 @@ _logger: Final = logging.getLogger("langchain_autotrace")
 _POLL_SECONDS: Final = 0.01
 _RELAUNCH_SECONDS: Final = 2.0
 _IMPORTED: Final = time.time()
-_OF_MODELS: Final = ("log_input_examples", "registered_model_name", "model_code")
+_MODEL_SETTINGS: Final = ("log_input_examples", "registered_model_name", "model_code")
 """Settings that need ``log_models``."""
 
 
 class FlushResult(NamedTuple):
-    """What became of the traces this process has finished so far."""
+    """The state of delivery of the traces that this process has finished so far."""
 
     ok: bool
-    """Everything captured before the call can be read in the store."""
+    """Whether everything captured before the call can be read in the store."""
     delivered: int
-    """Traces stored, since the process started."""
+    """Number of traces stored since the process started."""
     pending: int
-    """Traces that are in the journal only."""
+    """Number of traces that are only in the journal."""
     rejected: int
-    """Traces the store refused; they are in the ``rejected`` folder, with the reason."""
+    """Number of traces that the store rejected; they are in the ``rejected`` folder, with the reason."""
     dropped: int
-    """Records that never reached the journal: the disk was full, or too many runs were open."""
+    """Number of records that never reached the journal: the disk was full, or too many runs were open."""
     error: str | None
-    """Why, when ``ok`` is False."""
+    """Why delivery failed; None when it did not."""
 
 
 class _Pipeline:
-    """One set of settings, with what serves it. Pipelines of one destination share the journal."""
+    """Settings with their recorder, journal and launcher. Pipelines of one destination share the journal."""
 
     def __init__(self, settings: Settings, journal: Journal, launcher: Launcher) -> None:
         self.settings = settings
         self.journal = journal
         self.launcher = launcher
-        self.recorder = Recorder(settings, codec, journal, chains=_chains(settings))
+        self.handed_runs: runs.OpenRuns = {}
+        """Open runs of the handlers that the program has created itself, with these settings."""
+        self.recorder = Recorder(settings, codec.encode, journal, model_logger=_model_logger(settings))
 
 
-def _chains(settings: Settings) -> Chains | None:
-    """What logs chains as models; imported where that is asked for."""
+def _model_logger(settings: Settings) -> ModelLogger | None:
+    """Return the logger of chains as models; None without ``log_models``."""
     if not settings.log_models:
         return None
-    from langchain_autotrace.models.observe import Chains as ObservedChains  # noqa: PLC0415 - see above
+    from langchain_autotrace.models.observe import ObservedChains  # noqa: PLC0415 - only needed with log_models
 
     return ObservedChains(settings)
 
 
 class _State:
-    """What the process has: its pipelines and their journals."""
+    """The state of tracing in this process: its pipelines and journals."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.pipelines: list[_Pipeline] = []
         self.journals: dict[str, tuple[Journal, Launcher]] = {}
         self.installed = False
+        self.handed_runs: runs.OpenRuns = {}
+        """Open runs of the handlers that the program has created itself, without settings."""
 
 
 _state: Final = _State()
 
 
 class AutotraceHandler(CallbackHandler):
-    """The callback handler, for those who pass it themselves: ``config={"callbacks": [AutotraceHandler()]}``.
+    """A callback handler to pass explicitly: ``config={"callbacks": [AutotraceHandler()]}``.
 
-    Without arguments it follows ``autolog()``, and starts tracing with default settings where ``autolog()`` was not
-    called. A run that has it is traced once, however often it is passed and whether ``autolog()`` is on or not.
+    Without arguments it uses the settings of ``autolog()``, or default settings when ``autolog()`` was not called. A
+    run with this handler is traced once, however often it is passed and whether ``autolog()`` is on or not.
 
     Args:
-        **settings: those of :func:`autolog`, for runs that go elsewhere.
+        **settings: arguments of :func:`autolog`, for runs that need settings of their own.
 
     Raises:
-        SettingsError: a setting cannot be used.
+        SettingsError: a setting is invalid or does not exist.
         DestinationError: traces sent there would be lost.
     """
 
-    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - those of autolog()
-        self._own = _pipeline_for(settings_module.resolve(**settings)).recorder if settings else None
+    def __init__(self, **settings: Unpack[HandlerSettings]) -> None:
+        own = _pipeline_for(settings_module.resolve(**settings)) if settings else None
+        self._own = None if own is None else own.recorder
+        self.runs = _state.handed_runs if own is None else own.handed_runs
 
     @property
-    def recorder(self) -> Recorder:  # type: ignore[override] # an attribute there, which is faster to read
-        """Where the events go."""
+    def recorder(self) -> Recorder:  # type: ignore[override] # an attribute in the base class, which is faster
+        """The recorder that writes the events."""
         return self._own or _current_recorder()
 
 
 class _Holder:
-    """What LangChain asks for a handler, twice for each run that is configured.
+    """The stand-in for a context variable from which LangChain gets a handler, twice for each configured run.
 
     Attributes:
-        get: gives the handler, or None when tracing is off. It is no method of ours: a call of C costs half as much.
+        get: returns a new handler, or None when tracing is off. A ``partial``, in C: a method takes twice as long.
+        recorder: the recorder of the handlers; None when tracing is off.
     """
 
     def __init__(self) -> None:
-        self.get: Callable[[], CallbackHandler | None] = repeat(None).__next__
+        self.hold(None)
 
-    def hold(self, handler: CallbackHandler | None) -> None:
-        """Give ``handler`` from now on, in all threads."""
-        self.get = repeat(handler).__next__
+    def hold(self, recorder: Recorder | None) -> None:
+        """Make ``get`` return handlers of ``recorder`` from now on, in all threads."""
+        self.recorder = recorder
+        self.get: Callable[[], CallbackHandler | None] = (
+            _no_handler if recorder is None else partial(CallbackHandler, recorder)
+        )
+
+
+def _no_handler() -> None:
+    """Return None: tracing is off."""
 
 
 _holder: Final = _Holder()
 
 
-def autolog(  # noqa: PLR0913 - the settings, each by name
+def autolog(  # noqa: PLR0913 - one argument for each setting
     *,
     experiment: str | None = None,
     tracking_uri: str | None = None,
@@ -146,6 +160,7 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
     extra_tags: Mapping[str, str] | None = None,
     sample_rate: float | None = None,
     redact: Redact | None = None,
+    redact_patterns: Sequence[str | re.Pattern[str]] | None = None,
     capture_content: bool | None = None,
     max_value_bytes: int | None = None,
     shipper: Shipper | None = None,
@@ -159,39 +174,42 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
 ) -> None:
     """Trace every LangChain and LangGraph run of this process from now on.
 
-    Returns at once: the database is opened by the shipper, a process of its own. Call it again to change settings;
-    the last call wins, and runs that are open go on with what they started with. Every argument can also be given
-    as an environment variable, ``LANGCHAIN_AUTOTRACE_`` and its name in capitals; arguments come first.
+    Returns at once: the shipper, a separate process, opens the store. Call it again to change settings; the last call
+    wins, and open runs keep the settings they started with. Every argument can also be given as an environment
+    variable, ``LANGCHAIN_AUTOTRACE_`` plus its name in capitals; an argument overrides the variable.
 
     Args:
-        experiment: name of the MLflow experiment, created if missing. Default: MLFLOW_EXPERIMENT_NAME or
-            MLFLOW_EXPERIMENT_ID, what ``mlflow.set_experiment`` chose, else MLflow's "Default".
-        tracking_uri: where traces go, as MLflow writes it. Default: what ``mlflow.set_tracking_uri`` chose,
+        experiment: name of the MLflow experiment, created if missing. Default: the one of ``mlflow.set_experiment``,
+            else MLFLOW_EXPERIMENT_NAME or MLFLOW_EXPERIMENT_ID, else MLflow's "Default".
+        tracking_uri: MLflow tracking URI of the store. Default: the one of ``mlflow.set_tracking_uri``, else
             MLFLOW_TRACKING_URI, else ``sqlite:///mlflow.db`` in the working folder.
-        log_traces: False traces nothing, as with ``mlflow.langchain.autolog``.
-        disable: True is :func:`disable`.
-        silent: print no warning and no line at exit.
+        log_traces: False traces nothing, as in ``mlflow.langchain.autolog``.
+        disable: True is the same as calling :func:`disable`.
+        silent: True suppresses warnings and the summary at exit.
         extra_tags: tags for every trace.
         sample_rate: share of traces kept, 0.0 to 1.0.
-        redact: called with each captured value in JSON form, returns what is kept of it. An exception keeps nothing.
-        capture_content: False keeps names, times, models, token counts and statuses, and nothing of what was said.
-        max_value_bytes: size in bytes over which one value is cut; at least 1,000, by default 1,000,000.
-        shipper: "process" (default), "thread", or "external" where ``langchain-autotrace ship`` runs elsewhere.
+        redact: function that is called with each captured value as JSON data (in LangChain's form) and returns what is
+            stored in its place. If it takes two arguments, the second is a :class:`RedactContext`. If it raises,
+            nothing of the value is stored.
+        redact_patterns: regular expressions of additional secrets; each match is replaced by ``[REDACTED]``.
+        capture_content: False keeps names, times, models, token counts and statuses, but no content.
+        max_value_bytes: size in bytes over which a value is cut; at least 1,000, by default 1,000,000.
+        shipper: "process" (default), "thread", or "external" if ``langchain-autotrace ship`` runs elsewhere.
         exit_timeout: seconds to wait at exit for delivery, by default 5.0.
         bridge: False leaves the spans of MLflow's own API (``@mlflow.trace``, ``mlflow.start_span``) to MLflow, in
-            traces of their own.
-        log_models: True logs each chain, after the first run of it that ends well, as an MLflow model, and links the
-            traces of its runs to it. A chain that was changed is another model; the same chain in another process is
-            the same. At most 50 of a process.
-        log_input_examples: True gives the model that first input as an example.
-        log_model_signatures: False leaves the model without the types of that input and output.
-        registered_model_name: models that can be loaded become versions of this registered model.
-        model_code: a Python file that builds the chain and names it with ``mlflow.models.set_model(chain)``: the way to
-            load what JSON cannot hold (lambdas, graphs, retrievers).
+            separate traces.
+        log_models: True logs each chain as an MLflow model after its first successful run, and links the traces of its
+            runs to the model. A chain that was changed is a new model; the same chain in another process is the same
+            model. At most 50 models per process.
+        log_input_examples: True adds the input of that first run to the model as an example.
+        log_model_signatures: False logs models without a signature (the types of that input and output).
+        registered_model_name: name of a registered model to which each loadable model is added as a version.
+        model_code: path of a Python file that builds the chain and calls ``mlflow.models.set_model(chain)``. Needed to
+            load what JSON cannot represent (lambdas, graphs, retrievers).
 
     Raises:
-        SettingsError: a setting has a value that cannot be used, or MLflow is set to share OpenTelemetry's global
-            tracer provider, which the bridge cannot serve.
+        SettingsError: a setting is invalid, or MLflow is set to share OpenTelemetry's global tracer provider, which
+            the bridge does not support.
         DestinationError: traces sent there would be lost.
         JournalError: the journal's folder cannot be written.
     """
@@ -207,6 +225,7 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
             extra_tags=extra_tags,
             sample_rate=sample_rate,
             redact=redact,
+            redact_patterns=redact_patterns,
             capture_content=capture_content,
             max_value_bytes=max_value_bytes,
             shipper=shipper,
@@ -221,11 +240,11 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
     )
     if pipeline.settings.bridge:
         check_provider()
-    _say_what_models_need(pipeline.settings)
+    _warn_of_ignored_settings(pipeline.settings)
     with _state.lock:
-        _holder.hold(CallbackHandler(pipeline.recorder))
+        _holder.hold(pipeline.recorder)
         if not _state.installed:
-            # There is no way to take a hook back; the holder answers None instead.
+            # A hook cannot be removed; when tracing is off, the holder returns None instead.
             register_configure_hook(cast("ContextVar[Any]", _holder), inheritable=True, handle_class=CallbackHandler)
             _state.installed = True
         if pipeline.settings.bridge:
@@ -234,14 +253,14 @@ def autolog(  # noqa: PLR0913 - the settings, each by name
             _installation.uninstall()
 
 
-def _say_what_models_need(settings: Settings) -> None:
-    asked = [name for name in _OF_MODELS if getattr(settings, name)]
-    if asked and not settings.log_models:
-        _logger.warning("%s does nothing without log_models=True: no model is logged.", " and ".join(asked))
+def _warn_of_ignored_settings(settings: Settings) -> None:
+    ignored = [name for name in _MODEL_SETTINGS if getattr(settings, name)]
+    if ignored and not settings.log_models:
+        _logger.warning("these settings have no effect without log_models=True: %s", ", ".join(ignored))
 
 
 def disable() -> None:
-    """Trace no run that starts from now on. Runs that are open are traced to their end."""
+    """Stop tracing runs that start from now on. Open runs are traced to their end."""
     _holder.hold(None)
     _installation.uninstall()
 
@@ -250,18 +269,18 @@ _disable: Final = disable  # autolog() has an argument of that name
 
 
 def last_trace_id() -> str | None:
-    """MLflow's id (``tr-…``) of the trace that finished last in this thread, else in this process; None before."""
+    """Return MLflow's id (``tr-…``) of the last trace finished in this thread, else in this process; None before."""
     return scope.last_trace.get()
 
 
 def flush(timeout: float = 30.0) -> FlushResult:
-    """Have everything captured so far delivered, and wait for it.
+    """Request delivery of everything captured so far, and wait for it.
 
     Args:
-        timeout: seconds to wait at most.
+        timeout: maximum number of seconds to wait.
 
     Returns:
-        What was delivered and what was not. With ``ok`` True, every trace that had finished can be read.
+        The counters of delivery. If ``ok`` is True, every finished trace can be read in the store.
     """
     return _flush(timeout, give_up=False)
 
@@ -270,36 +289,36 @@ def _flush(timeout: float, *, give_up: bool) -> FlushResult:
     deadline = time.monotonic() + timeout
     with _state.lock:
         served = list(_state.journals.values())
-    marks = [(journal, launcher, journal.flush_mark()) for journal, launcher in served]
+    requests = [(journal, launcher, journal.request_flush()) for journal, launcher in served]
     errors = [
         error
-        for journal, launcher, mark in marks
-        if mark and (error := _wait(journal, launcher, mark, deadline, give_up=give_up))
+        for journal, launcher, flush_number in requests
+        if flush_number and (error := _wait(journal, launcher, flush_number, deadline, give_up=give_up))
     ]
     return _result([journal for journal, _ in served], errors[0] if errors else None)
 
 
-def _wait(journal: Journal, launcher: Launcher, mark: int, deadline: float, *, give_up: bool) -> str | None:
-    """Wait until the shipper has answered the mark; the reason why it did not, else None."""
-    asked, launch_at = time.time(), 0.0
+def _wait(journal: Journal, launcher: Launcher, flush_number: int, deadline: float, *, give_up: bool) -> str | None:
+    """Wait until the shipper has answered the flush request; return None, or the reason why it did not."""
+    requested_at, launch_at = time.time(), 0.0
     folder = journal.folder
     while True:
-        if _checkpoint(journal).flushed >= mark:
+        if _checkpoint(journal).flushed >= flush_number:
             return None
         now = time.monotonic()
         status = folder.read_status()
-        failing = status.get("error") if status.get("time", 0.0) >= asked else None
+        failing = status.get("error") if status.get("time", 0.0) >= requested_at else None
         if now >= deadline or (give_up and failing):
-            return failing or status.get("error") or _why_late(folder, launcher)
+            return failing or status.get("error") or _timeout_reason(folder, launcher)
         if now >= launch_at:
             launcher.ensure()
             launch_at = now + _RELAUNCH_SECONDS
         time.sleep(_POLL_SECONDS)
 
 
-def _why_late(folder: DestinationFolder, launcher: Launcher) -> str:
+def _timeout_reason(folder: DestinationFolder, launcher: Launcher) -> str:
     if folder.has_shipper():
-        return "the shipper is still at it"
+        return "timed out; the shipper is still delivering"
     if launcher.is_external:
         return "no shipper is running; start one with: langchain-autotrace ship --follow"
     return f"the shipper did not start; see {folder.log_file}"
@@ -313,10 +332,10 @@ def _checkpoint(journal: Journal) -> checkpoint.Checkpoint:
 
 
 def _result(journals: list[Journal], error: str | None) -> FlushResult:
-    done = [_checkpoint(journal) for journal in journals if journal.process]
+    checkpoints = [_checkpoint(journal) for journal in journals if journal.process]
     recorders = [pipeline.recorder for pipeline in _state.pipelines]
-    delivered = sum(one.delivered for one in done)
-    rejected = sum(one.rejected for one in done)
+    delivered = sum(one.delivered for one in checkpoints)
+    rejected = sum(one.rejected for one in checkpoints)
     dropped = sum(journal.dropped for journal in journals) + sum(recorder.evicted for recorder in recorders)
     finished = sum(recorder.finished for recorder in recorders)
     pending = max(finished - delivered - rejected, 0) if error else 0
@@ -334,13 +353,13 @@ def _pipeline_for(settings: Settings) -> _Pipeline:
 
 
 def _journal_for(settings: Settings) -> tuple[Journal, Launcher]:
-    path = home() / destination.slug(settings.tracking_uri)
+    path = state_dir() / destination.slug(settings.tracking_uri)
     key = f"{settings.shipper} {path}"
     if key not in _state.journals:
         folder = DestinationFolder(path)
-        folder.create(destination.without_password(settings.tracking_uri))
+        folder.create(without_password(settings.tracking_uri))
         launcher = Launcher(folder, settings)
-        journal = Journal(folder, _describe_process, writer=map_writer() or MapWriter)
+        journal = Journal(folder, _describe_process)
         journal.on_segment = launcher.ensure_soon
         if not _state.journals:
             _install_process_hooks()
@@ -349,31 +368,26 @@ def _journal_for(settings: Settings) -> tuple[Journal, Launcher]:
 
 
 def _current_recorder() -> Recorder:
-    return _switched_on() or _pipeline_for(settings_module.resolve()).recorder
+    return _active_recorder() or _pipeline_for(settings_module.resolve()).recorder
 
 
-def _switched_on() -> Recorder | None:
-    handler = _holder.get()
-    return None if handler is None else handler.recorder
+def _active_recorder() -> Recorder | None:
+    return _holder.recorder
 
 
 def current_settings() -> Settings | None:
-    """Those of the last ``autolog()``; None when tracing is off."""
-    recorder = _switched_on()
+    """Return the settings of the last ``autolog()`` call; None when tracing is off."""
+    recorder = _active_recorder()
     return None if recorder is None else recorder.settings
 
 
-def _recorders() -> list[Recorder]:
-    return [pipeline.recorder for pipeline in _state.pipelines]
-
-
-def _journal_elsewhere(settings: Settings) -> Journal:
-    """The journal of a tracking URI that the program has switched to."""
+def _journal_of(settings: Settings) -> Journal:
+    """Return the journal for a tracking URI that the program has switched to in MLflow."""
     with _state.lock:
         return _journal_for(settings)[0]
 
 
-_installation: Final = Installation(_switched_on, _recorders, _journal_elsewhere, flush)
+_installation: Final = Installation(_active_recorder, _journal_of, flush)
 
 
 _install_once: Final = threading.Lock()
@@ -392,6 +406,7 @@ def _install_process_hooks() -> None:
 
 def _after_fork() -> None:
     _state.lock = threading.RLock()
+    runs.after_fork()
     for journal, launcher in _state.journals.values():
         journal.after_fork()
         launcher.after_fork()
@@ -401,9 +416,11 @@ def _after_fork() -> None:
 
 
 def _at_exit() -> None:
-    waits = [pipeline.settings.exit_timeout for pipeline in _state.pipelines if pipeline.settings.shipper != "external"]
-    result = _flush(max(waits, default=0.0), give_up=True)
-    line = _farewell(result, _notes())
+    timeouts = [
+        pipeline.settings.exit_timeout for pipeline in _state.pipelines if pipeline.settings.shipper != "external"
+    ]
+    result = _flush(max(timeouts, default=0.0), give_up=True)
+    line = _exit_summary(result, _notes())
     if line and not _is_silent():
         print(line, file=sys.stderr)  # noqa: T201 - logging may be shut down by now
     shutdown()
@@ -414,16 +431,16 @@ def _is_silent() -> bool:
     return bool(settings) and all(one.silent for one in settings)
 
 
-def _let_through(_: logging.LogRecord) -> bool:
+def _is_logged(_: logging.LogRecord) -> bool:
     return not _is_silent()
 
 
 for _name in ("langchain_autotrace", "langchain_autotrace.ship"):
-    logging.getLogger(_name).addFilter(_let_through)
+    logging.getLogger(_name).addFilter(_is_logged)
 
 
 def shutdown() -> None:
-    """Close the journals and forget all settings, as at the end of the process; tracing can be switched on again."""
+    """Close the journals and discard all settings, as at exit; ``autolog()`` can switch tracing on again."""
     disable()
     with _state.lock:
         for journal, launcher in _state.journals.values():
@@ -434,29 +451,35 @@ def shutdown() -> None:
 
 
 def _notes() -> list[str]:
-    """What the shipper could not store beside the traces while this process was there."""
+    """Return the shipper's notes since this process started: models that it could not log."""
     statuses = [journal.folder.read_status() for journal, _ in _state.journals.values()]
     return [note for status in statuses if status.get("time", 0.0) >= _IMPORTED for note in status.get("notes", ())]
 
 
-def _farewell(result: FlushResult, notes: Sequence[str] = ()) -> str:
-    """What the user must know at exit, in one line; empty when all went well."""
+def _exit_summary(result: FlushResult, notes: Sequence[str] = ()) -> str:
+    """Return the summary for the user at exit, one line; empty when nothing went wrong."""
     parts = []
     if result.pending:
         why = f" ({result.error})" if result.error else ""
         parts.append(
-            f"{_traces(result.pending)} still in the journal{why}; delivered by the next run, or now by: "
-            "langchain-autotrace ship"
+            f"{_traces(result.pending)} not delivered yet{why}; kept in the journal for the next run, or deliver now "
+            "with: langchain-autotrace ship"
         )
     if result.rejected:
         parts.append(f"{_traces(result.rejected)} rejected by the store; see: langchain-autotrace status")
     if result.dropped:
-        parts.append(f"{result.dropped} records not captured, the disk was full or too many runs were open")
+        records = "record" if result.dropped == 1 else "records"
+        parts.append(
+            f"{result.dropped} {records} not captured: the disk was full or read-only, or too many runs were open"
+        )
     if notes:
-        more = f" ({len(notes) - 1} more: langchain-autotrace status)" if len(notes) > 1 else ""
+        more = f" (and {len(notes) - 1} more; see: langchain-autotrace status)" if len(notes) > 1 else ""
         parts.append(notes[0].rstrip(".") + more)
     if internal_errors.count:
-        parts.append(f"{internal_errors.count} internal errors, please report them")
+        count = internal_errors.count
+        parts.append(
+            "1 internal error, please report it" if count == 1 else f"{count} internal errors, please report them"
+        )
     return f"langchain-autotrace: {'; '.join(parts)}." if parts else ""
 
 
@@ -479,7 +502,7 @@ def _describe_process() -> ProcessInfo:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user without a name
+    except (KeyError, OSError, ImportError):  # a container user without a name
         return str(os.getuid()) if hasattr(os, "getuid") else ""
 
 

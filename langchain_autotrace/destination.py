@@ -1,4 +1,4 @@
-"""Where traces go: MLflow tracking URIs, read without importing MLflow, which is slow to import."""
+"""Parse and check MLflow tracking URIs, without importing MLflow, which is slow to import."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typing import Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from langchain_autotrace.errors import DestinationError
+from langchain_autotrace.redaction import without_password
 
 DEFAULT_URI: Final = "sqlite:///mlflow.db"
-"""MLflow's own default since 3.7."""
+"""MLflow's default tracking URI since 3.7."""
 
 _OLD_DEFAULT: Final = "./mlruns"
-"""MLflow's default where it finds experiments there (``mlflow.tracking._tracking_service.utils``)."""
+"""MLflow's default if this folder contains experiments (``mlflow.tracking._tracking_service.utils``)."""
 
 _DATABASES: Final = ("postgresql", "mysql", "mssql")
 _SERVERS: Final = ("http", "https")
@@ -31,30 +32,13 @@ _DRIVERS: Final = {
     "pymysql": ("pymysql", "pymysql"),
     "pyodbc": ("pyodbc", "pyodbc"),
 }
-"""SQLAlchemy's name of a driver: the module it imports and the package that has it. Other drivers are all three."""
+"""SQLAlchemy's driver name -> module and package. The names of other drivers are all the same."""
 
 _SQLITE_MAGIC: Final = b"SQLite format 3\x00"
 
-_SECRETS: Final = (
-    # SQLAlchemy ends a password at the first @, whatever stands in it; what was meant may go on to the last.
-    (re.compile(r"(?<![\w+.-])((?!https?:)[A-Za-z][\w+.-]*://[^\s/@:]*):[^@\n]*@(?:[^\s/?#@]*@)*"), r"\1:***@"),
-    (re.compile(r"\b(https?://[^\s/?#@:]*):[^\s/?#]*@", re.IGNORECASE), r"\1:***@"),
-    # A name alone, as services give out their tokens.
-    (re.compile(r"\b(https?://)[^\s/?#@:]+@", re.IGNORECASE), r"\1***@"),
-    (
-        re.compile(
-            r"((?:[?&;=]|%3B)(?:password|passwd|pwd|sslpassword|token|access_token|secret|api_?key)(?:=|%3D))"
-            r"(?:(?!%3B)[^&;#\s])*",
-            re.IGNORECASE,
-        ),
-        r"\1***",
-    ),
-)
-"""Where a tracking URI has its secrets: before the host, or among the parameters."""
-
 
 def default_uri() -> str:
-    """The tracking URI of this process, by MLflow's own order: its setting, its environment variable, its default."""
+    """Return the tracking URI that MLflow would use: the one set in it, else its environment variable or default."""
     mlflow = sys.modules.get("mlflow")
     if mlflow is not None and hasattr(mlflow, "is_tracking_uri_set") and mlflow.is_tracking_uri_set():
         return str(mlflow.get_tracking_uri())
@@ -64,7 +48,7 @@ def default_uri() -> str:
 
 
 def default_experiment() -> tuple[str | None, str | None]:
-    """Name and id of the experiment this process has chosen in MLflow or its environment; each may be ``None``."""
+    """Return name and id of the experiment chosen in MLflow or its environment variables; one or both are None."""
     fluent = sys.modules.get("mlflow.tracking.fluent")
     chosen = getattr(fluent, "_active_experiment_id", None)
     if chosen:
@@ -74,27 +58,20 @@ def default_experiment() -> tuple[str | None, str | None]:
 
 
 def normalized(uri: str) -> str:
-    """``uri`` with a relative path made absolute, so that it still names the same place after a ``chdir``."""
+    """Return ``uri`` with a relative path made absolute, so that it stays valid after a ``chdir``."""
     scheme, separator, path = uri.partition(":///")
     if separator and _dialect(scheme) == "sqlite":
-        name, mark, query = path.partition("?")
+        name, question_mark, query = path.partition("?")
         prefix = "file:" if name.startswith("file:") else ""
         name = name.removeprefix("file:")
-        return uri if name in {"", ":memory:"} else f"{scheme}:///{prefix}{Path(name).absolute()}{mark}{query}"
+        return uri if name in {"", ":memory:"} else f"{scheme}:///{prefix}{Path(name).absolute()}{question_mark}{query}"
     if uri and not separator and kind(uri) == "files":
         return Path(unquote(uri.removeprefix("file:"))).absolute().as_uri()
     return uri
 
 
-def without_password(uri: str) -> str:
-    """``uri``, or a text with URIs in it, as it may be written to disk and shown: ``***`` in place of passwords."""
-    for pattern, replacement in _SECRETS:
-        uri = pattern.sub(replacement, uri)
-    return uri
-
-
 def slug(uri: str) -> str:
-    """A folder name that tells a person which destination it is, and no two destinations apart only by chance."""
+    """Return a readable folder name, unique per destination (a hash of the URI is appended)."""
     public = without_password(uri)
     digest = hashlib.sha256(public.encode()).hexdigest()[:12]
     parts = urlsplit(public)
@@ -105,33 +82,33 @@ def slug(uri: str) -> str:
 
 
 def check(uri: str) -> None:
-    """Look for what would make every trace sent to ``uri`` be lost, without touching the network.
+    """Check that traces can be sent to ``uri``, without using the network.
 
     Raises:
-        DestinationError: the scheme is unknown, a file store has not been opted into, the folder of an SQLite file
-            cannot be written, the file is no database, or the database driver is not installed.
+        DestinationError: the URI is invalid or its scheme unknown, MLflow does not allow a file store, an SQLite file
+            or its folder cannot be written, the file is not a database, or the database driver is not installed.
     """
     public = without_password(uri)
     try:
         slug(uri)
-        what, scheme = kind(uri), urlsplit(public).scheme
+        store_kind, scheme = kind(uri), urlsplit(public).scheme
     except ValueError as error:
-        msg = f"tracking_uri {public!r} is no URI ({error}). In a password, / is written %2F and @ is written %40."
+        msg = f"tracking_uri {public!r} is not a valid URI ({error}). In a password, write / as %2F and @ as %40."
         raise DestinationError(msg) from None
-    if what == "sqlite":
+    if store_kind == "sqlite":
         _check_sqlite(uri)
-    elif what == "database":
+    elif store_kind == "database":
         _check_driver(public, scheme)
-    elif what == "files":
+    elif store_kind == "files":
         _check_file_store(uri)
-    elif what is None:
-        known = ", ".join(("sqlite", *_DATABASES, *_SERVERS, "databricks"))
-        msg = f"tracking_uri {public!r}: unknown scheme {scheme!r}. Use one of {known}."
+    elif store_kind is None:
+        supported = ", ".join(("sqlite", *_DATABASES, *_SERVERS, "databricks"))
+        msg = f"tracking_uri {public!r}: unknown scheme {scheme!r}. Use one of {supported}."
         raise DestinationError(msg)
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """The file of an SQLite URI; ``None`` for a database in memory or another kind of URI."""
+    """Return the file of an SQLite URI; None for an in-memory database or another kind of URI."""
     scheme, separator, rest = uri.partition(":///")
     name, _, query = rest.partition("?")
     if not separator or _dialect(scheme) != "sqlite":
@@ -141,7 +118,7 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def kind(uri: str) -> Literal["sqlite", "database", "files", "server", "databricks"] | None:
-    """What ``uri`` names; ``None`` when it is nothing that MLflow knows."""
+    """Return the kind of store that ``uri`` names; None when MLflow does not support it."""
     dialect = _dialect(urlsplit(without_password(uri)).scheme)
     if uri == "databricks" or dialect == "databricks":
         return "databricks"
@@ -161,10 +138,11 @@ def _dialect(scheme: str) -> str:
 def _check_sqlite(uri: str) -> None:
     path = sqlite_path(uri)
     if path is None:
-        msg = f"tracking_uri {uri!r}: an in-memory database ends with the process. Use {DEFAULT_URI!r}."
+        msg = f"tracking_uri {uri!r}: an in-memory database is lost when the process ends. Use {DEFAULT_URI!r}."
         raise DestinationError(msg)
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        msg = f"tracking_uri {uri!r}: {path} cannot be written. Create the folder, or choose a file you may write."
+        fix = "Create the folder, or choose a file that you can write to."
+        msg = f"tracking_uri {uri!r}: cannot write to {path}. {fix}"
         raise DestinationError(msg)
     if path.exists() and path.stat().st_size:
         with path.open("rb") as file:
@@ -180,7 +158,7 @@ def _check_driver(public: str, scheme: str) -> None:
     module, package = _DRIVERS.get(driver, (driver, driver))
     try:
         found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # the package that the module is in
+    except ModuleNotFoundError:  # the parent package is missing
         found = None
     if found is None:
         msg = f"tracking_uri {public!r}: the driver {module!r} is not installed. Run: pip install '{package}'."
@@ -188,7 +166,7 @@ def _check_driver(public: str, scheme: str) -> None:
 
 
 def _default_for_postgresql() -> str:
-    """The driver SQLAlchemy takes when the URI names none: another one since 2.1."""
+    """Return SQLAlchemy's default driver for PostgreSQL, which changed in 2.1."""
     try:
         major, minor, *_ = version("sqlalchemy").split(".")
     except PackageNotFoundError:

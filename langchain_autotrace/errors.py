@@ -1,45 +1,45 @@
-"""What this package raises.
+"""The exceptions of this package.
 
 ::
 
     AutotraceError
-     ├─ SettingsError         a setting has a value that cannot be used; nothing was changed
+     ├─ SettingsError         a setting is invalid; nothing was changed
      ├─ DestinationError      traces sent there would be lost
-     │   └─ CredentialsNeeded the journal names the destination, but not its password
+     │   └─ CredentialsNeeded the tracking URI's password is missing
      ├─ JournalError
      │   ├─ JournalFormatError   a file was written by another version
-     │   └─ JournalClosed        the disk refuses records: capture is off
+     │   └─ JournalClosed        the disk is full or read-only: capture is off
      ├─ SinkError
-     │   ├─ SinkUnavailable   the store cannot take anything now: keep everything and try again
-     │   └─ TraceRejected     the store will never take this trace: set it aside
-     ├─ TraceNotFound         no such trace in the store
+     │   ├─ SinkUnavailable   the store takes nothing at present: retry later
+     │   └─ TraceRejected     the store will never take this trace: reject it
+     ├─ TraceNotFound         the trace is not in the store
      └─ ModelError            a logged chain cannot be loaded
-         └─ ModelNotFound     no such model in the store
+         └─ ModelNotFound     the model is not in the store
 
-No call that traces raises any of them into the program: they come from ``autolog()``, ``load_model()``, the command
-line, and from one stage to the next. Errors of other libraries are turned into these in one place each: the journal's
-in ``journal/segment.py``, MLflow's in ``ship/mlflow_errors.py``.
+Tracing raises none of them into the program: they come from ``autolog()``, ``load_model()`` and the command line, or
+pass from one stage to the next. Errors of other libraries are mapped to them in one place each: the journal's in
+``journal/segment.py``, MLflow's in ``ship/mlflow_errors.py``.
 """
 
-# ruff: noqa: N818 - the names say what is the case
+# ruff: noqa: N818 - the names describe the situation
 
 from __future__ import annotations
 
 
 class AutotraceError(Exception):
-    """Base of all errors of this package."""
+    """Base class of all exceptions of this package."""
 
 
 class SettingsError(AutotraceError, ValueError):
-    """A setting has a value that cannot be used."""
+    """A setting has an invalid value."""
 
 
 class DestinationError(AutotraceError):
-    """Traces sent to this destination would be lost."""
+    """Traces sent to the destination would be lost."""
 
 
 class CredentialsNeeded(DestinationError):
-    """The journal names its destination without the password, and the environment does not give it."""
+    """The tracking URI needs a password, and no environment variable contains it."""
 
 
 class JournalError(AutotraceError):
@@ -47,27 +47,27 @@ class JournalError(AutotraceError):
 
 
 class JournalFormatError(JournalError):
-    """A journal file was written in a format that this version does not know."""
+    """A journal file was written in a format that this version does not support."""
 
 
 class JournalClosed(JournalError):
-    """The disk is full or read-only."""
+    """The journal takes no more records: the disk is full or read-only."""
 
 
 class SinkError(AutotraceError):
-    """A store did not take traces."""
+    """Traces could not be stored."""
 
 
 class SinkUnavailable(SinkError):
-    """The store cannot take anything now; the same traces may go through later."""
+    """The store takes no traces at present; retry later."""
 
 
 class TraceRejected(SinkError):
-    """The store refuses the content; sending it again cannot help."""
+    """The store rejects the content of a trace; a retry cannot help."""
 
 
 class TraceNotFound(AutotraceError, LookupError):
-    """The store has no such trace."""
+    """The trace is not in the store."""
 
 
 class ModelError(AutotraceError):
@@ -75,4 +75,4 @@ class ModelError(AutotraceError):
 
 
 class ModelNotFound(ModelError, LookupError):
-    """The store has no such model."""
+    """The model is not in the store."""

@@ -1,4 +1,4 @@
-"""Starts the shipper of a folder, as a process of its own or as a thread of this one."""
+"""Start the shipper of a folder, as a separate process or as a thread of this one."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _logger: Final = logging.getLogger("langchain_autotrace")
 
 _MAX_LOG_BYTES: Final = 1_000_000
 _LOCK_SECONDS: Final = 1.0
-"""Longer than anybody holds the lock just to see whether it is free."""
+"""Seconds to wait for the lock: longer than any process holds it just to check whether it is free."""
 
 
 class Launcher:
-    """Sees to it that a folder has a shipper, in the way the settings say."""
+    """The starter of a folder's shipper, of the kind that the settings name."""
 
     def __init__(self, folder: DestinationFolder, settings: Settings) -> None:
         self._folder = folder
@@ -38,11 +38,11 @@ class Launcher:
 
     @property
     def is_external(self) -> bool:
-        """Whether somebody else sees to the shipper."""
+        """Whether the shipper is started elsewhere."""
         return self._settings.shipper == "external"
 
     def ensure_soon(self) -> None:
-        """Start a shipper if there is none, without making the caller wait for it."""
+        """Start a shipper if there is none, without waiting for it."""
         if self.is_external:
             return
         try:
@@ -51,33 +51,33 @@ class Launcher:
             self.ensure()
 
     def ensure(self) -> None:
-        """Start a shipper if there is none; a failure is logged, the journal keeps everything."""
+        """Start a shipper if there is none. A failure is only logged: the journal keeps the traces."""
         if self.is_external or not self._lock.acquire(blocking=False):
             return
         try:
             if not self._is_served():
                 self._start()
         except OSError as error:
-            _logger.warning("the shipper could not be started (%s); the journal keeps the traces.", error)
+            _logger.warning("could not start the shipper; traces stay in the journal: %s", error)
         finally:
             self._lock.release()
 
     def after_fork(self) -> None:
-        """In a forked child: the parent's thread and processes are not ours."""
+        """Forget the parent's thread and processes in a forked child."""
         self._lock = threading.Lock()
         self._processes = []
         self._thread = None
         self._stop = threading.Event()
 
     def stop(self) -> None:
-        """End the thread, if there is one, and stop watching the process, which goes on alone."""
+        """Stop the thread, if there is one; leave the process running, and stop watching it."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout=5.0)
             self._thread = None
         self._stop = threading.Event()
         for process in self._processes:
-            # It outlives this process on purpose: without this, Popen warns of it.
+            # The shipper outlives this process on purpose: without this, Popen would warn about it.
             process.returncode = 0
         self._processes = []
 
@@ -103,7 +103,7 @@ class Launcher:
             sink = open_sink(self._folder, self._settings.tracking_uri)
             Shipper(self._folder, sink).serve(linger=float("inf"), patience=float("inf"), stop=self._stop.is_set)
         except (AutotraceError, OSError) as error:
-            _logger.warning("the shipper ended (%s); the journal keeps the traces.", error)
+            _logger.warning("the shipper stopped; traces stay in the journal: %s", error)
         finally:
             lock.release()
 
@@ -115,7 +115,7 @@ def _spawn(folder: DestinationFolder, tracking_uri: str) -> subprocess.Popen[byt
             os.ftruncate(log, 0)
         return subprocess.Popen(  # noqa: S603 - our own module, in our own interpreter
             [interpreter(), "-m", "langchain_autotrace.ship", str(folder.path)],
-            # MLflow gives a database that it makes an artifact folder below the working folder.
+            # MLflow places the artifact folder of a new database below the working folder.
             cwd=database.parent if (database := sqlite_path(tracking_uri)) else folder.path,
             env={**os.environ, URI_VARIABLE: tracking_uri, "PYTHONPATH": search_path()},
             stdin=subprocess.DEVNULL,

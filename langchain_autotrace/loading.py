@@ -1,4 +1,4 @@
-"""``load_model()``: a chain that was logged as a model, as a LangChain runnable again. mlflow-skinny is enough."""
+"""``load_model()``: loads a chain that was logged as a model. It needs no more of MLflow than mlflow-skinny."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from langchain_autotrace import destination
 from langchain_autotrace.errors import ModelError, ModelNotFound
+from langchain_autotrace.redaction import without_password
 
 _logger: Final = logging.getLogger("langchain_autotrace")
 
@@ -28,23 +29,24 @@ def load_model(
 ) -> Any:
     """Load a chain that ``autolog(log_models=True)`` has logged.
 
-    Loading trusts the store: a chat model sends its key to whatever address the model names. The chain is built from
-    JSON, of the classes of LangChain's packages; none of the model's code is run, unless ``allow_code`` says so.
+    Load models only from a store that you trust: a chat model sends its key to whatever address the model names. The
+    chain is built from JSON, of classes of LangChain's packages; no code of the model is run unless ``allow_code`` is
+    True.
 
     Args:
         model_uri: ``models:/m-…``, ``models:/name/version``, ``models:/name@alias``, or the folder of a model.
-        allow: packages, by their first name, whose classes and functions the chain may be made of beside those of
-            LangChain's packages: those of your own.
+        allow: top-level packages whose classes and functions the chain may use in addition to LangChain's packages:
+            usually your own.
         allow_code: True runs the file of a model that was logged with ``autolog(model_code=...)``.
-        secrets: keys by the names of their environment variables, in place of the environment's.
-        tracking_uri: the store, as MLflow writes it. Default: that of ``autolog()`` where it is on, else its default.
+        secrets: environment variable -> value, used instead of the environment for keys.
+        tracking_uri: MLflow's tracking URI. Default: that of ``autolog()`` if it is on, else its default.
 
     Returns:
-        The runnable. What was left out of it as a secret is said in a warning.
+        The runnable. A warning is logged for values that were left out as secrets.
 
     Raises:
-        ModelNotFound: there is no such model, or it is none of ours.
-        ModelError: it is a description that cannot be loaded, or is made of what is not trusted or not installed.
+        ModelNotFound: there is no such model, or langchain_autotrace has not logged it.
+        ModelError: the model is a description that cannot be loaded, or uses something not trusted or not installed.
     """
     if (local := Path(model_uri)).is_dir():
         return _load(local, allow, secrets, allow_code=allow_code)
@@ -53,7 +55,7 @@ def load_model(
 
 
 def _load(folder: Path, allow: Collection[str], secrets: Mapping[str, str] | None, *, allow_code: bool) -> Any:
-    from langchain_autotrace.models import rebuild, revive  # noqa: PLC0415 - slow, and only loading needs it
+    from langchain_autotrace.models import rebuild, revive  # noqa: PLC0415 - slow to import, and only needed here
 
     document = _document(folder)
     if isinstance(allow, str):
@@ -65,15 +67,13 @@ def _load(folder: Path, allow: Collection[str], secrets: Mapping[str, str] | Non
             code = folder / Path(str(document["code"])).name
             chain = rebuild.run_code(code.name, code.read_text(encoding="utf-8"))
         else:
-            msg = (
-                f"the model is Python code ({document['code']}): pass allow_code=True if you trust where it comes from"
-            )
+            msg = f"the model is Python code ({document['code']}); pass allow_code=True if you trust its source"
             raise ModelError(msg)
     except revive.ChainLoadError as error:
         raise ModelError(str(error)) from error
     if document.get("left_out"):
         left_out = ", ".join(map(str, document["left_out"]))
-        _logger.warning("the model was logged without %s, which looked like secrets: set them again.", left_out)
+        _logger.warning("values that look like secrets were not logged with the model; set them again: %s", left_out)
     return chain
 
 
@@ -82,18 +82,18 @@ def _document(folder: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        msg = f"{folder.name}: no model that langchain_autotrace has logged, it has no {_CHAIN}"
+        msg = f"{folder.name}: not a model logged by langchain_autotrace (no {_CHAIN})"
         raise ModelNotFound(msg) from None
     except (RecursionError, ValueError) as error:
-        msg = f"{path}: {error}"
+        msg = f"{path}: not valid JSON: {error}"
         raise ModelError(msg) from None
     if not isinstance(document, dict):
-        msg = f"{path}: not an object"
+        msg = f"{path}: not a JSON object"
         raise ModelError(msg)
     if document.get("loadable") is False:
         msg = (
-            f"the chain {document.get('name')!r} was logged as a description: {document.get('reason')}. Build it from "
-            "its program, or log it with autolog(model_code=...)."
+            f"the chain {document.get('name')!r} cannot be loaded, only its description was logged: "
+            f"{document.get('reason')}. Build it in your program, or log it with autolog(model_code=...)."
         )
         raise ModelError(msg)
     return document
@@ -107,12 +107,12 @@ def _download(model_uri: str, folder: str, tracking_uri: str) -> Path:
     try:
         return fetch(tracking_uri, model_uri, folder)
     except (MlflowException, OSError) as error:
-        msg = f"{model_uri}: {destination.without_password(f'{error} (in {tracking_uri})')}"
+        msg = f"{model_uri}: {without_password(f'{error} (in {tracking_uri})')}"
         raise ModelNotFound(msg) from error
 
 
 def _store(given: str | None) -> str:
-    """The tracking URI to look in: autolog()'s, where it is on."""
+    """Return the tracking URI of the store: the given one, or ``autolog()``'s if it is on, or the default."""
     if given is None:
         from langchain_autotrace.control import current_settings  # noqa: PLC0415 - it imports LangChain
 

@@ -1,27 +1,44 @@
-"""Every setting, once: its name, its meaning, its default, and where else it may come from."""
+"""All settings, their defaults, and the environment variables and MLflow settings that they may come from."""
 
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, TypedDict
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from langchain_autotrace import destination
 from langchain_autotrace.errors import SettingsError
+from langchain_autotrace.redaction import without_password
 
 PREFIX: Final = "LANGCHAIN_AUTOTRACE_"
-"""Each setting can be given as an environment variable: this, and its name in capitals."""
+"""Prefix of the environment variables of settings; the setting's name in capitals follows."""
 
-Redact: TypeAlias = Callable[[Any], Any]
-"""A user's hook: takes one captured value in JSON form (dict, list, str, number, bool or None) and returns what is
-kept of it. It is called on the program's threads; an exception keeps nothing of the value."""
+
+class RedactContext(NamedTuple):
+    """The location of a value that is passed to the ``redact`` hook."""
+
+    span_name: str
+    """Name of the span."""
+    span_type: str
+    """Type of the span: CHAIN, CHAT_MODEL, TOOL, …; empty for an event of a span of MLflow's own API."""
+    field: str
+    """``inputs``, ``outputs``, the name of an attribute (``metadata``), ``events.`` plus the event's name, ``status``,
+    ``exception.message`` or ``exception.stacktrace``."""
+
+
+Redact: TypeAlias = Callable[[Any], Any] | Callable[[Any, RedactContext], Any]
+"""A user's hook that takes one captured value as JSON data (dict, list, str, number, bool or None, in LangChain's form)
+and returns what is stored in its place. A hook of two arguments also receives the value's :class:`RedactContext`. It is
+called on the program's threads. If it raises, nothing of the value is stored."""
 
 MLFLOW_RATIO: Final = "MLFLOW_TRACE_SAMPLING_RATIO"
-"""MLflow's own variable for the share of traces kept; it counts where ``sample_rate`` is not given."""
+"""MLflow's environment variable for the share of traces kept; used when ``sample_rate`` is not given."""
 
 _EXPERIMENT: Final = {"experiment", "experiment_id"}
 
@@ -29,83 +46,134 @@ Shipper: TypeAlias = Literal["process", "thread", "external"]
 
 
 def _tags(value: object) -> object:
-    """Read ``key=value,key=value``, the form of an environment variable."""
+    """Return tags as a dict of strings; parse ``key=value,key=value``, the form in an environment variable."""
     if not isinstance(value, str):
         return {str(key): str(text) for key, text in value.items()} if isinstance(value, Mapping) else value
     pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-    if any(not mark for _, mark, _ in pairs):
+    if any(not separator for _, separator, _ in pairs):
         msg = "should be key=value,key=value"
         raise ValueError(msg)
     return {key.strip(): text.strip() for key, _, text in pairs}
 
 
+def _patterns(value: object) -> object:
+    """Return a tuple of compiled regular expressions; split text from an environment variable into lines."""
+    if isinstance(value, str):
+        value = [line for line in value.splitlines() if line.strip()]
+    if not isinstance(value, list | tuple):
+        return value
+    try:
+        return tuple(one if isinstance(one, re.Pattern) else re.compile(str(one)) for one in value)
+    except re.error as error:
+        msg = f"{error.pattern!r} is not a valid regular expression ({error})"
+        raise ValueError(msg) from None
+
+
 def _python_file(value: object) -> object:
-    """The absolute path of a file that is there."""
+    """Return the absolute path of a Python file, which must exist."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, str):
         return value
     path = Path(value).absolute()
     if path.suffix != ".py" or not path.is_file():
-        msg = f"should be a Python file that builds the chain; there is none at {path}"
+        msg = f"should be a Python file that builds the chain; there is no Python file at {path}"
         raise ValueError(msg)
     return str(path)
 
 
 class Settings(BaseModel):
-    """What one call of ``autolog()`` decided. Immutable; equal settings share one journal."""
+    """The settings of one call of ``autolog()``. Immutable; equal settings share one journal."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     tracking_uri: str
-    """MLflow's tracking URI, absolute."""
+    """MLflow tracking URI; a path in it is absolute."""
     experiment: str | None = Field(default=None, min_length=1)
-    """Name of the experiment; created when it does not exist."""
+    """Name of the experiment, which is created when it does not exist."""
     experiment_id: str | None = Field(default=None, min_length=1)
-    """Id of the experiment, where MLflow's own settings give an id."""
+    """Id of the experiment, when MLflow's own settings give an id instead of a name."""
     extra_tags: Annotated[dict[str, str], BeforeValidator(_tags)] = Field(default_factory=dict)
-    """Tags put on every trace."""
+    """Tags added to every trace."""
     sample_rate: float = Field(default=1.0, ge=0.0, le=1.0)
-    """Share of traces kept, decided at each root; a trace is kept whole or not at all."""
-    redact: Redact | None = None
+    """Share of traces kept, 0.0 to 1.0. Decided at the root: a trace is kept whole or not at all."""
+    redact: Callable[..., Any] | None = None
+    """Hook that is called with each captured value, and returns what is stored in its place."""
+    redact_patterns: Annotated[tuple[re.Pattern[str], ...], BeforeValidator(_patterns)] = ()
+    """Regular expressions of secrets, in addition to the built-in ones."""
     capture_content: bool = True
-    """False keeps names, times, types, models, token counts and statuses, and none of what was said."""
+    """False keeps names, times, types, models, token counts and statuses, but no inputs, outputs or other content."""
     max_value_bytes: int = Field(default=1_000_000, ge=1_000)
-    """Bytes of JSON kept of one value (inputs, outputs, one attribute set); a larger one is cut and its size noted."""
+    """Maximum size of one value (inputs, outputs, one set of attributes), in bytes of JSON.
+
+    A larger value is cut, and its size recorded.
+    """
     shipper: Shipper = "process"
-    """Who delivers: a detached process, a thread of this one, or nothing (``langchain-autotrace ship`` elsewhere)."""
+    """The kind of shipper: a detached process, a thread, or external (``langchain-autotrace ship`` runs elsewhere)."""
     silent: bool = False
-    """True prints no line, neither warnings nor what is left at exit. Counters go on."""
+    """True suppresses all warnings and the summary at exit. Counters still count."""
     bridge: bool = True
-    """False leaves the spans of MLflow's own API to MLflow."""
+    """False leaves spans of MLflow's own API to MLflow."""
     exit_timeout: float = Field(default=5.0, ge=0.0)
-    """Seconds the process waits at its exit for the delivery of its traces."""
+    """Seconds that the process waits at exit for the delivery of its traces."""
     log_models: bool = False
-    """True logs each chain that has run to its end as an MLflow model, once for each content."""
+    """True logs each chain that has completed a run as an MLflow model, once per content."""
     log_input_examples: bool = False
-    """True gives the model its first input as an example."""
+    """True adds the chain's first input to the model as an example."""
     log_model_signatures: bool = True
-    """False leaves the model without the types of its first input and output."""
+    """False logs models without a signature (the types of the chain's first input and output)."""
     registered_model_name: str | None = Field(default=None, min_length=1)
-    """The registered model of which each model that can be loaded becomes a version."""
+    """Name of the registered model to which each loadable model is added as a version."""
     model_code: Annotated[str | None, BeforeValidator(_python_file)] = None
-    """The Python file that builds the chain and names it with ``mlflow.models.set_model``; absolute."""
+    """Absolute path of the Python file that builds the chain and passes it to ``mlflow.models.set_model``."""
+
+    @property
+    def redact_takes_context(self) -> bool:
+        """Whether the ``redact`` hook takes a second argument, a :class:`RedactContext`."""
+        if self.redact is None:
+            return False
+        try:
+            inspect.signature(self.redact).bind(None, None)
+        except (TypeError, ValueError):  # one argument, or a builtin without a signature
+            return False
+        return True
+
+
+class HandlerSettings(TypedDict, total=False):
+    """Keyword arguments of ``AutotraceHandler()``, with the same meaning as those of ``autolog()``."""
+
+    experiment: str
+    tracking_uri: str
+    silent: bool
+    extra_tags: Mapping[str, str]
+    sample_rate: float
+    redact: Redact
+    redact_patterns: Sequence[str | re.Pattern[str]]
+    capture_content: bool
+    max_value_bytes: int
+    shipper: Shipper
+    exit_timeout: float
+    log_models: bool
+    log_input_examples: bool
+    log_model_signatures: bool
+    registered_model_name: str
+    model_code: str | os.PathLike[str]
 
 
 def resolve(**given: object) -> Settings:
-    """Settings from arguments, then environment variables, then MLflow's own settings, then defaults.
+    """Return settings from arguments, else environment variables, else MLflow's own settings, else defaults.
 
     Args:
-        **given: any field of :class:`Settings`; ``None`` means not given.
+        **given: any field of :class:`Settings`; None means not given.
 
     Raises:
-        SettingsError: a value cannot be used; says which, where it came from, and what would do.
+        SettingsError: a value is invalid. The message names the argument or variable, the value, and valid values.
     """
     values = {name: value for name, value in given.items() if value is not None}
     from_environment = {
         name: text
         for name in Settings.model_fields
-        # Two names of one thing: an argument for it overrules both variables.
+        # Both name the experiment: an argument for one overrides the variables of both.
         if name not in values and not (name in _EXPERIMENT and values.keys() & _EXPERIMENT) and (text := env(name))
     }
     values = from_environment | values
@@ -115,7 +183,7 @@ def resolve(**given: object) -> Settings:
     uri = values["tracking_uri"] = destination.normalized(str(values.get("tracking_uri") or default_uri))
     if not values.keys() & _EXPERIMENT:
         values["experiment"], experiment_id = destination.default_experiment()
-        # An id means something in its own store only.
+        # An experiment id is only valid in the store it comes from.
         values["experiment_id"] = experiment_id if uri == destination.normalized(default_uri) else None
     try:
         settings = Settings.model_validate(values)
@@ -123,15 +191,15 @@ def resolve(**given: object) -> Settings:
         raise SettingsError(_explain(error, from_environment)) from None
     if settings.log_models and not settings.capture_content:
         msg = (
-            "log_models=True and capture_content=False: a model is made of prompts and parameters, which are content. "
-            "Use one of them."
+            "log_models=True cannot be combined with capture_content=False: a model contains prompts and parameters, "
+            "which are content. Use only one of them."
         )
         raise SettingsError(msg)
     return settings
 
 
 def _ratio_of_mlflow() -> float | None:
-    """MLflow's share of traces kept; it ignores one that is none, with a warning of its own."""
+    """Return MLflow's share of traces kept; None when invalid, which MLflow ignores with a warning of its own."""
     try:
         ratio = float(os.environ.get(MLFLOW_RATIO, ""))
     except ValueError:
@@ -140,12 +208,12 @@ def _ratio_of_mlflow() -> float | None:
 
 
 def env(name: str) -> str | None:
-    """The environment variable of the setting ``name``; ``None`` when it is unset or empty."""
+    """Return the environment variable of the setting ``name``; None when it is unset or empty."""
     return os.environ.get(PREFIX + name.upper()) or None
 
 
 def flag(name: str, *, given: bool | None, default: bool) -> bool:
-    """A switch from its argument or its environment variable.
+    """Return a boolean setting from its argument, else from its environment variable, else its default.
 
     Raises:
         SettingsError: the variable is neither true nor false.
@@ -165,14 +233,14 @@ def _explain(error: ValidationError, from_environment: Mapping[str, str]) -> str
         name = str(problem["loc"][0])
         where = f"{PREFIX}{name.upper()}" if name in from_environment else name
         lines.append(f"{where}={problem['input']!r}: {_advice(name, problem['type'], problem['msg'])}.")
-    return destination.without_password(" ".join(lines))
+    return without_password(" ".join(lines))
 
 
 def _advice(name: str, kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-        known = f"perhaps {near[0]} is meant" if near else f"the settings are {', '.join(Settings.model_fields)}"
-        return f"there is no such setting; {known}"
+        hint = f" (did you mean {near[0]!r}?)" if near else f"; the settings are {', '.join(Settings.model_fields)}"
+        return f"unknown setting{hint}"
     if kind == "callable_type":
-        return "should be a function, given as an argument"
+        return "should be a function, passed as an argument"
     return message.removeprefix("Value error, ")

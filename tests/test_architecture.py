@@ -7,10 +7,12 @@ import inspect
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, get_type_hints
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 import langchain_autotrace
 
@@ -37,21 +39,32 @@ def rule(ours: str, others: str = "") -> Rule:
 
 RULES: Final = {
     "errors": rule(""),
-    "span": rule("errors"),
+    "ids": rule(""),
+    "records": rule(""),
+    "semconv": rule(""),
     "version": rule(""),
-    "destination": rule("errors"),
-    "settings": rule("destination errors", "pydantic"),
-    "capture": rule("errors settings span", "langchain_core orjson pydantic pydantic_core"),
-    "journal": rule("errors span", "filelock orjson platformdirs"),
-    "ship": rule("destination errors journal settings span", "filelock mlflow orjson requests sqlalchemy yaml"),
-    "view": rule(
-        "destination errors journal settings ship span version", "alembic filelock mlflow requests rich sqlalchemy yaml"
+    "redaction": rule("", "orjson pydantic_core"),
+    "destination": rule("errors redaction"),
+    "settings": rule("destination errors redaction", "pydantic"),
+    "capture": rule("errors ids records redaction semconv settings", "langchain_core orjson pydantic"),
+    "journal": rule("errors ids records", "filelock orjson platformdirs"),
+    "trace": rule("records semconv", "orjson"),
+    "ship": rule(
+        "destination errors ids journal records redaction semconv settings trace",
+        "filelock mlflow orjson requests sqlalchemy yaml",
     ),
-    "bridge": rule("capture destination errors settings span", "langchain_core mlflow opentelemetry orjson wrapt"),
-    "models": rule("capture errors settings span", "langchain_core mlflow orjson pydantic"),
+    "view": rule(
+        "destination errors ids journal records redaction semconv settings ship trace version",
+        "alembic filelock mlflow requests rich sqlalchemy yaml",
+    ),
+    "bridge": rule(
+        "capture destination errors ids records redaction semconv settings",
+        "langchain_core mlflow opentelemetry orjson wrapt",
+    ),
+    "models": rule("capture errors records redaction semconv settings trace", "langchain_core mlflow orjson pydantic"),
 }
-"""The table of ``design.md``. A stage knows the stages before it by their records only, and none behind it; what is
-not here (``autolog()`` and what it is made of, the command line, the demo) wires them together and may know all."""
+"""What each part may import. A stage knows the stages before it by their records only, and none behind it; what is not
+here (``autolog()`` and what it is made of, the command line, the demo) wires them together and may know all."""
 
 
 class Import(NamedTuple):
@@ -121,7 +134,7 @@ def broken(package: Path) -> list[Import]:
     ]
 
 
-def test_arrows() -> None:
+def test_imports_point_one_way() -> None:
     """No part imports what it must not know, neither at the top of a module nor in a function."""
     assert broken(PACKAGE) == []
 
@@ -141,21 +154,38 @@ def test_arrows() -> None:
         ("from .. import ship", "ship"),
         ("from . import folder", None),
         (f"from {NAME}.journal import folder", None),
-        (f"from {NAME} import span", None),
+        (f"from {NAME} import records", None),
         ("import os.path, orjson", None),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import mlflow", None),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import mlflow\nelse:\n    import rich", "rich"),
     ],
 )
-def test_the_walk(tmp_path: Path, source: str, found: str | None) -> None:
+def test_every_way_to_import_is_seen(tmp_path: Path, source: str, found: str | None) -> None:
     """Every way to import is seen, in the journal's place for example, and what only type checkers see is not."""
     package = tmp_path / NAME
     for part in ("journal", "ship", "view"):
         (package / part).mkdir(parents=True)
-    (package / "span.py").touch()
+    (package / "records.py").touch()
     (package / "journal" / "module.py").write_text(source)
 
     assert [one.target for one in broken(package)] == ([found] if found else [])
+
+
+def test_file_names() -> None:
+    """No two files of different folders have one name: a name alone says which file is meant."""
+    names = [path.name for path in PACKAGE.rglob("*.py") if not path.name.startswith("__")]
+
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_wheel_is_pure(tmp_path: Path) -> None:
+    """The wheel is for every platform, and holds nothing but Python and its type marker."""
+    built = next(iter(WheelBuilder(str(PACKAGE.parent)).build(directory=str(tmp_path), versions=["standard"])))
+
+    assert built.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(built) as wheel:
+        inside = {Path(name).suffix or Path(name).name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert inside <= {".py", "py.typed", ".typed", ".yaml", ".json"}
 
 
 def test_what_autolog_imports(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -10,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda as TypedLambda
 from langchain_core.tracers.context import _configure_hooks
 
 import langchain_autotrace
-from langchain_autotrace import AutotraceHandler
+from langchain_autotrace import AutotraceHandler, RedactContext
 from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.capture.handler import CallbackHandler
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.control import shutdown
 from langchain_autotrace.errors import DestinationError, JournalClosed, SettingsError
 from langchain_autotrace.journal.folder import all_folders
+from langchain_autotrace.settings import HandlerSettings, Settings
 from tests.support import deliver, stored
 
 RunnableLambda: Any = TypedLambda
@@ -120,6 +124,13 @@ def test_a_handler_by_hand(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert names(store) == ["double"]
 
 
+def test_a_misspelt_setting_of_a_handler(store: str) -> None:
+    """A setting that a handler does not have is refused, by name, with the nearest; type checkers refuse it too."""
+    with pytest.raises(SettingsError, match="did you mean"):
+        AutotraceHandler(tracking_uri=store, experimnt="e")  # type: ignore[call-arg] # what is tested
+    assert set(HandlerSettings.__annotations__) == set(Settings.model_fields) - {"bridge", "experiment_id"}
+
+
 def test_a_handler_with_settings_of_its_own(new_store: Callable[[Path], str], tmp_path: Path) -> None:
     """A handler with settings sends its runs elsewhere, and autolog()'s does not trace them too."""
     usual, other = new_store(tmp_path), new_store(tmp_path)
@@ -140,6 +151,7 @@ def test_a_handler_with_settings_of_its_own(new_store: Callable[[Path], str], tm
         ({"shipper": "pigeon"}, SettingsError, "shipper"),
         ({"max_value_bytes": 1}, SettingsError, "max_value_bytes"),
         ({"redact": "no function"}, SettingsError, "redact"),
+        ({"redact_patterns": ["(half"]}, SettingsError, r"redact_patterns.*'\(half' is not a valid regular expression"),
     ],
 )
 def test_bad_settings(given: dict[str, Any], error: type[Exception], says: str) -> None:
@@ -175,6 +187,49 @@ def test_the_redact_hook(store: str) -> None:
     text = str([span.to_dict() for trace in stored(store) for span in trace.data.spans])
     assert "Ada" not in text
     assert text.count("[NAME]") >= 7
+
+
+def test_a_redact_hook_that_is_told_where_a_value_stands(store: str) -> None:
+    """A hook of two arguments is told span, type and field, and sees values in LangChain's form."""
+    seen: dict[tuple[str, str, str], Any] = {}
+
+    def hook(value: Any, where: RedactContext) -> Any:
+        seen[where] = value
+        return "hidden" if where.field in ("inputs", "outputs") else value
+
+    langchain_autotrace.autolog(tracking_uri=store, shipper="external", redact=hook)
+    usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+    answer = AIMessage("yes", usage_metadata=usage, response_metadata={"model_name": "m-1"})
+    model = GenericFakeChatModel(messages=iter([answer]), disable_streaming=True)
+    model.invoke("hi?", {"metadata": {"who": "Ada"}, "tags": ["blue"]})
+
+    name, kind = "GenericFakeChatModel", "CHAT_MODEL"
+    assert {field for one, two, field in seen if (one, two) == (name, kind)} == {
+        "inputs", "outputs", "metadata", "langchain.tags", "invocation_params"
+    }  # fmt: skip
+    assert seen[name, kind, "inputs"] == [[{"type": "human", "content": "hi?"}]]
+    assert seen[name, kind, "outputs"]["generations"][0][0]["message"]["content"] == "yes"
+    assert seen[name, kind, "metadata"]["who"] == "Ada"
+    deliver()
+    (span,) = stored(store)[0].data.spans
+    assert (span.inputs, span.outputs) == ("hidden", "hidden")
+    assert span.get_attribute("mlflow.chat.tokenUsage") == usage
+    assert span.model_name == "m-1"
+
+
+def test_patterns_of_secrets_of_the_user(store: str, tmp_path: Path) -> None:
+    """What matches a pattern of the user's is taken out everywhere, before it reaches the disk."""
+    patterns: list[str | re.Pattern[str]] = [r"ticket-\d+", re.compile("café", re.IGNORECASE)]
+    langchain_autotrace.autolog(tracking_uri=store, shipper="external", redact_patterns=patterns)
+    config: Any = {"metadata": {"ticket-4": "x"}, "tags": ["ticket-5"], "run_name": "for ticket-6"}
+    with pytest.raises(ValueError, match="ticket-1"):
+        RunnableLambda(int, name="fail").invoke('ticket-1 "CAFÉ"', config)
+    written = b"".join(path.read_bytes() for path in (tmp_path / "home").rglob("*.jsonl")).decode()
+    deliver()
+    everything = written + str([span.to_dict() for trace in stored(store) for span in trace.data.spans])
+    assert "ticket-" not in everything
+    assert "CAFÉ" not in everything
+    assert everything.count("[REDACTED]") > 10
 
 
 def test_a_redact_hook_that_raises(store: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -226,7 +281,7 @@ def test_silent(store: str, caplog: pytest.LogCaptureFixture, *, silent: bool) -
     double.invoke(1)
     assert langchain_autotrace.flush(1).dropped == 2
     said = [message.split()[0] for message in caplog.messages]
-    assert said == ([] if silent else ["the", "the"])
+    assert said == ([] if silent else ["the", "cannot"])
 
 
 def test_an_internal_error(store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -243,5 +298,5 @@ def test_an_internal_error(store: str, monkeypatch: pytest.MonkeyPatch, caplog: 
         assert [double.invoke(i) for i in range(3)] == [0, 2, 4]
     assert internal_errors.count == 3
     assert [record.message for record in caplog.records] == [
-        "a trace may be incomplete, please report: on_chain_start: RuntimeError: ours"
+        "internal error, a trace may be incomplete; please report it: on_chain_start: RuntimeError: ours"
     ]

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import orjson
 import pytest
@@ -75,7 +76,7 @@ class TestList:
         assert [row["name"] for row in cli_json("list", "-n", "2")] == ["GenericFakeChatModel", "fail"]
         assert [row["name"] for row in cli_json("list", "--experiment", "other")] == ["GenericFakeChatModel"]
         assert cli("list", "--experiment", "none").stderr == (
-            f"Error: no experiment 'none' in {store}; some that are there: 'other', 'Default'.\n"
+            f"Error: no experiment 'none' in {store}; existing experiments include: 'other', 'Default'.\n"
         )
 
     def test_no_database(self, tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ class TestList:
         traced(ask, tracking_uri=store)
         (tmp_path / "elsewhere").mkdir()
         result = cli("list", "--tracking-uri", f"sqlite:///{tmp_path}/elsewhere/mlflow.db")
-        assert f"This user has traced to {store}: use --tracking-uri." in result.stdout
+        assert f"There are traces in {store}: use --tracking-uri." in result.stdout
 
     def test_new_database_is_made_in_its_own_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A database that is made on the way has its artifacts beside it, wherever the command is called."""
@@ -120,18 +121,30 @@ class TestList:
         replace(folder.status_file, orjson.dumps({**folder.read_status(), "error": "the disk is full"}))
         with folder.shipper_lock():
             result = cli("list")
-        assert result.stderr == "1 trace still in the journal and not shown (the disk is full).\n"
+        assert result.stderr == "1 trace is not delivered yet and not shown (the disk is full).\n"
         assert [line.split()[1] for line in result.stdout.splitlines()] == ["name", "ask"]
 
     def test_width(self, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """At 80 columns ids are short enough to fit and long enough to copy; at 120 they are whole."""
         traced(lambda: RunnableLambda(len, name="n" * 70).invoke("x"), tracking_uri=store)
         (row,) = cli_json("list")
-        for columns, shown in (("80", row["trace_id"][:13]), ("120", row["trace_id"])):
+        for columns, shown in (("80", row["trace_id"][-10:]), ("120", row["trace_id"])):
             monkeypatch.setenv("COLUMNS", columns)
             heading, line = cli("list").stdout.splitlines()
             assert line.split()[-1] == shown
             assert max(len(heading), len(line)) <= int(columns)
+
+    def test_ids_of_one_moment(self, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The ids of traces that started a few milliseconds apart are long enough to copy, each to its trace."""
+        first, second = (UUID(f"0198c0de-111{digit}-7222-8333-44444444444{digit}") for digit in (1, 6))
+
+        def run(name: str, run_id: UUID) -> None:
+            RunnableLambda(len, name=name).invoke("x", {"run_id": run_id})
+
+        traced(lambda: run("first", first), lambda: run("second", second), tracking_uri=store)
+        monkeypatch.setenv("COLUMNS", "80")
+        _, *lines = cli("list").stdout.splitlines()
+        assert [cli_json("show", line.split()[-1])["trace"]["name"] for line in lines] == ["second", "first"]
 
     def test_terminal(self, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Colours are for terminals only."""
@@ -210,15 +223,16 @@ class TestShow:
         ]
         assert (model["model"], model["tokens"]["total"], parser["outputs"]) == (MODEL, 1234, ANSWER)
 
-    def test_beginning_of_an_id(self, store: str) -> None:
-        """The beginning of an id will do, with or without `tr-`, as long as only one trace has it."""
+    def test_abbreviated_id(self, store: str) -> None:
+        """The first or last digits of an id will do, with or without `tr-`, as long as only one trace has them."""
         traced(ask, fail, tracking_uri=store)
         newest, oldest = (row["trace_id"] for row in cli_json("list"))
-        for wanted in (oldest, oldest[3:], oldest[:12], oldest[3:12]):
+        enough = next(length for length in range(len(oldest)) if oldest[:length] != newest[:length])
+        for wanted in (oldest, oldest[3:], oldest[:enough], oldest[3:enough], oldest[-10:]):
             assert cli_json("show", wanted)["trace"]["trace_id"] == oldest
         result = cli("show", "tr-")
         assert result.exit_code == 1
-        assert result.stderr == f"Error: more than one trace starts with 'tr-': {newest}, {oldest}. Add digits.\n"
+        assert result.stderr == f"Error: more than one trace matches 'tr-': {newest}, {oldest}. Use a longer id.\n"
 
     @pytest.mark.parametrize("wanted", ["0123", "tr-" + "0" * 32, "' OR 1=1 --", "_" * 8, "%"])
     def test_unknown_id(self, store: str, wanted: str) -> None:
@@ -268,9 +282,9 @@ class TestDemo:
         result = cli("demo")
         assert (result.exit_code, result.stderr) == (0, "")
         for part in (
-            "No OPENAI_API_KEY: recorded answers, no network.",
+            "OPENAI_API_KEY is not set: using recorded answers, no network.",
             "joke_chain     Why did the span",
-            f"'langchain-autotrace-demo' of sqlite:///{tmp_path}/mlflow.db",
+            f"'langchain-autotrace-demo' in sqlite:///{tmp_path}/mlflow.db",
             "├── tools  CHAIN  OK",
             "│   └── calculator  TOOL  OK",
             "ChatOpenAI  CHAT_MODEL  OK  gpt-4o-mini-2024-07-18  221 in, 24 out",
@@ -302,7 +316,8 @@ class TestDemo:
         monkeypatch.setitem(sys.modules, "langchain_openai", None)
         result = cli("demo")
         assert result.exit_code == 1
-        assert result.stderr == "Error: the demo needs `pip install 'langchain-autotrace[demo]'`\n"
+        fix = "Run: pip install 'langchain-autotrace[demo]'"
+        assert result.stderr == f"Error: the demo needs additional packages. {fix}\n"
 
 
 class TestErrors:
@@ -314,7 +329,7 @@ class TestErrors:
             (["list", "--tracking-uri", "foo://x"], "unknown scheme 'foo'"),
             (["list", "--tracking-uri", "sqlite:///missing/x.db"], "Create the folder"),
             (["show", "last", "--tracking-uri", "postgresql://u:secret@h/db"], "is not installed"),
-            (["list", "--tracking-uri", NOWHERE], "nobody answers (Connection refused)."),
+            (["list", "--tracking-uri", NOWHERE], "cannot reach the server (Connection refused)."),
             (["list", "--nonsense"], "See: langchain-autotrace list --help"),
             (["nonsense"], "No such command 'nonsense'. See: langchain-autotrace --help"),
             (["list", "-n", "0"], "x>=1"),
@@ -350,7 +365,7 @@ class TestErrors:
         assert result.exit_code == 1
         assert (
             result.stderr
-            == "Error: RuntimeError: a bug (unexpected; LANGCHAIN_AUTOTRACE_DEBUG=1 shows the traceback)\n"
+            == "Error: RuntimeError: a bug (unexpected error; set LANGCHAIN_AUTOTRACE_DEBUG=1 to see the traceback)\n"
         )
         monkeypatch.setenv("LANGCHAIN_AUTOTRACE_DEBUG", "1")
         assert isinstance(CliRunner().invoke(cli_module.main, ["list"]).exception, RuntimeError)
@@ -363,7 +378,7 @@ class TestErrors:
 
         monkeypatch.setattr(cli_module, "_uri", stopped)
         result = cli("list")
-        assert (result.exit_code, result.stderr.strip()) == (130, "Error: stopped.")
+        assert (result.exit_code, result.stderr.strip()) == (130, "Error: interrupted.")
 
 
 class TestProcess:

@@ -11,6 +11,7 @@ import pytest
 
 from langchain_autotrace import destination
 from langchain_autotrace.errors import DestinationError
+from langchain_autotrace.redaction import without_password
 
 
 @pytest.fixture(autouse=True)
@@ -49,8 +50,8 @@ def no_file_stores(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_passwords(uri: str, public: str) -> None:
     """A password is hidden wherever it stands, and nothing else is."""
-    assert destination.without_password(uri) == public
-    assert destination.without_password(public) == public
+    assert without_password(uri) == public
+    assert without_password(public) == public
 
 
 @pytest.mark.parametrize(
@@ -161,13 +162,13 @@ def test_a_driver_that_is_missing(dialect: str) -> None:
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
-        ("sqlite:///:memory:", "an in-memory database ends with the process. Use 'sqlite:///mlflow.db'."),
-        ("sqlite://", "an in-memory database ends with the process. Use 'sqlite:///mlflow.db'."),
+        ("sqlite:///:memory:", "an in-memory database is lost when the process ends. Use 'sqlite:///mlflow.db'."),
+        ("sqlite://", "an in-memory database is lost when the process ends. Use 'sqlite:///mlflow.db'."),
         (
             "sqlite:////missing/folder/a.db",
-            "/missing/folder/a.db cannot be written. Create the folder, or choose a file you may write.",
+            "cannot write to /missing/folder/a.db. Create the folder, or choose a file that you can write to.",
         ),
-        ("sqlite:///{here}", "{here} cannot be written. Create the folder, or choose a file you may write."),
+        ("sqlite:///{here}", "cannot write to {here}. Create the folder, or choose a file that you can write to."),
         ("sqlite:///{here}/text", "{here}/text is not an SQLite database. Choose another file name."),
         (
             "mysql+mysqlconnector://me:s3cret@h/d",
@@ -196,7 +197,7 @@ def test_destinations_that_lose_traces(tmp_path: Path, uri: str, said: str) -> N
 def test_what_is_no_uri(uri: str) -> None:
     """What cannot be read as a URI is refused, with a hint at the usual reason."""
     with pytest.raises(
-        DestinationError, match=r"is no URI \(.+\)\. In a password, / is written %2F and @ is written %40\.$"
+        DestinationError, match=r"is not a valid URI \(.+\)\. In a password, write / as %2F and @ as %40\.$"
     ):
         destination.check(uri)
 
@@ -238,5 +239,5 @@ def test_a_file_that_may_not_be_written(tmp_path: Path) -> None:
         pytest.skip("root may write everything")
 
     for name in ("a.db", "b.db"):
-        with pytest.raises(DestinationError, match="cannot be written"):
+        with pytest.raises(DestinationError, match="cannot write to"):
             destination.check(f"sqlite:///{folder / name}")

@@ -164,7 +164,7 @@ def test_a_busy_store(store: str) -> None:
         LANGCHAIN_AUTOTRACE_PATIENCE="0",
     )
     assert out == "True\n"
-    assert err.startswith("langchain-autotrace: 20 traces still in the journal")
+    assert err.startswith("langchain-autotrace: 20 traces not delivered yet")
     assert err.count("\n") == 1
     assert seconds < 20
     blocker.execute("ROLLBACK")
@@ -189,7 +189,7 @@ def test_a_dead_server(tmp_path: Path) -> None:
         MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",
     )
     assert out == "True\n"
-    assert "1 trace still in the journal" in err
+    assert "1 trace not delivered yet" in err
     assert "langchain-autotrace ship" in err
     assert seconds < 20
     (folder,) = all_folders()
@@ -314,7 +314,7 @@ def test_flush_without_a_shipper(store: str) -> None:
         assert "no shipper is running" in result.error, result
     """
     _, err, seconds = run(program, store)
-    assert "1 trace still in the journal" in err
+    assert "1 trace not delivered yet" in err
     assert seconds < 20
     deliver()
     assert count(store) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ EXAMPLES: dict[str, tuple[Any, str, Any]] = {
     "experiment_id": ("1", "2", "2"),
     "extra_tags": ({"a": "1"}, "a=1, b = x=y ,", {"a": "1", "b": "x=y"}),
     "sample_rate": (0.5, "0.25", 0.25),
+    "redact_patterns": ((re.compile("a+"),), "a+\n\n\\d b", (re.compile("a+"), re.compile(r"\d b"))),
     "capture_content": (False, "no", False),
     "max_value_bytes": (5_000, "2000", 2_000),
     "shipper": ("thread", "external", "external"),
@@ -58,6 +60,7 @@ def test_defaults(tmp_path: Path) -> None:
         "extra_tags": {},
         "sample_rate": 1.0,
         "redact": None,
+        "redact_patterns": (),
         "capture_content": True,
         "max_value_bytes": 1_000_000,
         "shipper": "process",
@@ -100,6 +103,11 @@ def test_a_setting(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("sample_rate", "nan", "LANGCHAIN_AUTOTRACE_SAMPLE_RATE='nan': Input should be"),
         ("extra_tags", "a", "LANGCHAIN_AUTOTRACE_EXTRA_TAGS='a': should be key=value,key=value."),
+        (
+            "redact_patterns",
+            "a\n(b",
+            "LANGCHAIN_AUTOTRACE_REDACT_PATTERNS='a\\n(b': '(b' is not a valid regular expression (missing )",
+        ),
         ("capture_content", "maybe", "LANGCHAIN_AUTOTRACE_CAPTURE_CONTENT='maybe': Input should be a valid boolean"),
         (
             "max_value_bytes",
@@ -113,7 +121,7 @@ def test_a_setting(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ("silent", "loud", "LANGCHAIN_AUTOTRACE_SILENT='loud': Input should be a valid boolean"),
         ("exit_timeout", "-1", "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT='-1': Input should be greater than or equal to 0."),
-        ("redact", "my.hook", "LANGCHAIN_AUTOTRACE_REDACT='my.hook': should be a function, given as an argument."),
+        ("redact", "my.hook", "LANGCHAIN_AUTOTRACE_REDACT='my.hook': should be a function, passed as an argument."),
     ],
 )
 def test_a_variable_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, name: str, text: str, said: str) -> None:
@@ -132,14 +140,15 @@ def test_a_variable_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, name: s
         ({"sample_rate": 1.5}, "sample_rate=1.5: Input should be less than or equal to 1."),
         ({"experiment": 5}, "experiment=5: Input should be a valid string."),
         ({"experiment": ""}, "experiment='': String should have at least 1 character."),
-        ({"redact": "no"}, "redact='no': should be a function, given as an argument."),
+        ({"redact": "no"}, "redact='no': should be a function, passed as an argument."),
+        ({"redact_patterns": 5}, "redact_patterns=5: Input should be a valid tuple."),
         ({"extra_tags": ["a"]}, "extra_tags=['a']: Input should be a valid dictionary."),
-        ({"experimnt": "x"}, "experimnt='x': there is no such setting; perhaps experiment is meant."),
+        ({"experimnt": "x"}, "experimnt='x': unknown setting (did you mean 'experiment'?)."),
         (
             {"zzz": "mysql://me:s3cret@h/d", "silent": "x"},
             (
                 "silent='x': Input should be a valid boolean, unable to interpret input. zzz='mysql://me:***@h/d': "
-                f"there is no such setting; the settings are {', '.join(Settings.model_fields)}."
+                f"unknown setting; the settings are {', '.join(Settings.model_fields)}."
             ),
         ),
     ],
@@ -170,6 +179,13 @@ def test_settings_do_not_change() -> None:
 def test_a_tag_that_is_no_text() -> None:
     """Tags become text."""
     assert resolve(extra_tags={"a": 1, 2: None}).extra_tags == {"a": "1", "2": "None"}
+
+
+def test_patterns_as_texts() -> None:
+    """A pattern is a text or compiled; flags that it was compiled with stay."""
+    compiled = re.compile("b", re.IGNORECASE)
+
+    assert resolve(redact_patterns=["a", compiled]).redact_patterns == (re.compile("a"), compiled)
 
 
 @pytest.mark.parametrize("given", [{"experiment": "given"}, {"experiment_id": "7"}])

@@ -1,6 +1,6 @@
-"""Puts the bridge in place when the program has imported MLflow, and takes it away again.
+"""Installs the bridge when the program imports MLflow, and removes it again.
 
-MLflow is not imported for it: a hook is called when the program does.
+This module does not import MLflow itself: an import hook runs when the program does.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 import wrapt
 
-from langchain_autotrace.bridge import home
-from langchain_autotrace.capture.place import bridged
+from langchain_autotrace.bridge import targets
+from langchain_autotrace.capture.interfaces import bridge_holder
 from langchain_autotrace.errors import SettingsError
 
 if TYPE_CHECKING:
     from langchain_autotrace.bridge.core import MlflowBridge
-    from langchain_autotrace.capture.place import Journal
+    from langchain_autotrace.capture.interfaces import Journal
     from langchain_autotrace.capture.recorder import Recorder
     from langchain_autotrace.settings import Settings
 
@@ -37,49 +37,48 @@ _NEEDED: Final = {
     _FACTORY: "__call__",
     "_MLFLOW_TRACE_USER_DESTINATION": "get",
 }
-"""What is needed of MLflow's module, and what of each of these."""
+"""Names that the bridge needs in MLflow's module, each with an attribute that it must have."""
 
 
 def check_provider() -> None:
-    """Refuse what the bridge cannot serve.
+    """Check that MLflow uses a tracer provider of its own.
 
     Raises:
-        SettingsError: MLflow is told to share OpenTelemetry's global tracer provider.
+        SettingsError: MLflow is set to share OpenTelemetry's global tracer provider.
     """
     if os.environ.get(_UNIFIED, "true").strip().lower() in {"false", "0"}:
         msg = (
-            f"{_UNIFIED}=false: MLflow's spans are then in OpenTelemetry's global context, where they and LangChain's "
-            "runs cannot be one trace. Unset it, or call autolog(bridge=False) to trace LangChain's runs alone."
+            f"with {_UNIFIED}=false, MLflow spans use OpenTelemetry's global context and cannot share a trace with "
+            "LangChain runs. Unset it, or call autolog(bridge=False) to trace only LangChain runs."
         )
         raise SettingsError(msg)
 
 
 class Installation:
-    """The bridge of this process, in place or not."""
+    """Installs and removes the bridge of this process."""
 
     def __init__(
         self,
         current: Callable[[], Recorder | None],
-        recorders: Callable[[], Iterable[Recorder]],
         journal_for: Callable[[Settings], Journal],
         flush: Callable[[], object],
     ) -> None:
-        """As for ``MlflowBridge``."""
-        self._arguments = current, recorders, journal_for, flush
-        self._marks: dict[Recorder, home.Mark] = {}
+        """Take the arguments with which ``MlflowBridge`` is created later."""
+        self._arguments = current, journal_for, flush
+        self._snapshots: dict[Recorder, targets.SettingsSnapshot] = {}
         self._is_wanted = self._is_hooked = self._is_broken = False
         self._module: Any = None
         self._factory: Any = None
         self._bridge: MlflowBridge | None = None
 
     def install(self, recorder: Recorder, *, is_chosen: bool) -> None:
-        """Have MLflow's spans in the traces of ``recorder`` from now on, whenever the program imports MLflow.
+        """Install the bridge for ``recorder``: at once if MLflow is imported, else when the program imports it.
 
         Args:
             recorder: the one that ``autolog()`` has switched on.
-            is_chosen: whether ``autolog()`` was told the experiment.
+            is_chosen: whether ``autolog()`` was given the experiment.
         """
-        self._marks[recorder] = home.mark(is_chosen=is_chosen)
+        self._snapshots[recorder] = targets.snapshot(is_chosen=is_chosen)
         self._is_wanted = True
         if not self._is_hooked:
             self._is_hooked = True
@@ -88,13 +87,13 @@ class Installation:
             self._imported(sys.modules[PROVIDER])
 
     def uninstall(self) -> None:
-        """Leave MLflow's spans to MLflow from now on; those that are open go on."""
+        """Remove the bridge: new MLflow spans go to MLflow's own exporter, open ones still end in the journal."""
         self._is_wanted = False
-        self._marks.clear()
+        self._snapshots.clear()
         self._take_away()
 
     def after_fork(self) -> None:
-        """In a forked child."""
+        """Reset the bridge in a forked child."""
         if self._bridge is not None:
             self._bridge.after_fork()
 
@@ -107,15 +106,15 @@ class Installation:
             return
         try:
             self._put_in_place(module)
-        except Exception as error:  # noqa: BLE001 - whatever MLflow has become, capture goes on
+        except Exception as error:  # noqa: BLE001 - capture goes on without the bridge, whatever MLflow raises
             self._give_up(f"{type(error).__name__}: {error}")
 
     def _give_up(self, why: str) -> None:
         self._is_broken = True
         self._take_away()
         _logger.warning(
-            "this version of MLflow is not as expected (%s): spans of MLflow's own API will not be in the traces of "
-            "LangChain's runs, which are captured as before.",
+            "unsupported MLflow version (%s): MLflow spans will not be part of LangChain traces. LangChain runs are "
+            "still captured.",
             why,
         )
 
@@ -126,41 +125,44 @@ class Installation:
         self._factory = getattr(module, _FACTORY)
         setattr(module, _FACTORY, self._processor)
         module.provider.set = self._set
-        RunAwareContext.runs = bridged.api = _Late(self._made)
+        RunAwareContext.runs = bridge_holder.bridge = _Late(self._make_once)
         module.mlflow_runtime_context.__class__ = RunAwareContext
         existing = module.provider._isolated_tracer_provider  # noqa: SLF001 - there is no public way, as below
-        if hasattr(existing, "_active_span_processor") and (bridge := self._made()) is not None:
+        if hasattr(existing, "_active_span_processor") and (bridge := self._make_once()) is not None:
             bridge.take_over(existing)
 
-    def _made(self) -> MlflowBridge | None:
-        """The bridge itself, made when it is first needed: while MLflow is being imported, its parts are not there."""
+    def _make_once(self) -> MlflowBridge | None:
+        """Return the bridge, created on first use; None if it cannot be created.
+
+        While MLflow is being imported, the modules that the bridge needs are not there yet.
+        """
         if self._bridge is None and not self._is_broken:
             try:
                 self._bridge = self._make()
-            except Exception as error:  # noqa: BLE001 - whatever MLflow has become, capture goes on
+            except Exception as error:  # noqa: BLE001 - capture goes on without the bridge, whatever MLflow raises
                 self._give_up(f"{type(error).__name__}: {error}")
         if self._bridge is not None and self._module is not None:
             from langchain_autotrace.bridge.nesting import RunAwareContext  # noqa: PLC0415 - as above
 
-            RunAwareContext.runs = bridged.api = self._bridge
+            RunAwareContext.runs = bridge_holder.bridge = self._bridge
         return self._bridge
 
     def _make(self) -> MlflowBridge:
-        importlib.import_module("mlflow")  # another thread may be importing it: the package before its parts
+        importlib.import_module("mlflow")  # another thread may be importing it: wait for the whole package
         from langchain_autotrace.bridge import core, processor  # noqa: PLC0415 - these import MLflow
 
-        bridge = core.MlflowBridge(*self._arguments, self._marks)
+        bridge = core.MlflowBridge(*self._arguments, self._snapshots)
         bridge.context = self._module.mlflow_runtime_context
         processor.spare_imports()
         return bridge
 
     def _processor(self, tracking_uri: str) -> Any:  # noqa: ANN401 - OpenTelemetry's SpanProcessor
-        """In place of MLflow's own factory."""
-        bridge = self._made()
+        """Replace MLflow's factory of span processors, ``_get_mlflow_span_processor``."""
+        bridge = self._make_once()
         return self._factory(tracking_uri) if bridge is None else bridge.processor()
 
     def _set(self, tracer_provider: Any) -> None:  # noqa: ANN401 - OpenTelemetry's
-        """In place of the method by which MLflow sets the tracer provider that it has made."""
+        """Replace the ``set()`` method by which MLflow installs the tracer provider that it has created."""
         wrapper = self._module.provider
         type(wrapper).set(wrapper, tracer_provider)
         if self._bridge is not None and self._bridge.serves(tracer_provider):
@@ -172,20 +174,20 @@ class Installation:
             return
         from langchain_autotrace.bridge.nesting import RunAwareContext  # noqa: PLC0415 - as above
 
-        bridged.api = RunAwareContext.runs = None
+        bridge_holder.bridge = RunAwareContext.runs = None
         setattr(module, _FACTORY, self._factory)
         wrapper = module.provider
         del wrapper.set
         existing = wrapper._isolated_tracer_provider  # noqa: SLF001
         if self._bridge is not None and self._bridge.serves(existing):
-            # The next span makes MLflow's own provider; spans that are open hold on to this one.
+            # MLflow creates a provider of its own for the next span; open spans keep a reference to this one.
             wrapper._isolated_tracer_provider = None  # noqa: SLF001
             wrapper.once._done = False  # noqa: SLF001
-        self._bridge = None  # the next one asks for the journals anew
+        self._bridge = None  # a later install() creates a new one, which opens its journals anew
 
 
 class _Late:
-    """Stands for the bridge until somebody asks it something."""
+    """Placeholder for the bridge that creates it when one of its attributes is first used."""
 
     def __init__(self, make: Callable[[], MlflowBridge | None]) -> None:
         self._make = make
@@ -196,11 +198,11 @@ class _Late:
 
 
 def _nothing(*_: object, **__: object) -> None:
-    """The answer of a bridge that could not be made."""
+    """Do nothing: stands in for every method of a bridge that could not be created."""
 
 
 def missing_from(module: ModuleType) -> list[str]:
-    """What the bridge needs and MLflow's module does not have."""
+    """Return the names that the bridge needs and that MLflow's module lacks."""
     missing = [
         name if not hasattr(module, name) else f"{name}.{attribute}"
         for name, attribute in _NEEDED.items()

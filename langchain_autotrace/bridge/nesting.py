@@ -1,4 +1,4 @@
-"""Which run encloses the code that asks, and whether it is deeper than MLflow's span."""
+"""Finds the run that encloses the calling code, and whether it is inside MLflow's current span."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from opentelemetry.trace import (
 )
 
 from langchain_autotrace.capture.guard import internal_errors
-from langchain_autotrace.span import SpanType
+from langchain_autotrace.semconv import SpanType
 
 if TYPE_CHECKING:
     from opentelemetry.context.context import Context
@@ -29,81 +29,85 @@ if TYPE_CHECKING:
     from langchain_autotrace.capture.runs import Run
 
 LEAVES: Final = frozenset({SpanType.CHAT_MODEL.value, SpanType.LLM.value, SpanType.RETRIEVER.value})
-"""Kinds of runs whose own methods LangChain calls without saying so in its context variable."""
+"""Types of runs whose own methods LangChain calls without setting its context variable."""
 _CALLERS: Final = (
     (BaseChatModel, ("_generate_with_cache", "_agenerate_with_cache", "stream", "astream")),
     (BaseLLM, ("_generate_helper", "_agenerate_helper", "stream", "astream")),
     (BaseRetriever, ("invoke", "ainvoke")),
 )
 _DROPPED: Final = NonRecordingSpan(SpanContext(1, 1, is_remote=False, trace_flags=TraceFlags(0)))
-"""Stands for a run that is not traced: spans below it are dropped with it."""
+"""Represents a run that is not traced, so that MLflow drops the spans below it too."""
 
 
-def _codes() -> frozenset[CodeType]:
-    """The functions of LangChain that call a model's or retriever's own methods."""
+def _caller_codes() -> frozenset[CodeType]:
+    """Return the code of LangChain's functions that call a model's or retriever's own methods."""
     methods: list[Any] = [getattr(owner, name, None) for owner, names in _CALLERS for name in names]
     return frozenset(method.__code__ for method in methods if hasattr(method, "__code__"))
 
 
-_CODES: Final = _codes()
+_CALLER_CODES: Final = _caller_codes()
 
 
 def leaf_on_stack() -> object:
-    """The id of the innermost model's or retriever's run whose own method is being run in this thread; None else."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only way: no context variable tells
+    """Return the callback manager of the model or retriever on this thread's stack; None without one."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - no context variable holds it
     while frame is not None:
-        if frame.f_code in _CODES:
+        if frame.f_code in _CALLER_CODES:
             known = frame.f_locals
             managers = known.get("run_managers")
-            manager = known.get("run_manager") or (managers[0] if managers else None)
-            return getattr(manager, "run_id", None)
+            return known.get("run_manager") or (managers[0] if managers else None)
         frame = frame.f_back
     return None
 
 
-def config_run_id() -> object:
-    """The id of the run that LangChain says is around this code: a lambda's, tool's or graph node's; None else."""
+def callback_manager() -> Any:  # noqa: ANN401 - LangChain's, or None
+    """Return the callback manager of the enclosing lambda, tool or graph node; None outside of one."""
     config = var_child_runnable_config.get()
-    return getattr(config.get("callbacks"), "parent_run_id", None) if config else None
+    manager = config.get("callbacks") if config else None
+    return manager if hasattr(manager, "parent_run_id") else None
 
 
 def is_around(span: SpanContext, run: Run) -> bool:
-    """Whether MLflow's span is around the run: it was active as the run, or one above it, started."""
+    """Return whether an MLflow span encloses the run: whether it was active as the run, or one above it, started."""
     span_id = f"{span.span_id:016x}"
     above: Run | None = run
     while above is not None:
-        if (above.place is not None and above.place.span_id == span_id) or above.span_id == span_id:
+        if span_id in (above.span_id, above.parent_span.span_id if above.parent_span is not None else None):
             return True
         above = above.parent
     return False
 
 
 class Runs(Protocol):
-    """What knows the open runs: ``langchain_autotrace.bridge.core.MlflowBridge``."""
+    """Interface to the open runs, implemented by ``langchain_autotrace.bridge.core.MlflowBridge``."""
 
     def innermost_run(self) -> Run | bool | None:
-        """The run around this code; None when there is none, False when it is one that is not traced."""
+        """Return the innermost run that encloses the calling code; None without one, False if it is not traced."""
 
     def live(self, run: Run) -> Span:
-        """The span that stands for a run in MLflow."""
+        """Return the MLflow span that represents a run."""
 
 
 class RunAwareContext(ContextVarsRuntimeContext):
-    """MLflow's runtime context, which also sees LangChain's runs.
+    """MLflow's runtime context, made aware of LangChain runs.
 
-    MLflow's own object gets this class, and so keeps its context variable, its tokens and everybody who holds it.
+    The class of MLflow's existing object is changed to this one: its context variable, its tokens, and all references
+    to it stay valid.
+
+    Attributes:
+        runs: the bridge; None while it is not installed.
     """
 
     runs: ClassVar[Runs | None] = None
 
     def get_current(self) -> Context:
-        """MLflow's current span, or the run that is deeper."""
+        """Return the context of MLflow's current span, or of the LangChain run if that is the inner one."""
         base = super().get_current()
         if self.runs is None:
             return base
         try:
             return self._of_run(base, self.runs) or base
-        except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
+        except Exception as error:  # noqa: BLE001 - no error of ours may reach the user's program
             internal_errors.note("get_current", error)
             return base
 
@@ -119,13 +123,13 @@ class RunAwareContext(ContextVarsRuntimeContext):
         return set_span_in_context(runs.live(run), base)
 
     def of_mlflow(self) -> SpanContext:
-        """MLflow's current span, whatever LangChain's runs."""
+        """Return MLflow's current span, ignoring LangChain runs."""
         current: Any = self._current_context.get()
         return get_current_span(current).get_span_context() if current else INVALID_SPAN_CONTEXT
 
 
 def descends(run: Run, ancestor: Run) -> bool:
-    """Whether ``ancestor`` is the run or above it."""
+    """Return whether ``ancestor`` is the run itself or above it."""
     above: Run | None = run
     while above is not None and above is not ancestor:
         above = above.parent

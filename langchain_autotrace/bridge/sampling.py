@@ -1,4 +1,4 @@
-"""Which of MLflow's spans are traced."""
+"""Decides which MLflow spans are traced."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ _DROP: Final = sampling.SamplingResult(sampling.Decision.DROP)
 
 
 class Sampler(sampling.Sampler):
-    """MLflow's sampler; for traces of which MLflow is told nothing ``autolog()``'s; nothing within ``suppress()``."""
+    """MLflow's own sampler, extended by ``suppress()`` and by ``autolog()``'s sample rate.
+
+    Within ``suppress()`` no span is traced. The sample rate applies to new traces unless MLflow has its own ratio.
+    """
 
     def __init__(self, of_mlflow: sampling.Sampler | None, rate: Callable[[], float]) -> None:
-        """``rate`` gives the share of traces that ``autolog()`` keeps."""
+        """Wrap MLflow's sampler; ``rate`` returns ``autolog()``'s sample rate, from 0 to 1."""
         self._inner = of_mlflow or sampling.DEFAULT_ON
         self._rate = rate
 
@@ -40,21 +43,21 @@ class Sampler(sampling.Sampler):
         links: Sequence[Link] | None = None,
         trace_state: TraceState | None = None,
     ) -> sampling.SamplingResult:
-        """Whether a span that starts now is traced."""
+        """Return the decision whether to trace a span that starts now."""
         if scope.suppressed.get():
             return _DROP
         arguments = parent_context, trace_id, name, kind, attributes, links, trace_state
         is_root = not get_current_span(parent_context).get_span_context().is_valid
-        if is_root and (rate := self._rate()) < 1.0 and not _is_told():
+        if is_root and (rate := self._rate()) < 1.0 and not _has_mlflow_ratio():
             return sampling.TraceIdRatioBased(rate).should_sample(*arguments)
         return self._inner.should_sample(*arguments)
 
     def get_description(self) -> str:
-        """Say what it is."""
+        """Return the sampler's name, with that of MLflow's sampler."""
         return f"langchain_autotrace({self._inner.get_description()})"
 
 
-def _is_told() -> bool:
-    """Whether MLflow itself was told a share: of all traces, or of this one."""
+def _has_mlflow_ratio() -> bool:
+    """Return whether MLflow has a sampling ratio of its own, for all traces or for this one."""
     override = getattr(sys.modules.get("mlflow.tracing.sampling"), "_SAMPLING_RATIO_OVERRIDE", None)
     return MLFLOW_RATIO in os.environ or (override is not None and override.get() is not None)

@@ -1,4 +1,4 @@
-"""LangChain's callbacks, each turned into one call of the recorder."""
+"""LangChain's callbacks: each writes down what LangChain said."""
 
 from __future__ import annotations
 
@@ -6,44 +6,41 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.documents import Document
-from langchain_core.messages import BaseMessage, ToolMessage
-from langchain_core.outputs import LLMResult
 
-from langchain_autotrace.capture import messages
-from langchain_autotrace.capture.attributes import (
-    Metadata,
-    answer_attributes,
-    chain_type,
-    labels,
-    model_attributes,
-    run_name,
-)
-from langchain_autotrace.capture.convert import document
+from langchain_autotrace.capture.exceptions import error_facts, error_text
 from langchain_autotrace.capture.guard import guarded, internal_errors
-from langchain_autotrace.capture.messages import chat_inputs
 from langchain_autotrace.capture.recorder import Recorder
-from langchain_autotrace.capture.status import RETURNED, Ending, ending, error_text
-from langchain_autotrace.span import Attr, SpanType, Status
+from langchain_autotrace.capture.runs import OpenRuns, Run, close, find, key_of
+from langchain_autotrace.semconv import PAUSE, STREAM_CLOSED, Kind
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from langchain_core.agents import AgentAction, AgentFinish
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import LLMResult
     from tenacity import RetryCallState
 
-# Looking up a member of an enumeration costs as much as a function call in Python 3.11, a name of a class half that.
-_TAGS: Final = Attr.TAGS
-_CHAIN: Final = SpanType.CHAIN.value
-_PARSER: Final = SpanType.PARSER.value
-_CHAT_MODEL: Final = SpanType.CHAT_MODEL.value
-_LLM: Final = SpanType.LLM.value
-_TOOL: Final = SpanType.TOOL.value
-_RETRIEVER: Final = SpanType.RETRIEVER.value
+# Looking up a member of an enumeration costs as much as a function call in Python 3.11, a name of a module half that.
+_CHAIN: Final = Kind.CHAIN.value
+_CHAT_MODEL: Final = Kind.CHAT_MODEL.value
+_LLM: Final = Kind.LLM.value
+_TOOL: Final = Kind.TOOL.value
+_RETRIEVER: Final = Kind.RETRIEVER.value
+
+Serialized = Mapping[str, Any] | None
 
 
 class CallbackHandler(BaseCallbackHandler):
-    """All callbacks of LangChain, synchronous and inline, so that none costs a thread and none comes late."""
+    """All callbacks of LangChain, synchronous and inline, so that none costs a thread and none comes late.
+
+    LangChain hands a root run's handlers on to all runs below it. Each root gets a handler of its own: so runs of one
+    run id, at the same time, are told apart.
+
+    Attributes:
+        recorder: writes the events.
+        runs: the open runs of this handler.
+    """
 
     run_inline = True
 
@@ -57,14 +54,14 @@ class CallbackHandler(BaseCallbackHandler):
     ignore_custom_event = False
 
     recorder: Recorder
-    """Where the events go."""
+    runs: OpenRuns
 
     def __init__(self, recorder: Recorder) -> None:
-        """Send the events to ``recorder``."""
         self.recorder = recorder
+        self.runs = {}
 
     def __eq__(self, other: object) -> bool:
-        """Handlers that record to the same place are the same to LangChain, which adds each once."""
+        """Return whether both record to the same place: LangChain adds only one of equal handlers to a run."""
         return isinstance(other, CallbackHandler) and self.recorder is other.recorder
 
     def __hash__(self) -> int:
@@ -72,238 +69,240 @@ class CallbackHandler(BaseCallbackHandler):
 
     def on_chain_start(
         self,
-        serialized: Mapping[str, Any] | None,
+        serialized: Serialized,
         inputs: Any,
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
         tags: Sequence[str] | None = None,
-        metadata: Metadata = None,
+        metadata: Mapping[str, Any] | None = None,
         name: str | None = None,
         run_type: str | None = None,
         defers_inputs: bool = False,
         **kwargs: Any,
     ) -> None:
-        """A chain, parser, prompt, lambda or graph starts. With ``defers_inputs`` they come with its end."""
+        """Write that a chain, parser, prompt, lambda or graph starts. With ``defers_inputs`` they come with its end."""
         try:
-            called = name or run_name(serialized, metadata, "chain")
-            self.recorder.start(
-                run_id,
-                parent_run_id,
-                called,
-                _PARSER if run_type == "parser" else chain_type(called, metadata) if metadata else _CHAIN,
-                inputs,
-                labels(tags, metadata) if metadata else {_TAGS: tags} if tags else {},
-                metadata,
-                defers_inputs,
-            )
+            details = _details(serialized, name, metadata)
+            if run_type is not None:
+                details["run_type"] = run_type
+            given = None if defers_inputs else (inputs,)
+            self.recorder.start(self.runs, _CHAIN, run_id, parent_run_id, name, tags, given, details)
         except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
             internal_errors.note("on_chain_start", error)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A chain returned."""
+        """Write that a chain, tool or retriever returned."""
         try:
+            run = close(self.runs, key_of(run_id))
+            if run is None:
+                return
+            details: dict[str, Any] = {}
             if "inputs" in kwargs:
-                self.recorder.end(run_id, outputs, inputs=kwargs["inputs"], deferred=True)
-            else:
-                self.recorder.end(run_id, outputs)
+                details["inputs"] = (kwargs["inputs"],)
+                if self._goes_on_below(run):  # a stream that its consumer has closed
+                    run.note(is_incomplete=True)
+                    details["streamed"] = self._streamed_below(run)
+            run.recorder.end(run, (outputs,), details)
         except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
             internal_errors.note("on_chain_end", error)
 
     @guarded
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """A chain raised, was interrupted, cancelled or abandoned."""
-        self.recorder.fail(run_id, error, ending(error), inputs=kwargs.get("inputs"), deferred="inputs" in kwargs)
+        """Write that a chain, tool or retriever raised, was interrupted, cancelled or abandoned."""
+        details = {"inputs": (kwargs["inputs"],)} if "inputs" in kwargs else {}
+        self._fail(run_id, error, None, details)
 
     def on_chat_model_start(
         self,
-        serialized: Mapping[str, Any] | None,
+        serialized: Serialized,
         messages: Sequence[Sequence[BaseMessage]],
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
         tags: Sequence[str] | None = None,
-        metadata: Metadata = None,
+        metadata: Mapping[str, Any] | None = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """A chat model is asked."""
+        """Write that a chat model is asked."""
         try:
-            called = name or run_name(serialized, metadata, "chat model")
-            recorder, params = self.recorder, kwargs.get("invocation_params")
-            attributes = model_attributes(tags, metadata, params, content=recorder.settings.capture_content)
-            asked = chat_inputs(messages)
-            recorder.start(run_id, parent_run_id, called, _CHAT_MODEL, asked, attributes, metadata)
+            details = _details(serialized, name, metadata)
+            details["params"] = kwargs.get("invocation_params")
+            self.recorder.start(self.runs, _CHAT_MODEL, run_id, parent_run_id, name, tags, (messages,), details)
         except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
             internal_errors.note("on_chat_model_start", error)
 
     @guarded
     def on_llm_start(
         self,
-        serialized: Mapping[str, Any] | None,
+        serialized: Serialized,
         prompts: Sequence[str],
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
         tags: Sequence[str] | None = None,
-        metadata: Metadata = None,
+        metadata: Mapping[str, Any] | None = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """A text model is asked."""
-        recorder, params = self.recorder, kwargs.get("invocation_params")
-        attributes = model_attributes(tags, metadata, params, content=recorder.settings.capture_content)
-        called = name or run_name(serialized, metadata, "llm")
-        recorder.start(run_id, parent_run_id, called, _LLM, prompts, attributes, metadata)
+        """Write that a text model is asked."""
+        details = _details(serialized, name, metadata)
+        details["params"] = kwargs.get("invocation_params")
+        self.recorder.start(self.runs, _LLM, run_id, parent_run_id, name, tags, (prompts,), details)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A model streamed a chunk: text, or a list of content blocks."""
+        """Remember a chunk that a model streamed: text, or a list of content blocks."""
         try:
-            self.recorder.token(run_id, token if isinstance(token, str) else _block_text(token))
+            run = self.runs.get(key_of(run_id))
+            if run is not None:
+                run.add_chunk(token)
         except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
             internal_errors.note("on_llm_new_token", error)
 
     @guarded
     def on_stream_event(self, event: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A model streamed a protocol event (``stream_events(version="v3")``); those with content are chunks."""
-        if isinstance(event, Mapping) and event.get("event") == "content-block-delta":
-            delta = event.get("delta") or event.get("content_block")
-            self.recorder.token(run_id, _block_text([delta]))
+        """Remember the content of a protocol event (``stream_events(version="v3")``) as a chunk."""
+        run = self.runs.get(key_of(run_id))
+        if run is not None and isinstance(event, Mapping) and event.get("event") == "content-block-delta":
+            run.add_chunk([event.get("delta") or event.get("content_block")])
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
-        """A model answered."""
+        """Write that a model answered."""
         try:
-            recorder = self.recorder
-            run = recorder.get(run_id)
+            run = close(self.runs, key_of(run_id))
             if run is not None:
-                answered = messages.answer(response)
-                attributes = answer_attributes(run, response, answered)
-                recorder.end(run_id, answered, attributes=attributes)
+                run.recorder.end(run, (response,), {} if run.chunks is None else _chunks(run))
         except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
             internal_errors.note("on_llm_end", error)
 
     @guarded
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """A model failed, or its stream was closed; what it had said until then is kept."""
-        run = self.recorder.get(run_id)
-        if run is None:
-            return
+        """Write that a model failed, or its stream was closed, with what it had said until then."""
         response = kwargs.get("response")
-        partial = response if isinstance(response, LLMResult) and any(response.generations) else None
-        answered = None if partial is None else messages.answer(partial)
-        attributes = answer_attributes(run, partial, answered)
-        self.recorder.fail(run_id, error, ending(error), answered, attributes=attributes)
+        self._fail(run_id, error, response if getattr(response, "generations", None) else None, {})
 
     @guarded
     def on_tool_start(
         self,
-        serialized: Mapping[str, Any] | None,
+        serialized: Serialized,
         input_str: str,
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
         tags: Sequence[str] | None = None,
-        metadata: Metadata = None,
+        metadata: Mapping[str, Any] | None = None,
         inputs: Mapping[str, Any] | None = None,
         name: str | None = None,
         tool_call_id: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """A tool is called. Its inputs are a dict; LangChain gives only their text for tools that take one string."""
-        attributes = labels(tags, metadata)
-        if tool_call_id:
-            attributes[Attr.TOOL_CALL_ID] = tool_call_id
-        self.recorder.start(
-            run_id,
-            parent_run_id,
-            name=name or run_name(serialized, metadata, "tool"),
-            kind=_TOOL,
-            inputs={"input": input_str} if inputs is None else inputs,
-            metadata=metadata,
-            attributes=attributes,
-        )
-
-    @guarded
-    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A tool returned; a ``ToolMessage`` may say that it failed and the failure was handled."""
-        failed = isinstance(output, ToolMessage) and output.status == "error"
-        self.recorder.end(
-            run_id,
-            output,
-            ending=Ending(Status.ERROR.value, None, _tool_error(output)) if failed else RETURNED,
-        )
+        """Write that a tool is called. Its inputs are a dict; the text, of tools that take one string."""
+        details = _details(serialized, name, metadata)
+        if tool_call_id is not None:
+            details["tool_call_id"] = tool_call_id
+        given = (input_str if inputs is None else inputs,)
+        self.recorder.start(self.runs, _TOOL, run_id, parent_run_id, name, tags, given, details)
 
     @guarded
     def on_retriever_start(
         self,
-        serialized: Mapping[str, Any] | None,
+        serialized: Serialized,
         query: str,
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
         tags: Sequence[str] | None = None,
-        metadata: Metadata = None,
+        metadata: Mapping[str, Any] | None = None,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """A retriever is asked."""
-        self.recorder.start(
-            run_id,
-            parent_run_id,
-            name=name or run_name(serialized, metadata, "retriever"),
-            kind=_RETRIEVER,
-            inputs=query,
-            metadata=metadata,
-            attributes=labels(tags, metadata),
-        )
+        """Write that a retriever is asked."""
+        details = _details(serialized, name, metadata)
+        self.recorder.start(self.runs, _RETRIEVER, run_id, parent_run_id, name, tags, (query,), details)
 
-    @guarded
-    def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
-        """A retriever found documents."""
-        found = [document(one) if isinstance(one, Document) else one for one in documents]
-        self.recorder.end(run_id, found)
-
-    # A tool or a retriever that raises is told the same way as a chain.
+    # A tool or a retriever that returns or raises says it in the same way as a chain.
+    on_tool_end = on_chain_end  # type: ignore[assignment] # what LangChain gives first is named differently
+    on_retriever_end = on_chain_end  # type: ignore[assignment]
     on_tool_error = on_chain_error
     on_retriever_error = on_chain_error
 
     @guarded
     def on_agent_action(self, action: AgentAction, *, run_id: UUID, **kwargs: Any) -> None:
-        """An agent of the older kind chose a tool."""
+        """Write that an agent of the older kind chose a tool."""
         chosen: dict[str, object] = {"tool": action.tool, "tool_input": action.tool_input, "log": action.log}
-        self.recorder.event(run_id, "agent_action", chosen)
+        self._event(run_id, "agent_action", chosen)
 
     @guarded
     def on_agent_finish(self, finish: AgentFinish, *, run_id: UUID, **kwargs: Any) -> None:
-        """An agent of the older kind is done."""
-        self.recorder.event(run_id, "agent_finish", {"return_values": finish.return_values, "log": finish.log})
+        """Write that an agent of the older kind is done."""
+        self._event(run_id, "agent_finish", {"return_values": finish.return_values, "log": finish.log})
 
     @guarded
     def on_retry(self, retry_state: RetryCallState, *, run_id: UUID, **kwargs: Any) -> None:
-        """A run is tried again."""
+        """Write that a run is tried again."""
         outcome = retry_state.outcome
         error = outcome.exception() if outcome is not None and outcome.failed else None
         facts: dict[str, object] = {"attempt": retry_state.attempt_number, "slept": retry_state.idle_for}
         if error is not None:
             facts["exception"] = error_text(error)
-        self.recorder.event(run_id, "retry", facts)
+        self._event(run_id, "retry", facts)
 
     @guarded
     def on_text(self, text: str, *, run_id: UUID, **kwargs: Any) -> None:
-        """A chain says something."""
-        self.recorder.event(run_id, "text", {"text": text})
+        """Write what a chain says."""
+        self._event(run_id, "text", {"text": text})
 
     @guarded
     def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """The program dispatched an event of its own."""
-        self.recorder.event(run_id, name, {"data": data})
+        """Write an event that the program dispatched."""
+        self._event(run_id, name, {"data": data})
+
+    def _event(self, run_id: UUID, name: str, details: dict[str, Any]) -> None:
+        run = find(self.runs, key_of(run_id))
+        if run is not None:
+            run.recorder.event(run, name, details)
+
+    def _fail(self, run_id: UUID, error: BaseException, response: object, details: dict[str, Any]) -> None:
+        run = close(self.runs, key_of(run_id))
+        if run is None:
+            return
+        facts = error_facts(error)
+        details["error"] = facts
+        if run.chunks is not None:
+            details |= _chunks(run)
+            if STREAM_CLOSED in facts["classes"]:
+                details["streamed"] = run.chunks
+        if PAUSE in facts["classes"]:
+            _mark_incomplete(run)
+        run.recorder.end(run, None if response is None else (response,), details)
+
+    def _goes_on_below(self, run: Run) -> bool:
+        return any(other is not None and other.parent is run for other in list(self.runs.values()))
+
+    def _streamed_below(self, run: Run) -> list[object]:
+        """Return what the model below a run has streamed so far; that of the first, where there are several."""
+        for other in list(self.runs.values()):
+            if other is not None and other.chunks is not None and other.is_below(run):
+                return [*other.chunks]
+        return []
 
 
-def _block_text(blocks: object) -> str:
-    if not isinstance(blocks, Sequence):
-        return ""
-    return "".join(str(block.get("text") or "") if isinstance(block, Mapping) else str(block) for block in blocks)
+def _details(serialized: Serialized, name: str | None, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the start of any run says beside its inputs: its metadata, and its class where it has no name."""
+    details: dict[str, Any] = {"metadata": metadata} if metadata else {}
+    if name is None and serialized:
+        path = serialized.get("id")
+        details["class"] = serialized.get("name") or (path[-1] if isinstance(path, list | tuple) and path else None)
+    return details
 
 
-def _tool_error(output: ToolMessage) -> str:
-    return output.content if isinstance(output.content, str) else str(output.content)
+def _chunks(run: Run) -> dict[str, Any]:
+    return {"chunks": len(run.chunks or ()), "first_chunk_ns": run.first_chunk_ns}
+
+
+def _mark_incomplete(run: Run | None) -> None:
+    """Note that a run was interrupted, and with it all that it is below."""
+    while run is not None:
+        run.note(is_incomplete=True)
+        run = run.parent

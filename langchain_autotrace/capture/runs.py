@@ -1,143 +1,223 @@
-"""What is remembered of a run while it is open."""
+"""Runs that are open: their ids, and what is remembered of them until they end."""
 
 from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from uuid import UUID
 
-from langchain_autotrace.capture.place import Journal, Place
-from langchain_autotrace.capture.status import RETURNED, Ending
-from langchain_autotrace.span import Outcome, Status
+from langchain_autotrace.capture.interfaces import Journal, ParentSpan
+from langchain_autotrace.ids import span_digits, trace_digits
 
-_PAUSED: Final = Ending(Status.OK.value, Outcome.INTERRUPTED, "", paused=True)
-_ABANDONED: Final = Ending(Status.OK.value, Outcome.ABANDONED, "")
+if TYPE_CHECKING:
+    from langchain_autotrace.capture.recorder import Recorder
+
+_REMEMBERED: Final = 10_000
+"""How many run ids are remembered at least, to see that one is used again."""
 
 
 def random_bits() -> Callable[[int], int]:
-    """A source of ids: so many random bits. Not the ``random`` module's own generator, which programs seed."""
+    """Return a source of random bits, which is not the ``random`` module's own generator: programs seed that one."""
     return random.Random(os.urandom(32)).getrandbits  # noqa: S311 - ids, not secrets
 
 
-_IDS_AT_ONCE: Final = 64
-_NO_ID: Final = 16 * "0"
+class RunIds:
+    """Gives each run an id to make its span's of: LangChain's run id, or a random one where that was used before."""
 
+    def __init__(self) -> None:
+        self._bits = random_bits()
+        self._recent: dict[object, int] = {}
+        self._older: dict[object, int] = {}
 
-def span_ids() -> list[str]:
-    """Some new ids of spans. Made many at once: code that runs once in a while is not in the processor's caches."""
-    digits = os.urandom(8 * _IDS_AT_ONCE).hex()
-    return [one for at in range(0, len(digits), 16) if (one := digits[at : at + 16]) != _NO_ID]
+    def of_root(self, run_id: UUID, key: object, now_ns: int) -> UUID:
+        """Return the id of a run that a trace begins with.
+
+        Args:
+            run_id: LangChain's id of the run.
+            key: :func:`key_of` that id.
+            now_ns: the time, as an object of its own.
+        """
+        # One step: of two threads that have the same id, one is first.
+        if key in self._older or self._recent.setdefault(key, now_ns) is not now_ns:
+            return self._new()
+        if len(self._recent) > _REMEMBERED:
+            self._older, self._recent = self._recent, {}
+        return self._uuid(run_id, key)
+
+    def of_child(self, run_id: UUID, key: object, seen: set[object]) -> UUID:
+        """Return the id of a run within a trace whose runs have had the ids ``seen``."""
+        if key in seen:
+            return self._new()
+        if len(seen) > _REMEMBERED:
+            seen.clear()
+        seen.add(key)
+        return self._uuid(run_id, key)
+
+    def _uuid(self, run_id: UUID, key: object) -> UUID:
+        if isinstance(run_id, UUID) and run_id.int:
+            return run_id
+        return UUID(int=key) if key and isinstance(key, int) else self._new()
+
+    def _new(self) -> UUID:
+        return UUID(int=self._bits(128), version=4)
 
 
 class Run:
-    """An open run."""
+    """An open run.
+
+    Attributes:
+        recorder: writes its events.
+        journal: where its trace is written.
+        parent: the run that it is below.
+        id: what the id of its span is made of: LangChain's run id, unless that was used before.
+        trace: what the id of its trace is made of: the root's ``id``, or the digits of a trace of MLflow's.
+        seen: keys of the run ids that its trace has had.
+        tags: the list that LangChain gave with the start: each run has a list of its own.
+        process: the process that the run has started in.
+        chunks: what a model has streamed so far; None before the first.
+        is_special: whether one of the attributes below was set.
+    """
 
     # What each run's start and end read is in slots: to read a class's default takes Python 3.11 ten times as long.
-    __slots__ = ("__dict__", "below", "parent", "span_id", "started_ns", "trace_id", "unusual")
+    __slots__ = (
+        *("__dict__", "recorder", "journal", "parent", "id", "trace", "seen", "tags", "process"),
+        *("chunks", "is_special"),
+    )
 
-    # Most runs never change these: as defaults of the class they cost nothing.
-    session: str | None = None
-    """The trace's session; of the root only, as the next."""
-    user: str | None = None
-    chunks = 0
-    first_chunk_ns = 0
-    said: list[str] | None = None
-    """Text streamed so far by this model, or by the model below this chain that streams."""
-    abandoned = False
-    name = kind = ""
-    recorder: Any = None
-    """These three are set where another API may ask for them."""
+    # Few runs have one of these.
+    parent_span: ParentSpan | None = None
+    """Where the run belongs, when not only LangChain's ids say it."""
+    live: Any = None
+    """MLflow's object for the run, once the program has asked for it."""
+    model_call: Any = None
+    """What the logging of models has noted of the run."""
+    shadowed: Run | None = None
+    """An older open run of the same id."""
+    kind = name = type = ""
+    """A value of ``semconv.Kind``, name and type of the span, where the bridge or the redact hook may ask for them."""
+    is_incomplete = False
+    """Whether a run below was interrupted, or goes on after this one."""
     copies = 1
     """How many handlers in the run's list are ours: each event then comes that many times."""
     turn = 0
+    """Which of these times the next event is."""
+    started_ns = first_chunk_ns = 0
+    """When it started, where the bridge may ask for it; and when the first chunk came."""
 
-    # These too. A run with one of them is unusual: only then are they read. They are set by `note`.
-    call: Any = None
-    """The call of a chain that this run is, where chains are logged as models."""
-    live: object = None
-    """The other API's object for this run, once somebody has asked for it."""
-    place: Place | None = None
-    """Where it stands, when not only LangChain's ids say it."""
-    journal: Journal | None = None
-    """Where its trace is written, when not where the recorder writes."""
-    interrupted = False
-    """Whether a run below was interrupted: a graph that pauses returns, its node raises."""
-
-    def __init__(self, trace_id: str, span_id: str, parent: Run | None, started_ns: int) -> None:
-        self.trace_id = trace_id
-        self.span_id = span_id
+    def __init__(self, recorder: Recorder, own_id: UUID, parent: Run | None, journal: Journal, tags: object) -> None:
+        self.recorder = recorder
+        self.journal = journal
         self.parent = parent
-        self.started_ns = started_ns
-        self.below = 0
-        """Open runs directly below."""
-        self.unusual = False
-        """Whether something was noted of it."""
+        self.id = own_id
+        self.trace: UUID | str = own_id if parent is None else parent.trace
+        self.seen: set[object] = set() if parent is None else parent.seen
+        self.tags = tags
+        self.process = _process.token
+        self.chunks: list[object] | None = None
+        self.is_special = False
 
     def note(self, **what: object) -> None:
-        """Set what makes a run unusual: ``call``, ``live``, ``place``, ``journal`` or ``interrupted``."""
+        """Set attributes that few runs have."""
         self.__dict__.update(what)
-        self.unusual = True
+        self.is_special = True
 
-    def stand(self, place: Place) -> None:
-        """It has just started, and stands there."""
-        self.note(place=place, journal=place.journal)
-        self.trace_id = place.trace_id or self.trace_id
+    def attach(self, parent_span: ParentSpan) -> None:
+        """Attach this new run below a span of MLflow's, or send its trace to another journal."""
+        self.note(parent_span=parent_span)
+        self.journal = parent_span.journal or self.journal
+        self.trace = parent_span.trace_id or self.trace
+
+    @property
+    def trace_id(self) -> str:
+        """Id of its trace, 32 hexadecimal digits."""
+        return trace_digits(self.trace)
+
+    @property
+    def span_id(self) -> str:
+        """Id of its span, 16 hexadecimal digits."""
+        return span_digits(self.id)
 
     @property
     def is_root(self) -> bool:
         """Whether the trace begins with this run."""
-        return self.parent is None and (self.place is None or self.place.span_id is None)
+        return self.parent is None and (self.parent_span is None or self.parent_span.span_id is None)
 
     @property
-    def root(self) -> Run:
-        """The run that the trace began with."""
-        run = self
-        while run.parent is not None:
-            run = run.parent
-        return run
+    def parent_id(self) -> UUID | str | None:
+        """What the id of the span is made of that the run's span is below."""
+        if self.parent_span is not None:
+            return self.parent_span.span_id
+        return None if self.parent is None else self.parent.id
 
-    def stream(self, text: str, now_ns: int) -> None:
-        """A chunk came; the chains above get to know what was said."""
-        self.chunks += 1
-        if self.said is None:
-            self.first_chunk_ns = now_ns
-            said: list[str] = []
-            self.said = said
-            above = self.parent
-            while above is not None:
-                above.said = said
-                above = above.parent
-        self.said.append(text)
+    def is_below(self, other: Run) -> bool:
+        """Return whether this run is below another."""
+        above = self.parent
+        while above is not None and above is not other:
+            above = above.parent
+        return above is not None
 
     def counts_now(self) -> bool:
-        """Whether this call of an event is the one that counts, when it comes once for each of several handlers."""
-        if self.copies == 1:
+        """Return whether this call of an event counts, when it comes once for each of several handlers."""
+        if not self.is_special or self.copies == 1:
             return True
         self.turn = (self.turn + 1) % self.copies
         return self.turn == 0
 
-    def settle(self, ending: Ending, *, streamed: bool) -> Ending:
-        """How the run ended, as the runs around it show; they get to know of it.
+    def add_chunk(self, chunk: object) -> None:
+        """Remember a chunk that a model has streamed: a text, or a list of content blocks."""
+        if self.chunks is None:
+            self.first_chunk_ns = time.time_ns()
+            self.chunks = [chunk]
+        elif not self.is_special or self.counts_now():
+            self.chunks.append(chunk)
 
-        A graph that is interrupted returns. A synchronous stream that its consumer closes swallows
-        ``GeneratorExit``: the outer run ends as if it had returned, while the runs that feed it are still open, and
-        those end after it.
-        """
-        parent = self.parent
-        if ending is RETURNED:
-            if self.interrupted:
-                ending = _PAUSED
-            elif streamed and (self.below or (parent is not None and parent.abandoned)):
-                ending = _ABANDONED
-        if ending.outcome is Outcome.ABANDONED:
-            self.abandoned = True
-        if ending.paused and parent is not None:
-            parent.note(interrupted=True)
-        return ending
 
-    def partial(self, outputs: object) -> object:
-        """What an abandoned run had said; LangChain leaves out the chunk at which the consumer stopped."""
-        said = "".join(self.said or ())
-        longer = outputs is None or (isinstance(outputs, str) and said.startswith(outputs))
-        return said if said and longer else outputs
+OpenRuns: TypeAlias = dict[object, Run | None]
+"""Open runs by :func:`key_of` of their ids; None for a run that is left out."""
+
+
+class _Process:
+    """Tells this process from the one that it was forked from."""
+
+    def __init__(self) -> None:
+        self.token = object()
+
+
+_process: Final = _Process()
+
+
+def after_fork() -> None:
+    """In a forked child: runs that were open are the parent's."""
+    _process.token = object()
+
+
+def find(runs: OpenRuns, key: object) -> Run | None:
+    """Return an open run of this process; None when it is unknown or left out."""
+    run = runs.get(key)
+    return run if run is not None and run.process is _process.token else None
+
+
+def close(runs: OpenRuns, key: object) -> Run | None:
+    """Take a run out of the open ones; None when it is unknown or left out."""
+    run = runs.pop(key, None)
+    if run is None or run.process is not _process.token:
+        return None
+    if run.is_special and run.shadowed is not None:
+        runs[key] = run.shadowed
+    return run
+
+
+def key_of(run_id: UUID | str) -> object:
+    """Return what a run is found by: the number of its UUID, which is hashed without a call of Python code.
+
+    LangChain also passes on a run id that is a text, whether it is a UUID's or not.
+    """
+    if isinstance(run_id, UUID):
+        return run_id.int
+    try:
+        return UUID(run_id).int
+    except (ValueError, AttributeError, TypeError):
+        return run_id

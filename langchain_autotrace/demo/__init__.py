@@ -1,4 +1,4 @@
-"""Three real LangChain programs and their recorded answers, to see traces without a key or a network."""
+"""Three real LangChain programs with recorded answers, to show traces without an API key or a network."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,17 +8,20 @@ __all__ = ["DemoNotInstalled", "demo_extra"]
 _EXTRA = frozenset({"langchain", "langchain_openai", "vcr"})
 
 
-class DemoNotInstalled(ImportError):  # noqa: N818 - it is a state to mend by one command, and reads as one
-    """A package of the `demo` extra is missing; the cause says which one."""
+class DemoNotInstalled(ImportError):  # noqa: N818 - it reads better without "Error"
+    """A package of the `demo` extra is missing; the exception's cause names it."""
 
     def __init__(self) -> None:
-        """Build the one message, which is the command that mends it."""
-        super().__init__("the demo needs `pip install 'langchain-autotrace[demo]'`")
+        """Set the message, which contains the command that installs the extra."""
+        super().__init__("the demo needs additional packages. Run: pip install 'langchain-autotrace[demo]'")
 
 
 @contextmanager
 def demo_extra() -> Iterator[None]:
-    """Turn a missing package of the `demo` extra into `DemoNotInstalled`; any other failed import stays itself."""
+    """Raise `DemoNotInstalled` if an import fails because a package of the `demo` extra is missing.
+
+    Other failed imports raise their own error.
+    """
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,7 +1,7 @@
 """The programs of the demo: a streamed chain, retrieval, and an agent with tools.
 
-They name no base URL, so they ask api.openai.com, or the server that `OPENAI_BASE_URL` names.
-`langchain_autotrace.demo.replay.replayed` answers them from a recording instead.
+They set no base URL, so they call api.openai.com, or the server that `OPENAI_BASE_URL` names.
+Within `langchain_autotrace.demo.replay.replayed` they get answers from a recording instead.
 """
 
 import operator
@@ -72,7 +72,7 @@ def rag_chain() -> str:
 
 
 def weather_agent() -> str:
-    """Let an agent compare the weather of two cities with its tools, and return its last words."""
+    """Let an agent compare the weather of two cities with its tools, and return its final answer."""
     agent = create_agent(
         ChatOpenAI(model=_MODEL),
         tools=[weather, calculator],
@@ -103,8 +103,8 @@ def calculator(left: float, operation: Literal["+", "-", "*", "/"], right: float
 
 
 def _embeddings() -> OpenAIEmbeddings:
-    # Checking the context length would tokenize, and tiktoken downloads its vocabulary;
-    # "float" keeps the vectors of a recording readable, where the client's default is base64.
+    # Checking the context length tokenizes the text, and tiktoken would download its vocabulary.
+    # "float" keeps the vectors of a recording readable; the client's default is base64.
     return OpenAIEmbeddings(
         model="text-embedding-3-small",
         dimensions=_DIMENSIONS,

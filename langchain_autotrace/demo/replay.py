@@ -1,4 +1,4 @@
-"""Answer a program's calls of the OpenAI API from a recording, with vcrpy."""
+"""Answers a program's calls to the OpenAI API from a recording, with vcrpy."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -14,25 +14,25 @@ CASSETTES = Path(__file__).parent / "cassettes"
 """The folder of the demo's own recordings."""
 
 PLACEHOLDER_KEY = "placeholder-no-key-is-needed"
-"""What stands for a key: the client asks for one, and a recording reads none."""
+"""Value of `OPENAI_API_KEY` during a replay: the client requires a key, the recording does not check it."""
 
 _HOST = "api.openai.com"
-# A base URL of the user's environment would send the programs to a host that no recording knows.
+# A base URL from the user's environment would send the requests to a host that is not in the recording.
 _REPLAYING = {"OPENAI_API_KEY": PLACEHOLDER_KEY, "OPENAI_BASE_URL": None, "OPENAI_API_BASE": None}
 
 
 @contextmanager
 def replayed(name: str, folder: Path | None = None) -> Iterator[None]:
-    """Replay `<name>.yaml` to whatever calls the OpenAI API inside the block.
+    """Answer requests to the OpenAI API from the cassette `<name>.yaml` within the block.
 
-    A request is answered when its method, its URI and its body (JSON compared as JSON) are those of an
-    interaction that was not played yet; any other request to the API fails, and none is sent. Requests to
-    other hosts, such as a tracking server's, pass by. In the block `OPENAI_API_KEY` is a placeholder and
-    no base URL is set; after it the environment is as it was.
+    A request is answered if its method, URI and body (JSON compared as JSON) match an interaction that has not
+    been played yet. Any other request to the API fails; none is sent. Requests to other hosts, such as a
+    tracking server, are not affected. Within the block `OPENAI_API_KEY` is a placeholder and no base URL is
+    set; afterwards the environment is restored.
 
     Args:
         name: the cassette's file name without `.yaml`.
-        folder: where the cassette lies; the demo's own recordings by default.
+        folder: the cassette's folder; the demo's own recordings by default.
 
     Raises:
         DemoNotInstalled: vcrpy is missing.
@@ -49,7 +49,7 @@ def replayed(name: str, folder: Path | None = None) -> Iterator[None]:
 
 @contextmanager
 def environment(values: Mapping[str, str | None]) -> Iterator[None]:
-    """Set environment variables, or unset those that are None, and put all of them back at the end."""
+    """Set environment variables within the block, or unset those that are None, and restore them afterwards."""
     before = {name: os.environ.get(name) for name in values}
     _set(values)
     try:
@@ -70,11 +70,11 @@ def _cassette(name: str, folder: Path) -> Path:
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(cassette.stem for cassette in folder.glob("*.yaml"))) or "none"
-        message = f"no cassette {name!r} in {folder}; the cassettes there: {known}"
+        message = f"no cassette {name!r} in {folder}; existing cassettes: {known}"
         raise FileNotFoundError(message)
     return path
 
 
 def _openai_only(request: Any) -> Any:  # noqa: ANN401 - vcrpy is not typed
-    # vcrpy sends a request on when this returns None.
+    # vcrpy lets a request pass to the network if this returns None.
     return request if request.host == _HOST else None

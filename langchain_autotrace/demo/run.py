@@ -16,29 +16,29 @@ __all__ = ["AGENT", "EXPERIMENT", "NAMES", "Demo", "has_key", "run"]
 
 EXPERIMENT: Final = "langchain-autotrace-demo"
 AGENT: Final = "weather_agent"
-"""The program whose trace says most."""
+"""The program whose trace is shown as a tree: it is the most informative one."""
 
 NAMES: Final = ("joke_chain", "rag_chain", "weather_agent")
-"""The programs, in the order they run."""
+"""Names of the programs, in the order in which they run."""
 
 _FLUSH_SECONDS: Final = 60.0
-# Without a network MLflow would try for ten seconds to load the prices of today; the demo's answers cost nothing.
+# Without a network MLflow would try for ten seconds to load current prices; recorded answers cost nothing.
 _OFFLINE: Final = {"MLFLOW_MODEL_CATALOG_URI": ""}
 
 
 class Demo(NamedTuple):
-    """What the programs did."""
+    """Result of running the programs."""
 
     failed: int
-    """How many raised."""
+    """How many raised an exception."""
     agent_trace: str | None
-    """MLflow's id of the agent's trace; None when it was not traced."""
+    """MLflow's id of the agent's trace; None if it was not traced."""
     error: str | None
-    """Why traces could not be stored; None when all are."""
+    """Why traces could not be stored; None if all are."""
 
 
 def has_key() -> bool:
-    """Whether the programs ask the real API."""
+    """Return whether `OPENAI_API_KEY` is set: the programs then call the real API."""
     return bool(os.environ.get("OPENAI_API_KEY"))
 
 
@@ -47,12 +47,12 @@ def run(tracking_uri: str, say: Callable[[str, str], None], storing: Callable[[]
 
     Args:
         tracking_uri: MLflow's tracking URI.
-        say: is given each program's name, and its answer or its error.
-        storing: called when all programs have run, before the wait.
+        say: called with each program's name, and its answer or its error.
+        storing: called when all programs have run, before waiting for the traces to be stored.
 
     Raises:
         DemoNotInstalled: a package of the ``demo`` extra is missing.
-        AutotraceError: the traces cannot go there.
+        AutotraceError: traces cannot be stored at ``tracking_uri``, or a setting is invalid.
     """
     from langchain_autotrace.demo.programs import PROGRAMS  # noqa: PLC0415 - raises where the extra is missing
 
@@ -60,7 +60,7 @@ def run(tracking_uri: str, say: Callable[[str, str], None], storing: Callable[[]
         autolog(
             tracking_uri=tracking_uri,
             experiment=EXPERIMENT,
-            # Whatever the environment says: here somebody has asked for traces.
+            # These override the environment: whoever runs the demo wants traces.
             disable=False,
             log_traces=True,
             sample_rate=1.0,
@@ -80,7 +80,7 @@ def _run(programs: Mapping[str, Callable[[], str]], say: Callable[[str, str], No
         try:
             with nullcontext() if has_key() else replayed(name):
                 say(name, program())
-        except Exception as error:  # noqa: BLE001 - a failed program is traced too, and the others go on
+        except Exception as error:  # noqa: BLE001 - a failed program is traced too, and the others still run
             failed += 1
             say(name, f"{type(error).__name__}: {error}")
         if name == AGENT:

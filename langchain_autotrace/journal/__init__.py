@@ -1,1 +1,1 @@
-"""Records to lines in a file, and back."""
+"""Write records to files as JSON lines, and read them back."""

@@ -1,6 +1,6 @@
-"""How far a process's journal is delivered: a position, counters, and the records of traces that are not whole yet.
+"""The checkpoint of a process's journal: a position, counters, and the records of traces that are not complete yet.
 
-The records stand in the checkpoint so that a segment can be deleted while a long run is still open.
+The records are stored in the checkpoint so that a segment can be deleted while a long run is still open.
 """
 
 from __future__ import annotations
@@ -15,43 +15,44 @@ from langchain_autotrace.journal.folder import DestinationFolder, replace
 from langchain_autotrace.journal.reader import Position
 
 if TYPE_CHECKING:
-    from langchain_autotrace.span import Record
+    from langchain_autotrace.records import Record
 
 
 class Checkpoint(NamedTuple):
-    """What the shipper has done with one process's journal."""
+    """The shipper's progress in the journal of one process."""
 
     position: Position = Position(1, 0)
-    """Everything before it is delivered, set aside, or in ``unfinished``."""
+    """Every record before it was delivered or rejected, or is in ``unfinished``."""
     flushed: int = 0
-    """The last flush request that is answered."""
+    """Number of the last flush request that was answered; 0 before the first."""
     delivered: int = 0
-    """Traces stored."""
+    """Number of traces stored."""
     rejected: int = 0
-    """Traces set aside."""
+    """Number of traces rejected."""
     torn: int = 0
-    """Records lost to a crash in the middle of writing them."""
+    """Number of records that a crash cut off while they were being written."""
     orphans: int = 0
-    """Events and ends of spans whose start the journal does not have."""
+    """Number of span events and span ends without a start in the journal."""
     unfinished: tuple[Record, ...] = ()
+    """Records of traces that are not complete yet."""
 
 
 def load(folder: DestinationFolder, process: str) -> Checkpoint:
-    """The checkpoint of a process; a fresh one when there is none, or none that can be read.
+    """Return the checkpoint of a process; a new one when it is missing or unreadable.
 
-    A fresh one delivers again what is in the journal, which changes nothing in the store.
+    A new checkpoint has the whole journal delivered again, which changes nothing in the store.
 
     Raises:
-        JournalFormatError: it was written by another version.
+        JournalFormatError: the checkpoint was written by another version.
     """
     return _load(folder, process, whole=True)
 
 
 def glance(folder: DestinationFolder, process: str) -> Checkpoint:
-    """The checkpoint without its unfinished records: cheap enough to be asked a hundred times a second.
+    """Return the checkpoint of a process without its unfinished records: cheap enough to poll 100 times a second.
 
     Raises:
-        JournalFormatError: it was written by another version.
+        JournalFormatError: the checkpoint was written by another version.
     """
     return _load(folder, process, whole=False)
 
@@ -60,22 +61,24 @@ def _load(folder: DestinationFolder, process: str, *, whole: bool) -> Checkpoint
     path = folder.checkpoint(process)
     try:
         with path.open("rb") as file:
-            form = orjson.loads(file.readline())
+            fields = orjson.loads(file.readline())
             lines = file.read().splitlines() if whole else []
-        version, position = form.pop("version"), Position(form.pop("segment"), form.pop("offset"))
-        if version == codec.FORMAT:
-            return Checkpoint(position=position, unfinished=tuple(map(codec.decode, lines)), **form)
+        version, position = fields.pop("version"), Position(fields.pop("segment"), fields.pop("offset"))
+        if version == codec.FORMAT and {*map(type, position), *map(type, fields.values())} == {int}:
+            return Checkpoint(position=position, unfinished=tuple(map(codec.decode, lines)), **fields)
     except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, JournalFormatError):
+        version = codec.FORMAT
+    if version == codec.FORMAT:
         return Checkpoint(Position(next(iter(folder.segments(process)), 1), 0))
     msg = f"{path} was written in format {version!r}; this version reads format {codec.FORMAT}."
     raise JournalFormatError(msg)
 
 
 def save(folder: DestinationFolder, process: str, checkpoint: Checkpoint) -> None:
-    """Write the checkpoint, whole or not at all."""
-    form = checkpoint._asdict()
-    form.pop("unfinished")
-    position = form.pop("position")
-    head = orjson.dumps({"version": codec.FORMAT, **position._asdict(), **form})
+    """Write the checkpoint of a process atomically."""
+    fields = checkpoint._asdict()
+    fields.pop("unfinished")
+    position = fields.pop("position")
+    head = orjson.dumps({"version": codec.FORMAT, **position._asdict(), **fields})
     records = b"".join(codec.encode(record) for record in checkpoint.unfinished)
     replace(folder.checkpoint(process), head + b"\n" + records)

@@ -1,21 +1,23 @@
-"""A record as one line of JSON, and back.
+"""Encode records as lines of JSON, and decode them.
 
-A span's record is an array: its kind, then the fields of the record in their order. A value that may be left out
-(inputs, outputs) stands in an array of its own, so that a value of null is not one that is missing. Arrays are shorter
-to write and to search for secrets than objects, and this is done on the program's thread. Other records are objects.
+A record that belongs to a trace is an array: its kind, then its fields in order. Arrays are shorter than objects, so
+writing them and searching them for secrets, both on the program's thread, takes less time. Other records are objects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
 
 from langchain_autotrace.errors import JournalFormatError
-from langchain_autotrace.span import (
+from langchain_autotrace.ids import span_digits, trace_digits
+from langchain_autotrace.records import (
+    END,
+    EVENT,
+    START,
     Flush,
-    Json,
     ModelSeen,
     ProcessInfo,
     Record,
@@ -23,183 +25,119 @@ from langchain_autotrace.span import (
     SpanEvent,
     SpanFile,
     SpanStart,
-    TraceContext,
+    TraceRecord,
     TraceUpdate,
 )
 
-FORMAT: Final = 1
-"""Version of the journal's format. A reader refuses every other."""
+FORMAT: Final = 2
+"""Version of the journal format. Readers reject any other."""
 
-START: Final = "start"
-EVENT: Final = "event"
-END: Final = "end"
-FILE: Final = "file"
-UPDATE: Final = "trace"
-MODEL: Final = "model"
+OPTIONS: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
+"""Options of orjson for encoding a line."""
+
+_Types = tuple[type, ...]
+_TEXT: Final[_Types] = (str,)
+_NUMBER: Final[_Types] = (int,)
+_LIST: Final[_Types] = (list,)
+_OBJECT: Final[_Types] = (dict,)
+_NONE: Final[_Types] = (type(None),)
+_FORMS: Final[dict[str, tuple[type[TraceRecord], tuple[_Types, ...]]]] = {
+    START: (
+        SpanStart,
+        (
+            *(_TEXT, _TEXT, _TEXT + _NONE, _NUMBER, _TEXT, _TEXT + _NONE, _TEXT + _NONE, _LIST + _NONE),
+            *(_OBJECT + _NONE, _LIST + _NONE, _OBJECT),
+        ),
+    ),
+    EVENT: (SpanEvent, (_TEXT, _TEXT, _NUMBER, _TEXT, _OBJECT)),
+    END: (SpanEnd, (_TEXT, _TEXT, _NUMBER, _LIST + _NONE, _OBJECT)),
+    "file": (SpanFile, (_TEXT, _TEXT, _TEXT, _TEXT)),
+    "trace": (TraceUpdate, (_TEXT, _OBJECT)),
+    "model": (ModelSeen, (_TEXT, _TEXT, _OBJECT)),
+}
+"""Kind -> record class and the allowed JSON types of each field, for records that belong to a trace."""
+_UUID: Final = 36
+"""Number of characters of a run id in a line."""
+_KINDS: Final = {record: kind for kind, (record, _) in _FORMS.items()}
 
 
 def encode(record: Record) -> bytes:
-    """The line of a record, newline included. It holds no NUL byte: JSON escapes control characters."""
-    return _ENCODERS[type(record)](record)
+    """Return the record as a line of JSON, newline included.
 
-
-dumps: Final = orjson.dumps
-OPTIONS: Final = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATACLASS
-"""``dumps((kind, *fields), None, OPTIONS)`` is the line of a span's record whose values are not JSON yet: inputs and
-outputs as ``(value,)`` or None, the trace's context as a dict. It raises ``TypeError`` for types that orjson does not
-know."""
-
-
-def _start_record_line(record: SpanStart) -> bytes:
-    context = None if record.trace is None else record.trace._asdict()
-    fields = *record[:6], _fragments(record.inputs), orjson.Fragment(record.attributes), context
-    return dumps((START, *fields), None, OPTIONS)
-
-
-def _event_record_line(record: SpanEvent) -> bytes:
-    return dumps((EVENT, *record[:4], orjson.Fragment(record.attributes)), None, OPTIONS)
-
-
-def _end_record_line(record: SpanEnd) -> bytes:
-    values = _fragments(record.inputs), _fragments(record.outputs)
-    return dumps((END, *record[:5], *values, orjson.Fragment(record.attributes)), None, OPTIONS)
-
-
-def _file_record_line(record: SpanFile) -> bytes:
-    return dumps((FILE, *record), None, OPTIONS)
-
-
-def _update_record_line(record: TraceUpdate) -> bytes:
-    return dumps((UPDATE, record.trace_id, orjson.Fragment(record.fields)), None, OPTIONS)
-
-
-def _model_record_line(record: ModelSeen) -> bytes:
-    return dumps((MODEL, *record[:2], orjson.Fragment(record.form)), None, OPTIONS)
-
-
-def _fragments(value: Json | None) -> tuple[orjson.Fragment] | None:
-    return None if value is None else (orjson.Fragment(value),)
-
-
-def _flush_record_line(record: Flush) -> bytes:
-    return orjson.dumps({"kind": "flush", "number": record.number}, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _process_record_line(record: ProcessInfo) -> bytes:
-    form = {"kind": "process", "version": FORMAT, **record._asdict()}
-    return orjson.dumps(form, option=orjson.OPT_APPEND_NEWLINE)
-
-
-_ENCODERS: Final[dict[type, Callable[[Any], bytes]]] = {
-    SpanStart: _start_record_line,
-    SpanEvent: _event_record_line,
-    SpanEnd: _end_record_line,
-    SpanFile: _file_record_line,
-    TraceUpdate: _update_record_line,
-    ModelSeen: _model_record_line,
-    Flush: _flush_record_line,
-    ProcessInfo: _process_record_line,
-}
-
-
-def decode(text: bytes) -> Record:
-    """The record of a line.
+    The line contains no NUL byte, because JSON escapes control characters.
 
     Raises:
-        JournalFormatError: the line is no record of this version.
+        TypeError: a value is of a type that JSON does not have.
+    """
+    if isinstance(record, ProcessInfo):
+        return orjson.dumps({"kind": "process", "version": FORMAT, **record._asdict()}, option=OPTIONS)
+    if isinstance(record, Flush):
+        return orjson.dumps({"kind": "flush", "number": record.number}, option=OPTIONS)
+    return orjson.dumps((_KINDS[type(record)], *record), option=OPTIONS)
+
+
+def decode(line: bytes) -> Record:
+    """Return the record that a line contains.
+
+    Raises:
+        JournalFormatError: the line is not a record of this version.
     """
     try:
-        form = orjson.loads(text)
-        return _SPAN_DECODERS[form[0]](*form[1:]) if type(form) is list else _DECODERS[form["kind"]](form)
+        data = orjson.loads(line)
+        return _trace_record(*data) if type(data) is list else _process_record(data)
     except JournalFormatError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        msg = f"not a journal record ({type(error).__name__}: {error}): {text[:80]!r}"
+        msg = f"not a journal record ({type(error).__name__}: {error}): {line[:80]!r}"
         raise JournalFormatError(msg) from None
 
 
-def is_of_other_version(text: bytes) -> bool:
-    """Whether the line is the first of a journal that another version wrote.
+def is_of_other_version(line: bytes) -> bool:
+    """Return whether the line is the first one of a journal that another version wrote.
 
-    This much of the format never changes: a JSON object with ``kind`` "process" and a ``version``.
+    One part of the format never changes: the first line is a JSON object with ``kind`` "process" and a ``version``.
     """
     try:
-        form = orjson.loads(text)
+        data = orjson.loads(line)
     except ValueError:
         return False
-    return isinstance(form, dict) and form.get("kind") == "process" and form.get("version", FORMAT) != FORMAT
+    return isinstance(data, dict) and data.get("kind") == "process" and data.get("version", FORMAT) != FORMAT
 
 
-def _process(form: dict[str, Any]) -> ProcessInfo:
-    version = form.pop("version")
+def _trace_record(kind: str, *fields: Any) -> TraceRecord:  # noqa: ANN401 - JSON
+    record, types = _FORMS[kind]
+    _check_types(fields, types)
+    found = record(*fields)
+    if len(found.trace_id) == _UUID:
+        found = found._replace(trace_id=trace_digits(found.trace_id))
+    if isinstance(found, SpanStart) and len(found.span_id) == _UUID:
+        parent_id = None if found.parent_id is None else span_digits(found.parent_id)
+        run_id = found.run_id or found.span_id
+        return found._replace(span_id=span_digits(found.span_id), parent_id=parent_id, run_id=run_id)
+    if isinstance(found, SpanEvent | SpanEnd) and len(found.span_id) == _UUID:
+        return found._replace(span_id=span_digits(found.span_id))
+    return found
+
+
+def _check_types(fields: Iterable[object], types: Iterable[_Types]) -> None:
+    for field, allowed in zip(fields, types, strict=True):
+        if type(field) not in allowed:
+            msg = f"a field has the wrong type {type(field).__name__}"
+            raise TypeError(msg)
+
+
+def _process_record(data: dict[str, Any]) -> Record:
+    kind = data.pop("kind")
+    if kind == "flush":
+        _check_types(data.values(), (_NUMBER,))
+        return Flush(**data)
+    if kind != "process":
+        msg = f"unknown kind {kind!r}"
+        raise LookupError(msg)
+    version = data.pop("version")
     if version != FORMAT:
         msg = f"written in format {version!r}; this version reads format {FORMAT}. Use the version that wrote it."
         raise JournalFormatError(msg)
-    form.pop("kind")
-    return ProcessInfo(**form)
-
-
-def _start(  # noqa: PLR0913, PLR0917 - the fields of a record
-    trace_id: str,
-    span_id: str,
-    parent_id: str | None,
-    name: str,
-    kind: str,
-    time_ns: int,
-    inputs: list[object] | None,
-    attributes: dict[str, object],
-    context: dict[str, Any] | None,
-) -> SpanStart:
-    trace = None if context is None else TraceContext(**context)
-    known = _value(inputs), orjson.dumps(attributes)
-    return SpanStart(trace_id, span_id, parent_id, name, kind, _number(time_ns), *known, trace)
-
-
-def _event(trace_id: str, span_id: str, name: str, time_ns: int, attributes: dict[str, object]) -> SpanEvent:
-    return SpanEvent(trace_id, span_id, name, _number(time_ns), orjson.dumps(attributes))
-
-
-def _end(  # noqa: PLR0913, PLR0917 - as above
-    trace_id: str,
-    span_id: str,
-    time_ns: int,
-    status: str,
-    message: str,
-    inputs: list[object] | None,
-    outputs: list[object] | None,
-    attributes: dict[str, object],
-) -> SpanEnd:
-    values = _value(inputs), _value(outputs), orjson.dumps(attributes)
-    return SpanEnd(trace_id, span_id, _number(time_ns), status, message, *values)
-
-
-def _update(trace_id: str, fields: dict[str, object]) -> TraceUpdate:
-    return TraceUpdate(trace_id, orjson.dumps(fields))
-
-
-def _model(trace_id: str, content_hash: str, form: dict[str, object]) -> ModelSeen:
-    return ModelSeen(trace_id, content_hash, orjson.dumps(form))
-
-
-def _number(value: object) -> int:
-    if type(value) is not int:
-        raise TypeError("time is no number")
-    return value
-
-
-def _value(given: list[object] | None) -> Json | None:
-    return None if given is None else orjson.dumps(given[0])
-
-
-_SPAN_DECODERS: Final[dict[str, Callable[..., Record]]] = {
-    START: _start,
-    EVENT: _event,
-    END: _end,
-    FILE: SpanFile,
-    UPDATE: _update,
-    MODEL: _model,
-}
-_DECODERS: Final[dict[str, Callable[[dict[str, Any]], Record]]] = {
-    "process": _process,
-    "flush": lambda form: Flush(form["number"]),
-}
+    info = ProcessInfo(**data)
+    _check_types(info, (_NUMBER, _TEXT, _NUMBER, *4 * (_TEXT,)))
+    return info

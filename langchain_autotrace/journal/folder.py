@@ -1,17 +1,17 @@
-"""The folder of one destination: which files are in it, and who holds it.
+"""The journal folder of one destination: its files and its locks.
 
 ::
 
-    <home>/<destination>/                0700; every file 0600
+    <state dir>/<destination>/           0700; every file 0600
         destination.json                 the tracking URI, without its password
-        <process>-000001.jsonl …         the journal of a process, in segments
-        <process>.alive                  locked by that process while it lives
-        <process>.checkpoint             what of it is delivered (written by the shipper)
-        shipper.lock  shipper.log        the one shipper of this folder
-        status.json                      what the shipper last did
-        rejected/<trace id>.jsonl        traces that the store refused, and why
+        <process>-000001.jsonl …         journal of a process, in segments
+        <process>.alive                  locked by that process while it runs
+        <process>.checkpoint             how far that journal is delivered (written by the shipper)
+        shipper.lock  shipper.log        lock and log of the folder's only shipper
+        status.json                      the shipper's last status
+        rejected/<trace id>.jsonl        traces that the store rejected, with the reason
 
-``<home>`` is ``LANGCHAIN_AUTOTRACE_HOME`` or ``langchain-autotrace`` in the user's state folder.
+``<state dir>`` is ``LANGCHAIN_AUTOTRACE_HOME``, else ``langchain-autotrace`` in the user's state folder.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ _STALE_SECONDS: Final = 60.0
 _SEGMENT: Final = re.compile(r"(?P<process>.+)-(?P<number>\d{6,})\.jsonl")
 
 
-def home() -> Path:
-    """Where all journals of this user are."""
+def state_dir() -> Path:
+    """Return the folder that contains all journals of this user."""
     named = os.environ.get(HOME_VARIABLE)
     return Path(named).absolute() if named else platformdirs.user_state_path("langchain-autotrace", appauthor=False)
 
 
 def all_folders() -> list[DestinationFolder]:
-    """The folders of every destination this user has traced to, by name."""
-    return [DestinationFolder(path.parent) for path in sorted(home().glob("*/destination.json"))]
+    """Return the folder of every destination this user has traced to, sorted by name."""
+    return [DestinationFolder(path.parent) for path in sorted(state_dir().glob("*/destination.json"))]
 
 
 class DestinationFolder:
-    """One destination's folder. Knows names and permissions, reads and writes no records."""
+    """The folder of one destination. Handles names, permissions and locks; reads and writes no records."""
 
     def __init__(self, path: Path) -> None:
-        """``path`` need not exist."""
+        """Use the folder at ``path``, which need not exist yet."""
         self.path = path
         self.rejected = path / "rejected"
         self.status_file = path / "status.json"
@@ -62,13 +62,13 @@ class DestinationFolder:
         self._destination = path / "destination.json"
 
     def create(self, public_uri: str) -> None:
-        """Make the folder, private to the user, and say in it where it leads.
+        """Create the folder, private to the user, with a file that names the destination.
 
         Args:
             public_uri: the tracking URI without its password.
 
         Raises:
-            JournalClosed: the place cannot be written; names it, and the variable that moves it.
+            JournalClosed: the folder cannot be written. The message gives its path and the variable that moves it.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -78,14 +78,17 @@ class DestinationFolder:
             if not os.access(self.path, os.W_OK):
                 raise PermissionError(13, "Permission denied")
         except OSError as error:
-            msg = f"the journal folder {self.path} cannot be written ({error.strerror}). Set {HOME_VARIABLE}."
+            msg = (
+                f"cannot write to the journal folder {self.path} ({error.strerror}). Set {HOME_VARIABLE} to a folder "
+                "that you can write to."
+            )
             raise JournalClosed(msg) from error
 
     def public_uri(self) -> str:
-        """The destination's tracking URI, without its password.
+        """Return the destination's tracking URI, without its password.
 
         Raises:
-            JournalError: the folder is no destination folder.
+            JournalError: the folder is not a destination folder.
         """
         try:
             return str(json.loads(self._destination.read_bytes())["tracking_uri"])
@@ -94,15 +97,15 @@ class DestinationFolder:
             raise JournalError(msg) from error
 
     def segment(self, process: str, number: int) -> Path:
-        """The file of a process's ``number``-th segment, counted from 1."""
+        """Return the path of a process's ``number``-th segment, counted from 1."""
         return self.path / f"{process}-{number:06d}.jsonl"
 
     def segments(self, process: str) -> list[int]:
-        """Numbers of a process's segments that are still here, in order."""
+        """Return the numbers of a process's segments that still exist, in order."""
         return sorted(int(found["number"]) for found in self._segment_names(process) if found["process"] == process)
 
     def processes(self) -> set[str]:
-        """Names of all processes that have a journal here."""
+        """Return the names of all processes that have a journal in the folder."""
         return {found["process"] for found in self._segment_names()}
 
     def _segment_names(self, begin: str = "") -> Iterator[re.Match[str]]:
@@ -114,62 +117,62 @@ class DestinationFolder:
         yield from filter(None, map(_SEGMENT.fullmatch, names))
 
     def checkpoint(self, process: str) -> Path:
-        """The file in which the shipper keeps what it has delivered of a process."""
+        """Return the path of a process's checkpoint, which the shipper writes."""
         return self.path / f"{process}.checkpoint"
 
     def alive_lock(self, process: str) -> FileLock:
-        """The lock a process holds while it lives. The system lets go of it however the process ends."""
+        """Return the lock that a process holds while it runs. The system releases it however the process ends."""
         return FileLock(self.path / f"{process}.alive", timeout=0, mode=0o600, thread_local=False)
 
     def shipper_lock(self) -> FileLock:
-        """The lock the folder's one shipper holds."""
+        """Return the lock that the folder's only shipper holds."""
         return FileLock(self.path / "shipper.lock", timeout=0, mode=0o600, thread_local=False)
 
     def has_shipper(self) -> bool:
-        """Whether a shipper serves this folder now."""
-        # Somebody else who looks at this moment holds the lock too, for an instant.
+        """Return whether a shipper is serving this folder."""
+        # Ask three times: another process that checks at the same moment also holds the lock, for an instant.
         return all(is_held(self.shipper_lock(), wait=wait) for wait in (0.0, 0.01, 0.02))
 
     def is_alive(self, process: str) -> bool:
-        """Whether the process that writes this journal still lives."""
-        # Not with a FileLock, which takes 30 times as long: the shipper asks often, and for every process.
+        """Return whether the process that writes this journal is still running."""
+        # Not with a FileLock, which takes 30 times as long: the shipper asks often, for every process.
         try:
             descriptor = os.open(self.path / f"{process}.alive", os.O_RDWR)
         except FileNotFoundError:
             return False
         try:
             return not lock_descriptor(descriptor, blocking=False)
-        except OSError:  # a file system without such locks, where a FileLock has other means
+        except OSError:  # the file system has no such locks; FileLock has a fallback
             return is_held(self.alive_lock(process))
         finally:
             os.close(descriptor)
 
     def forget(self, process: str) -> None:
-        """Remove what a dead and wholly delivered process left."""
+        """Remove the files of a process that has ended and is fully delivered."""
         for number in self.segments(process):
             self.segment(process, number).unlink(missing_ok=True)
         self.checkpoint(process).unlink(missing_ok=True)
         (self.path / f"{process}.alive").unlink(missing_ok=True)
 
     def sweep(self) -> None:
-        """Remove what processes and shippers left that were killed in the midst of it. Only for the shipper."""
+        """Remove files left by processes and shippers that were killed. Only the shipper may call it."""
         known, now = self.processes(), time.time()
         for path in list(self.path.iterdir()):
             stale = path.suffix == ".part" or (path.suffix in {".alive", ".checkpoint"} and path.stem not in known)
             with contextlib.suppress(OSError):
-                # What is young may be in the making.
+                # A recent file may belong to a process that is just starting, or to a write that is not finished.
                 if stale and now - path.stat().st_mtime > _STALE_SECONDS and not self.is_alive(path.stem):
                     path.unlink()
 
     def read_status(self) -> dict[str, Any]:
-        """What the shipper last wrote of itself; empty when there was none."""
+        """Return the last status that the shipper wrote; empty when there is none."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             return dict(json.loads(self.status_file.read_bytes()))
         return {}
 
 
 def is_held(lock: FileLock, *, wait: float = 0.0) -> bool:
-    """Whether somebody else holds ``lock``, asked after ``wait`` seconds."""
+    """Return whether another holder has ``lock``, checked after ``wait`` seconds."""
     time.sleep(wait)
     try:
         with lock:
@@ -179,7 +182,7 @@ def is_held(lock: FileLock, *, wait: float = 0.0) -> bool:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old or the new content, never a part."""
+    """Write a file atomically: a reader sees the old content or the new, never a part."""
     with _temporary(path) as part:
         descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "wb") as file:

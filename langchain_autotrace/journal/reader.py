@@ -1,4 +1,4 @@
-"""Reads a process's journal while it is being written, and after the process died."""
+"""Read a process's journal, while it is being written and after the process has ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from langchain_autotrace.errors import JournalFormatError
 from langchain_autotrace.journal import codec
-from langchain_autotrace.span import ProcessInfo, Record
+from langchain_autotrace.records import ProcessInfo, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
     from langchain_autotrace.journal.folder import DestinationFolder
 
 _CHUNK: Final = 1 << 16
-_LEAST: Final = 1 << 12
+_MIN_CHUNK: Final = 1 << 12
 
 
 class Position(NamedTuple):
-    """How far a journal has been read."""
+    """A position in a journal: all bytes before it have been read."""
 
     segment: int
     """Number of the segment, counted from 1."""
     offset: int
-    """Bytes read of it."""
+    """Offset in the segment, in bytes."""
 
 
 class JournalReader:
-    """Follows the segments of one process. Not thread-safe.
+    """A reader of one process's segments, in order. Not thread-safe.
 
     Attributes:
-        position: everything before it has been returned.
-        info: who wrote the journal; None until the first record was read.
-        torn: lines that were cut by a crash, or are no records, and were passed over.
+        position: every record before it has been returned.
+        info: the process that wrote the journal; None until the first record was read.
+        torn: number of lines that were skipped because a crash cut them off or they are not records.
     """
 
     def __init__(self, folder: DestinationFolder, process: str, position: Position) -> None:
-        """Read on from ``position``."""
+        """Start reading at ``position``."""
         self.process = process
         self.position = position
         self.info: ProcessInfo | None = None
@@ -45,18 +45,18 @@ class JournalReader:
         self._folder = folder
 
     def read(self, *, finished: bool) -> list[Record]:
-        """The next records, some 64 kB of them; empty when there is nothing new.
+        """Return the next records, about 64 kB of them; an empty list when there is nothing new.
 
         Args:
-            finished: whether the process is known to be dead. Then what it left half-written is passed over and
-                counted; otherwise reading waits before it.
+            finished: whether the process is known to have ended. A half-written line is then skipped and counted;
+                otherwise the reader stops before it.
 
         Raises:
             JournalFormatError: the journal was written in a format of another version.
         """
         while True:
-            # Asked before reading: what is read then is all that will ever be there.
-            final = finished or self._is_left()
+            # Checked before reading: checked after it, a line written between the two would be missed.
+            final = finished or self._has_moved_on()
             before = self.position
             records = list(self._next(final=final))
             if records:
@@ -64,18 +64,15 @@ class JournalReader:
             if self.position == before and not (final and self._advance()):
                 return []
 
-    def close(self) -> None:
-        """Let go of what is held: nothing. No file stays open, of which a backlog of journals would need too many."""
-
-    def _is_left(self) -> bool:
-        """Whether the writer has gone on to another segment; it does when it will write no more into this one."""
+    def _has_moved_on(self) -> bool:
+        """Return whether the writer has moved to a later segment, after which it never writes to this one again."""
         if self._folder.segment(self.process, self.position.segment + 1).exists():
             return True
-        # Somebody may have deleted the next one.
-        return self._is_read() and bool(self._following())
+        # The next segment may have been deleted, and a later one exist.
+        return self._is_at_end() and bool(self._following())
 
-    def _is_read(self) -> bool:
-        """Whether nothing is left of the segment's file: it is cut off when it is closed."""
+    def _is_at_end(self) -> bool:
+        """Return whether the segment's file is read to its end. The writer truncates it on closing."""
         try:
             return self._folder.segment(self.process, self.position.segment).stat().st_size <= self.position.offset
         except FileNotFoundError:
@@ -98,10 +95,10 @@ class JournalReader:
         yield from self._records(chunk, final=final)
 
     def _chunk(self, file: int, *, final: bool) -> bytes:
-        """Whole lines from the position on; of a final segment, all that is left when there is no line end."""
-        return self._rest(file) if final else self._written(file)
+        """Return complete lines from the position on; of a final segment also a last line without a line end."""
+        return self._read_final(file) if final else self._read_written(file)
 
-    def _rest(self, file: int) -> bytes:
+    def _read_final(self, file: int) -> bytes:
         size = _CHUNK
         while True:
             chunk = os.pread(file, size, self.position.offset)
@@ -111,10 +108,10 @@ class JournalReader:
                 return chunk
             size *= 4
 
-    def _written(self, file: int) -> bytes:
+    def _read_written(self, file: int) -> bytes:
         offset, found = self.position.offset, b""
-        while size := _extent(file, offset + len(found)):
-            # What is not written yet. A line that is just being copied may show its end before its middle.
+        while size := _readable_bytes(file, offset + len(found)):
+            # Stop at the first NUL: a line that is being copied may show its end before its middle.
             piece = os.pread(file, size, offset + len(found)).partition(b"\x00")[0]
             found += piece
             if len(piece) < size or (len(found) >= _CHUNK and b"\n" in found):
@@ -134,7 +131,7 @@ class JournalReader:
                 yield record
 
     def _record(self, line: bytes) -> Record | None:
-        # A record cut by a crash has no line end: the next one stands behind it, after the NULs.
+        # A record cut off by a crash has no line end: the next record follows it on the same line, after NULs.
         _, hole, rest = line.rpartition(b"\x00")
         self.torn += bool(hole)
         try:
@@ -146,7 +143,7 @@ class JournalReader:
             return None
 
     def _advance(self) -> bool:
-        """Go to the next segment, when there is one."""
+        """Move to the next segment and return True; return False when there is none."""
         following = self._following()
         if not following:
             return False
@@ -154,13 +151,13 @@ class JournalReader:
         return True
 
 
-def _extent(file: int, offset: int) -> int:
-    """How many bytes to read from here on, without going far beyond what is written; 0 where nothing is yet.
+def _readable_bytes(file: int, offset: int) -> int:
+    """Return how many bytes to read from ``offset`` without going far beyond the written ones; 0 when there are none.
 
-    What one processor has read, another has to take back before it writes there: a tenth of a microsecond for each 64
-    bytes, and it is the program that pays.
+    Before the program writes to a cache line that the shipper has read, its processor must take the line back: 0.1 µs
+    for each 64 bytes, on the program's thread.
     """
-    size = _LEAST
+    size = _MIN_CHUNK
     if not _is_written(file, offset):
         return 0
     while size < _CHUNK and _is_written(file, offset + 2 * size - 1):
@@ -173,7 +170,7 @@ def _is_written(file: int, offset: int) -> bool:
 
 
 def _header(file: int) -> ProcessInfo | None:
-    """The first record of an open segment."""
+    """Return the first record of an open segment; None when it is unreadable."""
     try:
         record = codec.decode(os.pread(file, _CHUNK, 0).partition(b"\n")[0])
     except JournalFormatError:

@@ -1,10 +1,10 @@
-"""A segment: a file of fixed size, written through a memory map.
+"""A journal segment: a file of fixed size, written through a memory map.
 
-A ``write`` gives up Python's interpreter lock, and where another thread computes it takes 5 ms (the switch interval)
-to get it back: each record cost its run 5 ms. Copying into a map keeps the lock: 0.4 µs. The pages are the kernel's,
-so ``kill -9`` loses nothing. The file is filled with zeros when it is made: so its blocks exist and a full disk is an
-error there, not a bus error later, and its pages are in memory, which makes an append four times as fast as into blocks
-that are only reserved. No record holds a NUL byte: what is not written yet can be told.
+``os.write`` releases Python's interpreter lock, and when another thread is computing, getting it back takes 5 ms (the
+switch interval): each record cost its run 5 ms. Copying into a map keeps the lock: 0.4 µs. The pages belong to the
+kernel, so ``kill -9`` loses nothing. The file is filled with zeros when it is created. Its blocks are then allocated,
+so that a full disk is an error there and not a bus error later; and its pages are in memory, which makes an append four
+times as fast as into blocks that are only reserved. Records contain no NUL byte, so unwritten space is recognizable.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import contextlib
 import mmap
 import os
 import sys
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.errors import JournalClosed
 
@@ -24,59 +24,21 @@ if TYPE_CHECKING:
 SEGMENT_BYTES: Final = 1 << 19
 
 _POPULATE_WRITE: Final = 23
-"""``MADV_POPULATE_WRITE`` of Linux 5.14, which Python's module does not name."""
-
-
-class Writer(Protocol):
-    """Writes lines into a memory map, one behind the other."""
-
-    @property
-    def put(self) -> Callable[[bytes], object]:
-        """Writes a line behind the last, or raises ``ValueError`` when it does not fit or the map is sealed.
-
-        It is one step under the interpreter's lock: no other thread, and nothing that the garbage collector runs, can
-        come between taking the place and filling it.
-        """
-
-    def seal(self) -> None:
-        """Take no more lines."""
-
-    def unseal(self, used: int, /) -> None:
-        """Take lines again, behind so many bytes."""
-
-    def release(self) -> None:
-        """Let go of the map, which can be closed then."""
-
-
-class MapWriter:
-    """A writer that is the map's own ``write``."""
-
-    def __init__(self, target: mmap.mmap) -> None:
-        self.put = target.write
-        self._map = target
-
-    def seal(self) -> None:
-        """Take no more lines."""
-        self._map.seek(0, os.SEEK_END)
-
-    def unseal(self, used: int, /) -> None:
-        """Take lines again, behind so many bytes."""
-        self._map.seek(used)
-
-    def release(self) -> None:
-        """A map that is closed takes no lines."""
+"""``MADV_POPULATE_WRITE`` of Linux 5.14; Python's ``mmap`` module has no name for it."""
 
 
 class Segment:
-    """One open segment.
+    """An open segment.
 
     Attributes:
         path: the file.
-        put: as a :class:`Writer`'s.
+        put: appends a line, or raises ``ValueError`` when it does not fit or the segment is sealed. One atomic step
+            under the interpreter lock: no other thread, and nothing that the garbage collector runs, can come between
+            reserving the space and filling it.
     """
 
-    def __init__(self, path: Path, size: int, writer: Callable[[mmap.mmap], Writer] = MapWriter) -> None:
-        """Make the file, to be written by a ``writer``.
+    def __init__(self, path: Path, size: int) -> None:
+        """Create the file, of ``size`` bytes.
 
         Raises:
             JournalClosed: the disk is full or read-only, or the file system has no memory maps.
@@ -85,35 +47,35 @@ class Segment:
         try:
             self._map = _zeroed(path, size)
         except OSError as error:
-            msg = f"the journal at {path.parent} takes no more records ({error.strerror})"
+            msg = f"cannot write to the journal at {path.parent} ({error.strerror})"
             raise JournalClosed(msg) from error
-        self._writer = writer(self._map)
-        self.put = self._writer.put
+        self.put: Callable[[bytes], object] = self._map.write
 
     def seal(self) -> None:
-        """Take no more lines. Done before the next segment appears: readers then leave this one for good."""
-        self._writer.seal()
+        """Accept no more lines.
+
+        Must be done before the next segment's file is created: readers that see that file leave this one for good.
+        """
+        self._map.seek(0, os.SEEK_END)
 
     def unseal(self) -> None:
-        """Take lines again, where there is room for them."""
-        self._writer.unseal(self._used())
+        """Accept lines again, in the space that is left."""
+        self._map.seek(self._used())
 
     def close(self) -> None:
-        """Let go of the file and give back what it has reserved and not used."""
+        """Close the file and truncate it to what was written."""
         self.seal()
         used = self._used()
-        self._writer.release()
         self._map.close()
-        with contextlib.suppress(OSError):  # the folder may be gone, and readers pass over zeros
+        with contextlib.suppress(OSError):  # the folder may be gone; readers skip the zeros
             os.truncate(self.path, used)
 
     def abandon(self) -> None:
-        """In a forked child: let go of the parent's file as it is."""
-        self._writer.release()
+        """Close the parent's file in a forked child, without changing it."""
         self._map.close()
 
     def _used(self) -> int:
-        return self._map.rfind(b"\n", 0) + 1  # from the start, not from where it stands
+        return self._map.rfind(b"\n", 0) + 1  # by default, rfind() starts at the current position
 
 
 def _zeroed(path: Path, size: int) -> mmap.mmap:
@@ -131,7 +93,7 @@ def _zeroed(path: Path, size: int) -> mmap.mmap:
 
 
 def _populated(mapped: mmap.mmap) -> mmap.mmap:
-    """The map with its pages in place: else the first write to each costs a fault, 3 to 10 µs in the midst of a run."""
+    """Return the map with its pages in place; else the first write to each page costs a run a fault of 3 to 10 µs."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # an older kernel
             mapped.madvise(_POPULATE_WRITE)

@@ -1,4 +1,4 @@
-"""The journal of this process: records in, lines in a file out, on the caller's thread."""
+"""The journal of this process: appends records to a file, on the caller's thread."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.errors import JournalClosed
 from langchain_autotrace.journal import codec
-from langchain_autotrace.journal.segment import SEGMENT_BYTES, MapWriter, Segment, Writer
-from langchain_autotrace.span import Flush, ProcessInfo, Record
+from langchain_autotrace.journal.segment import SEGMENT_BYTES, Segment
+from langchain_autotrace.records import Flush, ProcessInfo, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from mmap import mmap
 
     from filelock import FileLock
 
@@ -26,19 +25,20 @@ if TYPE_CHECKING:
 _logger: Final = logging.getLogger("langchain_autotrace")
 
 _RETRY_SECONDS: Final = 30.0
-"""How long capture stays off after the disk refused a segment, before it tries again."""
+"""Seconds that capture stays off after a segment could not be created, before it is tried again."""
 
 _LOCK_SECONDS: Final = 1.0
-"""Longer than anybody holds a lock just to see whether it is free."""
+"""Seconds to wait for a lock: longer than any process holds it just to check whether it is free."""
 
 
 class Journal:
-    """One process's journal for one destination. Thread-safe; opens its first file with the first record.
+    """The journal of this process for one destination. Thread-safe. The first record creates the first file.
 
     Attributes:
-        put: writes a line into the open segment, or raises ``ValueError``; then :meth:`write` is to be called. It saves
-            those who write much a call.
-        dropped: records that the disk refused.
+        folder: the destination's folder.
+        put: appends a line to the open segment, or raises ``ValueError``; then call :meth:`write`. Saves callers on the
+            hot path a function call.
+        dropped: number of records lost because the disk was full or read-only.
     """
 
     def __init__(
@@ -47,22 +47,17 @@ class Journal:
         describe: Callable[[], ProcessInfo],
         *,
         clock: Callable[[], float] = time.monotonic,
-        writer: Callable[[mmap], Writer] = MapWriter,
     ) -> None:
-        """``describe`` is asked who this process is, once for each file and again after a fork.
-
-        A ``writer`` is made for each segment's map.
-        """
+        """Write to ``folder``; ``describe`` returns the process's first record, and is called for each file."""
         self.folder = folder
         self.dropped = 0
         self.on_segment: Callable[[], None] = lambda: None
-        """Called, outside the lock, after a new file was opened."""
+        """Called after a new file was created, without holding the lock."""
         self._describe = describe
         self._clock = clock
-        self._writer = writer
-        self.put: Callable[[bytes], object] = _nowhere
-        # Reentrant: the garbage collector may close an abandoned stream while a segment is opened, and the end of
-        # that run is written then, in the same thread.
+        self.put: Callable[[bytes], object] = _no_segment
+        # Reentrant: while a segment is being created, the garbage collector may close an abandoned stream, and the end
+        # of that run is then written by the same thread.
         self._lock = threading.RLock()
         self._opening = False
         self._interposed: deque[bytes] = deque()
@@ -81,25 +76,28 @@ class Journal:
         return self._process
 
     def append(self, record: Record) -> bool:
-        """Write a record; as :meth:`write`."""
+        """Append a record and return whether it was written, as :meth:`write` does."""
         return self.write(codec.encode(record))
 
     def write(self, line: bytes) -> bool:
-        """Write a record's line; False, and counted, when the disk refuses it. Never raises for a full disk."""
+        """Append an encoded record and return whether it was written.
+
+        Never raises for a full or read-only disk: the record is counted in ``dropped``.
+        """
         try:
             self.put(line)
         except ValueError:
-            return self._write_with_care(line)
+            return self._write_locked(line)
         return True
 
-    def _write_with_care(self, line: bytes) -> bool:
-        """Write where a new segment is needed, or where this very thread is opening one."""
+    def _write_locked(self, line: bytes) -> bool:
+        """Write a line that needs a new segment, or that comes while this thread is creating one."""
         with self._lock:
             if self._opening:
                 self._interposed.append(line)
                 return True
             before = self._segment
-            kept = self._write(line)
+            is_written = self._write(line)
             while self._interposed:
                 self._write(self._interposed.popleft())
             opened = self._segment is not before
@@ -107,12 +105,12 @@ class Journal:
         if opened:
             self.on_segment()
         if trouble is not None:
-            # Outside the lock: a logging handler has locks of its own.
-            _logger.warning("%s: capture is off until there is room. The program goes on untraced.", trouble)
-        return kept
+            # Not under the lock: logging handlers have locks of their own.
+            _logger.warning("%s: tracing is off until the journal is writable again. The program continues.", trouble)
+        return is_written
 
-    def flush_mark(self) -> int:
-        """Append a request for delivery and return its number; 0 when nothing was ever written or can be."""
+    def request_flush(self) -> int:
+        """Append a flush request and return its number; 0 when there is no journal or it cannot be written."""
         with self._lock:
             if self._segment is None:
                 return 0
@@ -121,42 +119,42 @@ class Journal:
         return number if self.append(Flush(number)) else 0
 
     def close(self) -> None:
-        """End the journal: give back reserved space and let the shipper see that this process is done."""
+        """Close the journal: truncate its file, and release the lock that tells the shipper this process is alive."""
         with self._lock:
             if self._segment is not None:
                 self._segment.close()
-                self._segment, self.put = None, _nowhere
+                self._segment, self.put = None, _no_segment
             if self._alive is not None:
                 self._alive.release()
                 self._alive = None
-            if self._process and not self._number:  # there is no journal that the shipper would remove it with
+            if self._process and not self._number:  # no segment: the shipper would not find the lock file
                 self.folder.forget(self._process)
             self._process = ""
 
     def after_fork(self) -> None:
-        """In a forked child: leave the parent's files alone; the next record opens the child's own."""
-        # The lock may have been held by a thread that the child does not have.
+        """Detach from the parent's files in a forked child; the next record creates files of the child's own."""
+        # The old lock may be held by a thread that does not exist in the child.
         self._lock = threading.RLock()
         self._opening = False
         self._interposed.clear()
         if self._segment is not None:
             self._segment.abandon()
-        self._segment, self.put = None, _nowhere
+        self._segment, self.put = None, _no_segment
         self._alive = None
         self._process = ""
         self._number = self._flushes = self.dropped = 0
 
     def _write(self, line: bytes) -> bool:
         try:
-            self.put(line)  # another thread may have opened a segment meanwhile
+            self.put(line)  # another thread may have created a segment meanwhile
         except ValueError:
             self._opening = True
             try:
-                kept = self._write_to_new(line)
+                is_written = self._write_to_new(line)
             finally:
                 self._opening = False
-            self.dropped += not kept
-            return kept
+            self.dropped += not is_written
+            return is_written
         return True
 
     def _write_to_new(self, line: bytes) -> bool:
@@ -173,7 +171,7 @@ class Journal:
         return True
 
     def _open_next(self, line: bytes) -> None:
-        """Go on in a new segment, made to fit ``line``, its first after the header."""
+        """Create the next segment, large enough for ``line``, and write the header and ``line`` to it."""
         if not self._process:
             self._take_name()
         header = codec.encode(self._describe())
@@ -182,7 +180,7 @@ class Journal:
             previous.seal()
         try:
             size = max(SEGMENT_BYTES, len(header) + len(line))
-            segment = Segment(self.folder.segment(self._process, self._number + 1), size, self._writer)
+            segment = Segment(self.folder.segment(self._process, self._number + 1), size)
         except JournalClosed:
             if previous is not None:
                 previous.unseal()
@@ -194,19 +192,19 @@ class Journal:
             previous.close()
 
     def _take_name(self) -> None:
-        """Lock this process's name before its first file appears, so that nobody takes it for a dead one."""
+        """Choose this process's name and lock it before its first file appears, so that it is not taken for dead."""
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{secrets.token_hex(3)}"
         alive = self.folder.alive_lock(name)
         try:
-            # A FileLock makes a folder that is gone: one that says no destination, and anybody can read.
+            # FileLock would create a missing folder, without the destination's name and readable by everybody.
             self.folder.path.stat()
             alive.acquire(timeout=_LOCK_SECONDS)
         except OSError as error:
-            msg = f"the journal at {self.folder.path} takes no more records ({error.strerror})"
+            msg = f"cannot write to the journal at {self.folder.path} ({error.strerror})"
             raise JournalClosed(msg) from error
         self._process, self._alive, self._number = name, alive, 0
 
 
-def _nowhere(_: bytes) -> None:
-    """Where lines go while no segment is open."""
+def _no_segment(_: bytes) -> None:
+    """Raise ``ValueError``: no segment is open."""
     raise ValueError

@@ -1,1 +1,1 @@
-"""Chains as data: found when they run, written as JSON, told apart by their content, and built again from it."""
+"""Logs chains as models: finds the chain that runs, writes it as JSON, hashes its content, and builds it again."""

@@ -1,9 +1,9 @@
-"""A runnable as a tree of JSON that ``revive.py`` can build it from; and, where it cannot, why not.
+"""Encodes a runnable as JSON from which ``revive.py`` builds it again, and lists the parts that cannot be built.
 
-The form is LangChain's own (``langchain_core.load.dumpd``) and four kinds of nodes for what that leaves out: a
-component by its class and fields, a class or function by its name, ``itemgetter``, and containers that JSON lacks.
-No ``repr`` is written anywhere: it may hold addresses and secrets. Values that are secrets by the name of their key or
-by their shape are left out, and what was left out is said.
+The format is LangChain's own (``langchain_core.load.dumpd``) with four more kinds of nodes: a component by its class
+and fields, a class or function by its name, ``itemgetter``, and containers that JSON lacks. No ``repr`` is ever
+written: it may contain addresses and secrets. Values that are secrets by their key or by their shape are left out, and
+their paths are listed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import hashlib
 import importlib
 import math
 import operator
-import re
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -24,18 +23,22 @@ from langchain_core.load.serializable import Serializable
 from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import SecretStr
 
-from langchain_autotrace.capture.redact import SCHEMA_KEYS, has_surrogates, is_secret_name, scrub_text
 from langchain_autotrace.models import revive
 from langchain_autotrace.models.fingerprint import COUNTERS, fingerprint, is_installed
+from langchain_autotrace.redaction import (
+    SCHEMA_KEYS,
+    has_surrogates,
+    is_secret_name,
+    scrub_text,
+    without_credentials,
+)
 
 _MAX_DEPTH: Final = 100
 _MAX_PARAM: Final = 500
-_USERINFO: Final = re.compile(r"(://)[^/@\s:{}]*:[^/@\s{}]*@|(https?://)[^/@\s:{}]+@")
-"""A name and a password, or a token alone."""
 _NOT_THE_CHAIN: Final = frozenset({"cache", "callbacks", "custom_get_token_ids", "rate_limiter", "verbose"})
-"""Fields of components that say nothing of what they do."""
+"""Fields of components that do not change what they do."""
 _OF_A_CALL: Final = frozenset({"callbacks", "metadata", "run_id", "tags"})
-"""Parts of a bound config that belong to a call: a chain with another request's id in it is no other chain."""
+"""Keys of a bound config that belong to one call: another request's id does not make it a different chain."""
 _IDS_OF_A_CALL: Final = frozenset(
     {"checkpoint_id", "checkpoint_ns", "conversation_id", "run_id", "session_id", "thread_id", "user_id"}
 )
@@ -45,7 +48,7 @@ class Problem(NamedTuple):
     """Why a part of a chain cannot be built again."""
 
     path: str
-    """Where it is in the chain, as ``.first.func``; empty for the chain itself."""
+    """Path to the part, such as ``.first.func``; empty for the chain itself."""
     name: str
     """Its class or function."""
     reason: str
@@ -55,25 +58,26 @@ class Problem(NamedTuple):
 
 
 class Content(NamedTuple):
-    """What a chain is."""
+    """The content of a chain."""
 
     tree: Any
-    """JSON."""
+    """The chain as a tree of JSON."""
     problems: list[Problem]
+    """Parts that cannot be built again."""
     left_out: list[str]
     """Paths of values that were not written because they look like secrets."""
     secrets: list[str]
     """Environment variables that the chain reads its keys from."""
     packages: list[str]
-    """Packages, by their first name, that its parts are of."""
+    """Top-level packages that its parts come from."""
     params: dict[str, str]
-    """Parameters of its models."""
+    """Parameters of its models, as ``Class.field``."""
     hash: str
-    """SHA-256 of all that makes it this chain, 64 hexadecimal digits."""
+    """SHA-256 of the content, 64 hexadecimal digits; see ``content_hash``."""
 
 
 def content_of(chain: object) -> Content:
-    """What the chain is, as it stands."""
+    """Return the content of a chain as it is now."""
     encoder = _Encoder()
     tree = encoder.value(chain, "", 0)
     return Content(
@@ -88,7 +92,7 @@ def content_of(chain: object) -> Content:
 
 
 def content_hash(tree: object) -> str:
-    """The hash of a tree: of what it does, whatever module its functions were run as."""
+    """Return the hash of a tree, which does not depend on the module name that a program's file was run as."""
     return hashlib.sha256(orjson.dumps(_essence(tree), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
@@ -103,13 +107,13 @@ def _essence(node: object) -> object:
         name = str(node.get("ref") or node.get("class") or node["id"][-1])
         return {"code": name.rpartition(":")[2].rpartition(".")[2], "fingerprint": node["fingerprint"]}
     if node.get("lc") == 1 and node.get("type") == revive.TUPLE:
-        items = _essence(node["items"])  # pydantic turns the one into the other
+        items = _essence(node["items"])  # pydantic converts between tuples and lists
         return {"named": node["name"], "items": items} if "name" in node else items
     return {key: _essence(item) for key, item in node.items()}
 
 
 class _Encoder:
-    """One chain on its way to a tree."""
+    """Encodes one chain, and collects what is found on the way."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
@@ -120,11 +124,11 @@ class _Encoder:
 
     def value(self, value: Any, path: str, depth: int) -> Any:  # noqa: C901, PLR0911 - a case each
         if depth > _MAX_DEPTH:
-            return self._opaque(value, path, "it is nested too deeply, or within itself")
+            return self._opaque(value, path, "it is nested too deeply, or contains itself")
         depth += 1
         if value is None or isinstance(value, bool):
             return value
-        kind = type(value)  # exactly: a subclass would come back as its base
+        kind = type(value)  # not isinstance: a subclass would be built again as its base class
         if kind is str:
             return self._text(value, path)
         if kind in {int, float}:
@@ -142,16 +146,16 @@ class _Encoder:
         if isinstance(value, operator.itemgetter):
             keys = list(value.__reduce__()[1])
             if not all(isinstance(key, str | int) for key in keys):
-                self.problems.append(Problem(path, "operator.itemgetter", "its keys are not texts and numbers alone"))
+                self.problems.append(Problem(path, "operator.itemgetter", "its keys are not all strings and integers"))
             return {"lc": 1, "type": revive.GETTER, "keys": self._items(keys, path, depth)}
-        return self._opaque(value, path, "its class has no form in JSON")
+        return self._opaque(value, path, "its class cannot be written as JSON")
 
     def _text(self, text: str, path: str) -> object:
         if has_surrogates(text):
-            return self._opaque(text, path, "JSON has no half of a surrogate pair")
-        if "://" in text and (plain := _USERINFO.sub(r"\1\2", text)) != text:
+            return self._opaque(text, path, "the string contains a lone surrogate, which JSON cannot represent")
+        if "://" in text and (plain := without_credentials(text)) != text:
             self.left_out.append(path)
-            if any(map(str.isspace, text)):  # more than an address, which works without
+            if any(map(str.isspace, text)):  # a bare address still works without its credentials, other text may not
                 self.problems.append(Problem(path, "str", _CLEANED))
             text = plain
         clean = scrub_text(text)
@@ -162,9 +166,9 @@ class _Encoder:
 
     def _number(self, value: float, path: str) -> object:
         if isinstance(value, float) and not math.isfinite(value):
-            return self._opaque(value, path, "JSON has no such number")
+            return self._opaque(value, path, "JSON cannot represent this number")
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            return self._opaque(value, path, "the number is too large for JSON")
+            return self._opaque(value, path, "the integer does not fit in 64 bits")
         return value
 
     def _items(self, items: list[Any] | tuple[Any, ...], path: str, depth: int) -> list[object]:
@@ -172,7 +176,7 @@ class _Encoder:
 
     def _tuple(self, value: tuple[Any, ...], path: str, depth: int) -> dict[str, object]:
         node = {"lc": 1, "type": revive.TUPLE, "items": self._items(value, path, depth)}
-        # Pydantic makes named ones again where a field says so; the name is for the comparison, if it does not.
+        # Pydantic makes a named tuple again if the field is declared as one; if not, the name makes the hashes differ.
         return node if type(value) is tuple else {**node, "name": type(value).__name__}
 
     def _dict(self, value: Mapping[Any, Any], path: str, depth: int) -> object:
@@ -186,7 +190,7 @@ class _Encoder:
                 self.left_out.append(where)
             else:
                 pairs.append([shown, self.value(item, where, depth)])
-        # One that has "lc" among its keys must not be taken for a node (CVE-2025-68664).
+        # A dict with the key "lc" must not be taken for a node (CVE-2025-68664).
         if all(isinstance(key, str) and key != "lc" for key, _ in pairs):
             return dict(pairs)
         return {"lc": 1, "type": revive.DICT, "items": pairs}
@@ -214,7 +218,7 @@ class _Encoder:
 
     @staticmethod
     def _lc_fields(value: Any) -> dict[str, Any] | None:
-        """The fields of a component that LangChain itself can write and find again; None for any other."""
+        """Return the fields of a component that LangChain's own serialization covers; None for any other."""
         kind = type(value)
         if not isinstance(value, Serializable) or not kind.is_lc_serializable():
             return None
@@ -226,14 +230,14 @@ class _Encoder:
         return dict(form["kwargs"]) if form["type"] == revive.COMPONENT else None
 
     def _own_fields(self, value: Serializable, path: str) -> dict[str, Any]:
-        """The fields of one that did not opt in to being written, without those that are as by default."""
+        """Return the non-default fields of a component that has not opted in to LangChain's serialization."""
         found = {}
         for name, field in type(value).model_fields.items():
             item = getattr(value, name, None)
             if field.exclude or field.init is False or _is_default(item, field):
                 continue
             if isinstance(item, SecretStr):
-                # Never written: the class reads its environment variable again.
+                # Not written: the class reads it from its environment variable again.
                 self.left_out.append(f"{path}.{name}")
                 if not field.is_required():
                     continue
@@ -246,21 +250,22 @@ class _Encoder:
         for name, item in fields.items():
             if name in _NOT_THE_CHAIN or name == counter:
                 continue
-            if _is_secret(item) and not isinstance(getattr(value, name, None), dict):  # else a dict of the user's
+            # If the field itself is a dict, the item is the user's data that looks like a secret node.
+            if _is_secret(item) and not isinstance(getattr(value, name, None), dict):
                 self.secrets.add(item["id"][0])
                 kwargs[name] = item
                 continue
             if name == "config" and isinstance(item, dict):
-                item = _lasting(item)  # noqa: PLW2901 - the same, without what belongs to a call
+                item = _lasting(item)  # noqa: PLW2901 - the same config without what belongs to one call
             if name == "metadata" and isinstance(item, dict):
-                item = {key: one for key, one in item.items() if key != "lc_versions"} or None  # noqa: PLW2901 - the same, without what belongs to a call
+                item = {key: one for key, one in item.items() if key != "lc_versions"} or None  # noqa: PLW2901 - the same without versions
                 if item is None:
                     continue
             if not isinstance(item, SecretStr) and _is_secret_value(name, item):
                 self._leave_out(value, name, f"{path}.{name}")
                 continue
             kwargs[name] = found = self.value(item, f"{path}.{name}", depth)
-            # As if the secrets in it had never been given; LangChain always writes a config.
+            # A dict that is empty without its secrets counts as not given. A config stays: LangChain always writes one.
             if name == "config" and isinstance(found, dict):
                 kwargs[name] = {key: one for key, one in found.items() if one != {}}
             elif found == {} and item:
@@ -271,7 +276,7 @@ class _Encoder:
         self.left_out.append(path)
         field = getattr(type(value), "model_fields", {}).get(name)
         if field is not None and field.is_required():
-            self.problems.append(Problem(path, type(value).__name__, "it needs a secret, which was left out"))
+            self.problems.append(Problem(path, type(value).__name__, "a required field is a secret and was left out"))
 
     def _note_params(self, kind: type, kwargs: Mapping[str, object]) -> None:
         for name, item in kwargs.items():
@@ -296,18 +301,18 @@ class _Encoder:
         return {**node, "fingerprint": fingerprint(value)}
 
 
-_CLEANED: Final = "it holds what looks like a secret, which was left out"
-_NO_MODULE: Final = "it is a lambda, or defined in __main__ or within a function: there is no module to import it from"
+_CLEANED: Final = "part of it looks like a secret and was left out"
+_NO_MODULE: Final = "it cannot be imported: it is a lambda, or defined in __main__ or inside a function"
 
 
 def _hint(value: object) -> str:
     if _graph(value):
-        return "a graph is code; give its file with autolog(model_code=...)"
-    return "its class has no form in JSON"
+        return "a graph cannot be written as JSON; pass the file that builds it with autolog(model_code=...)"
+    return "its class cannot be written as JSON"
 
 
 def _graph(value: object) -> dict[str, object] | None:
-    """Nodes and edges of a LangGraph graph, which is not imported for it."""
+    """Return nodes and edges of a LangGraph graph, without importing langgraph; None for any other value."""
     builder = getattr(value, "builder", None) if type(value).__module__.startswith("langgraph.") else None
     if builder is None:
         return None
@@ -333,7 +338,7 @@ def _is_secret(item: object) -> bool:
 
 
 def _is_secret_value(name: object, item: object) -> bool:
-    """Whether data under that name is a secret: not a step of the chain, nor a tool's parameter of that name."""
+    """Return whether data under that name is a secret, and not a part of the chain or a tool's parameter."""
     if not isinstance(name, str) or not is_secret_name(name):
         return False
     if isinstance(item, dict):
@@ -358,7 +363,7 @@ def _lasting(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _class_of(lc_id: tuple[str, ...]) -> Any:
-    """What LangChain would build from an id; None for nothing."""
+    """Return the class that LangChain builds from an id; None if there is none."""
     path = ALL_SERIALIZABLE_MAPPINGS.get(lc_id, lc_id)
     try:
         return getattr(importlib.import_module(".".join(path[:-1])), path[-1], None)
@@ -367,7 +372,7 @@ def _class_of(lc_id: tuple[str, ...]) -> Any:
 
 
 def _importable(value: Any) -> str | None:
-    """``module:qualified.name`` when that leads back to this very object."""
+    """Return ``module:qualified.name`` of a class or function; None if importing that does not give this object."""
     module, qualified = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if not module or not qualified or module == "__main__" or "<" in qualified:
         return None
@@ -383,5 +388,5 @@ def _importable(value: Any) -> str | None:
 def _is_default(item: object, field: Any) -> bool:
     try:
         return bool(item == field.get_default(call_default_factory=True))
-    except Exception:  # noqa: BLE001 - a factory that needs more, a value that compares as an array
+    except Exception:  # noqa: BLE001 - a factory that needs arguments, a value that compares as an array
         return False

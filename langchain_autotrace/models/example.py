@@ -1,4 +1,4 @@
-"""A chain's input and output in the form in which MLflow serves them: JSON, with messages as role and content."""
+"""Converts a chain's input and output to the JSON that MLflow serves, with messages as role and content."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from langchain_core.documents import Document
-from langchain_core.messages import BaseMessage, convert_to_openai_messages
+from langchain_core.messages import BaseMessage, RemoveMessage
 from langchain_core.prompt_values import PromptValue, StringPromptValue
 from pydantic import BaseModel
 
-from langchain_autotrace.capture.redact import has_surrogates
+from langchain_autotrace.capture.convert import convert
+from langchain_autotrace.redaction import has_surrogates
+from langchain_autotrace.trace.chat import chat_message
 
 
 class NoFormError(TypeError):
-    """The value has no form in JSON that a model could be given again."""
+    """The value cannot be written as JSON that a model would accept as input."""
 
 
 def input_example(value: object) -> Any:
-    """The input as an example that a model takes as it is.
+    """Return a chain's input as an input example that can be passed to the model unchanged.
 
     MLflow takes a list for a batch, so an input that is a list becomes a batch of one.
 
     Raises:
-        NoFormError: it cannot be written.
+        NoFormError: the input cannot be written as JSON.
     """
     if isinstance(value, StringPromptValue):
         return value.text
@@ -41,13 +43,13 @@ def input_example(value: object) -> Any:
 
 
 def chat_example(messages: list[Any]) -> Any:
-    """Messages as an example.
+    """Return messages as an input example: ``{"messages": [...]}``, or a list of a list.
 
-    MLflow turns ``{"messages": [...]}`` into LangChain's messages. It drops tool calls then, and fails where content is
-    no text; a list of a list goes to the model as it is, and chat models take that too.
+    MLflow turns ``{"messages": [...]}`` into LangChain messages, but drops tool calls, and fails on content that is not
+    a string. It passes a list of a list on unchanged, and chat models accept that too.
 
     Args:
-        messages: in OpenAI's form.
+        messages: in OpenAI's chat format.
     """
     is_plain = all(
         one["role"] in _PLAIN_ROLES and isinstance(one["content"], str) and "tool_calls" not in one for one in messages
@@ -56,32 +58,32 @@ def chat_example(messages: list[Any]) -> Any:
 
 
 def output_form(value: object) -> Any:
-    """The output as JSON.
+    """Return a chain's output as JSON.
 
     Raises:
-        NoFormError: it cannot be written, or holds messages, which MLflow returns in a form of its own.
+        NoFormError: the output cannot be written, or contains messages, which MLflow returns in a format of its own.
     """
     return json_form(value, messages=False)
 
 
 def json_form(value: object, *, messages: bool = True) -> Any:  # noqa: PLR0911 - a case each
-    """The value as JSON.
+    """Return a value as JSON.
 
     Args:
         value: any value.
-        messages: whether to write messages.
+        messages: whether messages are allowed.
 
     Raises:
-        NoFormError: it cannot be written.
+        NoFormError: the value cannot be written, or contains a message that is not allowed.
     """
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str | int | float):
-        return _atom(value)
+        return _scalar(value)
     if isinstance(value, BaseMessage) and messages:
         return _message(value)
     if isinstance(value, Mapping):
-        return {_atom(str(key)): json_form(item, messages=messages) for key, item in value.items()}
+        return {_scalar(str(key)): json_form(item, messages=messages) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_pair(item) if _is_message_pair(item) else json_form(item, messages=messages) for item in value]
     if isinstance(value, Document):
@@ -91,34 +93,35 @@ def json_form(value: object, *, messages: bool = True) -> Any:  # noqa: PLR0911 
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return json_form(fields, messages=messages)
-    msg = f"{type(value).__name__} has no form in JSON"
+    msg = f"{type(value).__name__} cannot be written as JSON"
     raise NoFormError(msg)
 
 
-def _atom(value: str | float) -> str | int | float:
+def _scalar(value: str | float) -> str | int | float:
     if isinstance(value, str):
         text = str.__str__(value)
         if has_surrogates(text):
-            raise NoFormError("JSON has no half of a surrogate pair")
+            raise NoFormError("the string contains a lone surrogate, which JSON cannot represent")
         return text
     is_known = -(2**63) <= value < 2**63 if isinstance(value, int) else math.isfinite(value)
     if not is_known:
-        raise NoFormError("JSON has no such number")
+        raise NoFormError("JSON cannot represent this number")
     return value
 
 
 def _message(message: BaseMessage) -> Any:
-    try:
-        return json_form(convert_to_openai_messages(message))
-    except NoFormError:
-        raise
-    except Exception as error:
-        msg = f"{type(message).__name__}: {error}"
-        raise NoFormError(msg) from error
+    form = json_form(convert(message))
+    found = chat_message(form)
+    if found is form or isinstance(message, RemoveMessage):
+        msg = f"{type(message).__name__} cannot be written as a chat message"
+        raise NoFormError(msg)
+    if isinstance(found["content"], list):  # a model takes the block itself, which MLflow's UI cannot render
+        found["content"] = [block.get("block", block) for block in found["content"] if isinstance(block, dict)]
+    return found
 
 
 def _is_message_pair(value: object) -> bool:
-    """Whether it is a message as LangChain's users write them: ``("human", "Hello")``."""
+    """Return whether a value is a message in LangChain's tuple shorthand: ``("human", "Hello")``."""
     return isinstance(value, tuple) and [type(part) for part in value] == [str, str] and value[0] in _ROLES
 
 

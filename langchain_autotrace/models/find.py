@@ -1,7 +1,7 @@
-"""Finds the object that is being run.
+"""Finds the runnable that is being run.
 
-LangChain tells its callbacks of no object: ``serialized`` is None for sequences, parallels, lambdas, bindings and
-graphs. But the call of a callback has the methods of the runnable that runs on the stack below it.
+LangChain does not pass it to callbacks: ``serialized`` is None for sequences, parallels, lambdas, bindings and graphs.
+But when a callback is called, the methods of the running runnable are on the stack.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _OF_LANGCHAIN: Final = frozenset(
 )
 
 _waiting: Final[dict[int, Runnable[Any, Any]]] = {}
-"""Callback managers of batches that are about to start their runs, by their ids, and who they belong to."""
+"""id(callback manager) -> runnable, for ``abatch()`` calls whose runs have not started yet."""
 
 
 def outermost_runnable(frame: FrameType | None) -> Runnable[Any, Any] | None:
-    """The runnable whose method was called first, of those on the stack above the program's own code.
+    """Return the runnable that the program's own code has called; None if there is none on the stack.
 
-    The walk goes outwards from ``frame`` over LangChain's functions and the methods of runnables, and ends at the
+    The walk goes from ``frame`` to its callers over LangChain's functions and the methods of runnables, and ends at the
     first function that is neither.
     """
-    found, manager = _outermost(_outwards(frame))
+    found, manager = _outermost(_callers(frame))
     return _of_batch(manager) if found is None and isinstance(manager, AsyncCallbackManager) else found
 
 
-def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+def _callers(frame: FrameType | None) -> Iterator[FrameType]:
     for _ in range(_MAX_FRAMES):
         if frame is None:
             return
@@ -43,7 +43,7 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _outermost(frames: Iterable[FrameType]) -> tuple[Runnable[Any, Any] | None, object]:
-    """The last runnable of the frames that are LangChain's, and the last object whose method one of them is."""
+    """Return the last runnable in the leading frames that are LangChain's, and the last ``self`` of any class."""
     found: Runnable[Any, Any] | None = None
     last: object = None
     for frame in frames:
@@ -59,17 +59,17 @@ def _outermost(frames: Iterable[FrameType]) -> tuple[Runnable[Any, Any] | None, 
 
 
 def _of_batch(manager: AsyncCallbackManager) -> Runnable[Any, Any] | None:
-    """Who has started a run in a task of its own: ``abatch`` starts all of its runs so, and waits for them."""
+    """Return the runnable whose ``abatch`` has started a run: it runs each in a task of its own, and waits for them."""
     if id(manager) not in _waiting:
         _note_batch(manager)
     return _waiting.pop(id(manager), None)
 
 
 def _note_batch(manager: AsyncCallbackManager) -> None:
-    """Find the task that waits for this manager, and note whose all the managers are that it waits for."""
+    """Find the ``abatch`` call that waits for this manager, and note its runnable for all of its managers."""
     try:
         tasks = asyncio.all_tasks()
-    except RuntimeError:  # another event loop than asyncio's
+    except RuntimeError:  # no asyncio event loop runs in this thread
         return
     for task in tasks:
         frames = list(_suspended(task.get_coro()))
@@ -77,14 +77,14 @@ def _note_batch(manager: AsyncCallbackManager) -> None:
             managers = frame.f_locals.get("callback_managers") if frame.f_code.co_name == "abatch" else None
             if isinstance(managers, list) and any(one is manager for one in managers):
                 found, _ = _outermost(reversed(frames[: index + 1]))
-                if len(_waiting) > _MAX_WAITING:  # of batches that were cancelled
+                if len(_waiting) > _MAX_WAITING:  # entries of cancelled batches are never taken out
                     _waiting.clear()
                 _waiting.update({} if found is None else {id(one): found for one in managers})
                 return
 
 
 def _suspended(awaited: object) -> Iterator[FrameType]:
-    """The frames of a coroutine that waits, from the outermost."""
+    """Yield the frames of a suspended coroutine, the outermost first."""
     for _ in range(_MAX_FRAMES):
         frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
         if frame is None:

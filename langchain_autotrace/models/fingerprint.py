@@ -1,7 +1,7 @@
-"""What tells apart two objects that cannot be written as JSON: their structure, their plain values, and their code.
+"""Hashes objects that cannot be written as JSON: their structure, their plain values, and their code.
 
-It goes into a hash and nowhere else, so that nothing of what was walked can be read from it. Ids, line numbers and the
-module a file was run as are left out: the same program gives the same hash in another process and on another day.
+Only the hash is kept, so that no value can be read from it. Ids, line numbers and the module name that a file was run
+as do not count: the same program gives the same hash in another process and on another day.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from pydantic import BaseModel
 _MAX_DEPTH: Final = 16
 _MAX_OBJECTS: Final = 5_000
 _PLAIN: Final = (str, int, float, complex, bool, bytes, type(None), type(...))
-_SAID_BY_REPR: Final = (
+_HASHED_BY_REPR: Final = (
     *(bytearray, range, dt.date, dt.time, dt.timedelta),
     *(decimal.Decimal, pathlib.PurePath, uuid.UUID),
 )
-_SAID_BY_REDUCE: Final = (operator.itemgetter, operator.attrgetter, operator.methodcaller)
+_HASHED_BY_REDUCE: Final = (operator.itemgetter, operator.attrgetter, operator.methodcaller)
 _LIBRARIES: Final = tuple({f"{sysconfig.get_path(name)}" for name in ("stdlib", "purelib", "platlib")})
 _QUALIFIED: Final = re.compile(r"[\w<>]+\.| at 0x[0-9a-f]+")
-"""Modules, and functions around a class."""
+"""Parts of an annotation's ``repr`` that are ignored: modules, functions around a class, and addresses."""
 _STATE: Final = frozenset(
     {
-        # What a run leaves behind, connections, and who listens: none of it is what the chain is.
+        # Results of earlier runs, connections and callbacks are not part of the chain.
         *("async_client", "cache", "callbacks", "checkpointer", "client", "lc_versions", "root_async_client"),
         *("root_client", "store"),
     }
@@ -49,30 +49,30 @@ COUNTERS: Final = {
     "langchain_core.language_models.fake": "i",
     "langchain_core.language_models.fake_chat_models": "i",
 }
-"""Where LangChain's fake models count their calls, by the module they are in."""
+"""Module of LangChain's fake models -> the field in which they count their calls."""
 
 
 def fingerprint(value: object) -> str:
-    """16 hexadecimal digits that change with what ``value`` does."""
+    """Return 16 hexadecimal digits that change when the structure, plain values or code of ``value`` change."""
     walk = _Walk()
     walk.add(value, 0)
     return walk.digest.hexdigest()[:16]
 
 
 def is_installed(function: object) -> bool:
-    """Whether a function or class belongs to an installed package or the standard library."""
+    """Return whether a function or class belongs to an installed package or the standard library."""
     code = getattr(function, "__code__", None)
     if code is not None:
         return bool(code.co_filename.startswith(_LIBRARIES) or code.co_filename.startswith("<frozen"))
     name = str(getattr(function, "__module__", ""))
     file = getattr(sys.modules.get(name), "__file__", None)
-    if name == "__main__" or file is None:  # without a file: Python's own; else of a notebook, or made by a program
+    if name == "__main__" or file is None:  # built in, or else from a notebook or generated
         return name in sys.builtin_module_names
     return str(file).startswith(_LIBRARIES)
 
 
 class _Walk:
-    """One walk over an object and what it holds.
+    """Walks over an object and everything in it, and hashes what it finds.
 
     Attributes:
         digest: the hash so far.
@@ -82,13 +82,13 @@ class _Walk:
         self.digest = hashlib.sha256()
         self._seen: dict[int, int] = {}
         self._kept: list[object] = []
-        """Objects made on the way: their ids must not be given to others."""
+        """Visited objects, kept alive so that no other object gets the id of one that was created on the way."""
 
     def _put(self, *parts: object) -> None:
         self.digest.update("\x1f".join(map(str, parts)).encode("utf-8", "backslashreplace") + b"\n")
 
     def add(self, value: object, depth: int) -> None:
-        """Walk on."""
+        """Add a value, and what it contains, to the hash."""
         if isinstance(value, _PLAIN):
             self._put(type(value).__name__, repr(value))
             return
@@ -125,7 +125,7 @@ class _Walk:
             self._instance(value, depth)
 
     def _owner(self, owner: object, depth: int) -> None:
-        """Add what a method's object is made of, not what it counts and gathers."""
+        """Add the object that a method belongs to, without attributes that may change from call to call."""
         if isinstance(owner, Runnable | type | None):
             self.add(owner, depth)
             return
@@ -135,13 +135,13 @@ class _Walk:
         self._pairs("object", iter(held.items()), depth)
 
     def _library_value(self, value: object, depth: int) -> bool:
-        """Add what the standard library holds its values within; False for any other."""
+        """Add a value of a standard library class; return False for any other class."""
         if isinstance(value, types.BuiltinFunctionType):
             self._put("built in", value.__qualname__)
             self.add(None if isinstance(value.__self__, types.ModuleType) else value.__self__, depth)
-        elif isinstance(value, _SAID_BY_REPR):
+        elif isinstance(value, _HASHED_BY_REPR):
             self._put(type(value).__name__, repr(value))
-        elif isinstance(value, _SAID_BY_REDUCE):
+        elif isinstance(value, _HASHED_BY_REDUCE):
             self.add([type(value).__name__, value.__reduce__()[1:]], depth)
         elif isinstance(value, re.Pattern):
             self._put("pattern", value.pattern, value.flags)
@@ -193,11 +193,11 @@ class _Walk:
                 self._put(repr(constant))
 
     def _globals(self, function: types.FunctionType, depth: int) -> None:
-        """What the code names of its module: a prompt in a constant is as much a part of it as one in the code."""
+        """Add the globals that a function uses: a prompt in a module's constant counts like one in the code."""
         for name in sorted(_names(function.__code__)):
             found = function.__globals__.get(name)
             is_ours = isinstance(found, types.FunctionType | type) and not is_installed(found)
-            # Lists and dicts by the names of constants only: others are where programs gather what happens.
+            # Lists and dicts only if named like constants: in others, programs collect results.
             is_constant = isinstance(found, list | dict) and name.isupper()
             if is_ours or is_constant or (found is not None and isinstance(found, (*_PLAIN, tuple, Runnable))):
                 self._put("global", name)
@@ -211,14 +211,14 @@ class _Walk:
         is_ours = isinstance(value, Runnable | BaseModel) or library.startswith(("langchain", "langgraph"))
         if not is_ours and is_installed(kind):
             return
-        if any(base.__name__ in _STORES for base in kind.__mro__):  # what is in it comes and goes
+        if any(base.__name__ in _STORES for base in kind.__mro__):  # its contents change
             self.add(getattr(value, "embeddings", None), depth)
             return
         self._pairs("attributes", iter(_attributes(value).items()), depth)
 
 
 def _key(key: object) -> str:
-    """A mapping's key as a text without addresses and modules."""
+    """Return a mapping's key as text without addresses and modules."""
     if isinstance(key, _PLAIN):
         return str(key)
     if isinstance(key, tuple):
@@ -228,7 +228,7 @@ def _key(key: object) -> str:
 
 
 def _members(kind: type) -> Iterator[tuple[str, object]]:
-    """A class's own functions, and the values it holds: a prompt may be one."""
+    """Yield a class's own functions and plain values: a prompt may be one."""
     for name, item in vars(kind).items():
         if isinstance(item, staticmethod | classmethod):
             yield name, item.__func__
@@ -242,12 +242,12 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
 
 
 def _fields(kind: type) -> Iterator[tuple[str, object]]:
-    """What a class's fields are, and how pydantic describes them to a model."""
+    """Yield the type, description and default of a class's fields: pydantic passes them on to a model."""
     fields = getattr(kind, "model_fields", {}) if issubclass(kind, BaseModel) else {}
     for name, annotation in getattr(kind, "__annotations__", {}).items():
         field = fields.get(name)
-        said = annotation if isinstance(annotation, str) else _QUALIFIED.sub("", repr(annotation))
-        yield name, (said, getattr(field, "description", None), getattr(field, "default", None))
+        text = annotation if isinstance(annotation, str) else _QUALIFIED.sub("", repr(annotation))
+        yield name, (text, getattr(field, "description", None), getattr(field, "default", None))
 
 
 def _names(code: types.CodeType) -> set[str]:
@@ -256,13 +256,13 @@ def _names(code: types.CodeType) -> set[str]:
 
 
 def _attributes(value: object) -> dict[str, Any]:
-    """An object's own attributes, without what is remembered of calls."""
+    """Return an object's own attributes, without cached properties and call counters."""
     found = dict(getattr(value, "__dict__", None) or {})
     for base in type(value).__mro__:
         slots = base.__dict__.get("__slots__", ())
         for name in (slots,) if isinstance(slots, str) else slots:
             if not name.startswith("__") and name not in found:
-                with contextlib.suppress(Exception):  # one that is not set; or a user's __getattr__
+                with contextlib.suppress(Exception):  # an unset slot, or a user's __getattr__
                     found[name] = getattr(value, name)
     found.pop(COUNTERS.get(type(value).__module__, ""), None)
     return {name: item for name, item in found.items() if not name.startswith("_abc") and not _is_cached(value, name)}

@@ -1,4 +1,4 @@
-"""The chains that run in this process: which is which, and what is to be logged of one that has run to its end."""
+"""Recognizes the chains that run in this process, and describes each one once, to be logged as a model."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from pydantic import BaseModel
 
 from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.models.encode import Content, Problem, content_of
-from langchain_autotrace.models.example import NoFormError, chat_example, input_example, json_form, output_form
+from langchain_autotrace.models.example import NoFormError, input_example, output_form
 from langchain_autotrace.models.find import outermost_runnable
 from langchain_autotrace.models.signature import signature
+from langchain_autotrace.records import ModelForm
+from langchain_autotrace.semconv import Kind
 from langchain_autotrace.settings import Settings
-from langchain_autotrace.span import Attr, ModelForm, SpanType
 
 _logger: Final = logging.getLogger("langchain_autotrace")
 
 MAX_MODELS: Final = 50
-"""Models logged of one process. More come of a chain that is built for each request, with the request in its prompt."""
+"""Models logged per process. More come from chains built for each request, with the request in their prompts."""
 _PARTS: Final = (BaseLLMOutputParser, BasePromptTemplate, BaseRetriever, BaseTool)
-"""What is a part of a chain, and no chain when it runs alone."""
-_MODELS: Final = frozenset({SpanType.CHAT_MODEL, SpanType.LLM})
-"""Runs whose outputs are of our own making, and not what the model returned."""
+"""Classes of runnables that are not logged when they run alone: they are parts of chains."""
+_MODELS: Final = frozenset({Kind.CHAT_MODEL.value, Kind.LLM.value})
+"""Kinds of runs that end with LangChain's ``LLMResult`` instead of the value that the model returned."""
 _MAX_DEPTH: Final = 12
 _MAX_ITEMS: Final = 64
 _TOO_LARGE: Final = "it is larger than max_value_bytes"
@@ -41,41 +42,41 @@ _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class _Known:
-    """A chain that has run, as an object."""
+    """A chain object that has run."""
 
-    __slots__ = ("chain", "content", "is_changed_by_calls", "mark", "running")
+    __slots__ = ("chain", "content", "is_changed_by_calls", "running", "snapshot")
 
-    def __init__(self, chain: weakref.ref[Any], mark: object, content: Content) -> None:
+    def __init__(self, chain: weakref.ref[Any], snapshot: object, content: Content) -> None:
         self.chain = chain
-        self.mark = mark
-        """What :func:`_mark` gave last: after a run, for what a run itself changes makes no other chain."""
+        self.snapshot = snapshot
+        """Taken after the last run: state that a run changes does not make it a different chain."""
         self.content = content
         self.running = 0
         self.is_changed_by_calls = True
-        """Whether to look again after each run: until one has left all as it was."""
+        """Whether to take a new snapshot after each run; False once a run has changed nothing."""
 
 
 class Call:
-    """A run of a chain that is open.
+    """An open run of a chain.
 
     Attributes:
-        content: what the chain is.
+        content: the chain's content.
     """
 
-    __slots__ = ("content", "given", "home", "kind", "known", "name")
+    __slots__ = ("content", "given", "kind", "known", "name", "target")
 
-    def __init__(self, name: str, kind: str, content: Content, known: _Known | None, home: object) -> None:
+    def __init__(self, name: str, kind: str, content: Content, known: _Known | None, target: object) -> None:
         self.name = name
         self.kind = kind
         self.content = content
         self.known = known
-        self.home = home
+        self.target = target
         self.given: object = None
-        """The input as an example, as ``(value,)`` or why there is none; None where it is not needed."""
+        """The input as an example, ``(value,)``, or the reason why there is none; None if it is not needed."""
 
 
-class Chains:
-    """Tells the chains of a process apart, for one set of settings. Thread-safe."""
+class ObservedChains:
+    """The chains that have run in this process, for one set of settings. Thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -85,79 +86,77 @@ class Chains:
         self._hashes: set[str] = set()
         self._said: set[str] = set()
 
-    # As the recorder calls it.
+    # Called by the recorder.
 
-    def started(self, name: str, kind: str, attributes: dict[str, object], inputs: object, home: object) -> Call | None:
-        """A root run starts; None when it is of no chain.
+    def started(self, name: str, kind: str, inputs: tuple[object] | None, target: object) -> Call | None:
+        """Return a new call for a root run that starts, to be passed to ``ended``; None if no chain was found.
 
         Args:
-            name: the run's.
-            kind: a value of ``SpanType``.
-            attributes: the run's; the chain's hash is put into them.
-            inputs: of the run, in ``(value,)``; None when they come with the end.
-            home: where its trace goes: each such place gets the model once.
+            name: name of its span.
+            kind: a value of ``semconv.Kind``.
+            inputs: inputs of the run, in a tuple; None if they come with the end.
+            target: identifies the target of its trace: a model is logged once for each target.
         """
         try:
             chain = outermost_runnable(sys._getframe(1))  # noqa: SLF001 - no other way to the caller's object
             if chain is None or isinstance(chain, _PARTS):
                 return None
             known, content = self._find(chain)
-            attributes[Attr.CONTENT_HASH] = content.hash
-            call = Call(name, kind, content, known, home)
-            if inputs is not None and (home, content.hash) not in self._logged:
-                call.given = _example(inputs, kind)  # as it is now: the program may change it
-        except Exception as error:  # noqa: BLE001 - whatever a chain is made of, its run is traced
+            call = Call(name, kind, content, known, target)
+            if inputs is not None and (target, content.hash) not in self._logged:
+                call.given = _example(inputs, kind)  # converted now: the program may change the input later
+        except Exception as error:  # noqa: BLE001 - the run is traced whatever the chain's objects raise
             internal_errors.note("log_models", error)
             return None
         return call
 
-    def ended(self, call: Call, given: object, returned: object, *, is_ok: bool) -> ModelForm | None:
-        """The run ended; what is to be logged of its chain, the first time that it ended well.
+    def ended(self, call: Call, inputs: tuple[object] | None, outputs: object, *, is_ok: bool) -> ModelForm | None:
+        """Return the model to log after a chain's first successful run; None after any other run.
 
         Args:
-            call: what ``started`` gave.
-            given: inputs that came with the end, as ``(value,)``, else None.
-            returned: the run's output.
-            is_ok: whether it returned, and was not interrupted or abandoned.
+            call: the value that ``started`` returned.
+            inputs: inputs of the run, in a tuple, if they came with the end.
+            outputs: outputs of the run.
+            is_ok: whether the run returned, and was neither interrupted nor abandoned.
         """
         try:
             self._end(call)
             if not is_ok or not self._claim(call):
                 return None
-            return self._form(call, call.given if given is None else _example(given, call.kind), returned)
+            return self._form(call, call.given if inputs is None else _example(inputs, call.kind), outputs)
         except Exception as error:  # noqa: BLE001 - as in started()
             internal_errors.note("log_models", error)
             return None
 
     def after_fork(self) -> None:
-        """In a forked child: runs that were open are the parent's, and so may the lock be."""
+        """Reset in a forked child: open runs are the parent's, and a thread of the parent may hold the lock."""
         self._lock = threading.Lock()
         for known in self._known.values():
             known.running = 0
 
     def _find(self, chain: Any) -> tuple[_Known | None, Content]:
-        """What the chain is, from memory as long as the program has not changed it between two runs."""
+        """Return the chain's entry and content, from memory if the program has not changed it since its last run."""
         with self._lock:
             known = self._known.get(id(chain))
             if known is not None and known.chain() is chain and known.running:
                 known.running += 1
                 return known, known.content
-        mark = _mark(chain)
-        if known is None or known.chain() is not chain or known.mark != mark:
-            known = self._remember(chain, mark, content := content_of(chain))
+        snapshot = _snapshot(chain)
+        if known is None or known.chain() is not chain or known.snapshot != snapshot:
+            known = self._remember(chain, snapshot, content := content_of(chain))
             if known is None:
                 return None, content
         with self._lock:
             known.running += 1
         return known, known.content
 
-    def _remember(self, chain: Any, mark: object, content: Content) -> _Known | None:
+    def _remember(self, chain: Any, snapshot: object, content: Content) -> _Known | None:
         key, objects = id(chain), self._known
         try:
             reference = weakref.ref(chain, lambda gone: _forget(objects, key, gone))
-        except TypeError:  # a class with slots
+        except TypeError:  # a class with __slots__ has no weak references
             return None
-        known = objects[key] = _Known(reference, mark, content)
+        known = objects[key] = _Known(reference, snapshot, content)
         return known
 
     def _end(self, call: Call) -> None:
@@ -169,13 +168,13 @@ class Chains:
             is_idle = not known.running
         chain = known.chain() if is_idle else None
         if chain is not None and known.is_changed_by_calls:
-            mark = _mark(chain)
-            known.is_changed_by_calls = known.mark != mark
-            known.mark = mark
+            snapshot = _snapshot(chain)
+            known.is_changed_by_calls = known.snapshot != snapshot
+            known.snapshot = snapshot
 
     def _claim(self, call: Call) -> bool:
-        """Whether it is for this run to log the chain."""
-        key = call.home, call.content.hash
+        """Return whether this run is the one that logs the chain; warn if too many chains were logged."""
+        key = call.target, call.content.hash
         if key in self._logged:
             return False
         with self._lock:
@@ -187,8 +186,8 @@ class Chains:
                 self._hashes.add(call.content.hash)
         if is_full:
             self._say(
-                f"{MAX_MODELS} different chains were logged as models; no more are logged in this process. Is a chain "
-                "or a prompt built anew for each request? Give what changes as an input."
+                f"{MAX_MODELS} different chains were logged as models; no more will be logged in this process. If you "
+                "build a chain or prompt for each request, pass the changing part as an input instead."
             )
         return not is_full
 
@@ -219,21 +218,21 @@ class Chains:
         return form
 
     def _fitting(self, name: str, given: object) -> list[Any] | None:
-        """The example as ``[value]``; None where there is none, which is said when one was asked for."""
+        """Return the example as ``[value]``, or None if there is none; warn if an example was requested."""
         reason = given if isinstance(given, str) else None
         if isinstance(given, tuple) and len(orjson.dumps(given[0])) > self._settings.max_value_bytes:
             reason = _TOO_LARGE
         if reason is None:
             return list(given) if isinstance(given, tuple) else None
         if self._settings.log_input_examples:
-            self._say(f"the model of {name!r} is logged without an input example: {reason}.")
+            self._say(f"the model {name!r} was logged without an input example: {reason}.")
         return None
 
     def _say_descriptor(self, name: str, problem: Problem) -> None:
         self._say(
-            f"the chain {name!r} is logged as a description that cannot be loaded: {problem}. Its traces and example "
-            "are there. To load it, move functions and classes into a module, or give the file that builds the chain "
-            "with autolog(model_code=...)."
+            f"the chain {name!r} cannot be loaded from its logged model: {problem}. Its description and traces are "
+            "still logged. To make it loadable, move functions and classes into a module, or pass the file that builds "
+            "the chain with autolog(model_code=...)."
         )
 
     def _say(self, text: str) -> None:
@@ -250,33 +249,33 @@ def _forget(known: dict[int, _Known], key: int, gone: object) -> None:
         del known[key]
 
 
-def _example(inputs: Any, kind: str) -> object:
+def _example(inputs: tuple[Any], kind: str) -> object:
+    """Return a run's input as an example, ``(value,)``, or the reason why there is none."""
     given = inputs[0]
-    if kind == SpanType.LLM and len(given) == 1:
-        given = given[0]  # a text model's run has a list of prompts
+    if kind in _MODELS and len(given) == 1:
+        given = given[0]  # a model's run gets a list of prompts, or of lists of messages
     try:
-        if kind == SpanType.CHAT_MODEL:
-            return (chat_example(json_form(given["messages"])),)
         return (input_example(given),)
     except NoFormError as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 - the program's objects raise anything, and may hold themselves
+    except Exception as error:  # noqa: BLE001 - the program's objects may raise anything, or contain themselves
         return f"{type(error).__name__}: {error}"
 
 
 def _signature(example: list[Any] | None, kind: str, returned: object) -> dict[str, str | None] | None:
     if example is None or isinstance(example[0], list):
-        return None  # by a signature MLflow would make a table of a list within a list
+        return None  # with a signature, MLflow would turn a list within a list into a table
     try:
         return signature(example[0], None if kind in _MODELS else output_form(returned))
-    except Exception:  # noqa: BLE001 - no form in JSON; or as above
+    except Exception:  # noqa: BLE001 - the output has no JSON form, or as above
         return signature(example[0], None)
 
 
-def _mark(value: Any, depth: int = 0) -> object:
-    """What tells that an object was changed: values of its simple fields, and which objects the others are.
+def _snapshot(value: Any, depth: int = 0) -> object:
+    """Return a value that changes when an object is changed: its scalar fields, and the ids of the objects in others.
 
-    It is taken at each call: so it sees attributes that are set and lists that are edited, and does not read code.
+    It is taken for each run and has to be fast: it sees attributes that are set and lists that are edited, but does not
+    read code.
     """
     kind = type(value)
     if depth > _MAX_DEPTH:
@@ -285,15 +284,15 @@ def _mark(value: Any, depth: int = 0) -> object:
     if kind in _SIZED and len(value) > _MAX_ITEMS:
         return id(value), len(value)
     if kind is list or kind is tuple:
-        return [item if type(item) in _PLAIN else _mark(item, depth) for item in value]
+        return [item if type(item) in _PLAIN else _snapshot(item, depth) for item in value]
     if kind is dict:
-        return [*value, [item if type(item) in _PLAIN else _mark(item, depth) for item in value.values()]]
+        return [*value, [item if type(item) in _PLAIN else _snapshot(item, depth) for item in value.values()]]
     if isinstance(value, Runnable | BaseModel):
         fields = vars(value).values()
-        return id(value), [item if type(item) in _PLAIN else _mark(item, depth) for item in fields]
+        return id(value), [item if type(item) in _PLAIN else _snapshot(item, depth) for item in fields]
     return id(value)
 
 
 def _code(path: str | None) -> list[str] | None:
-    """Name and text of the program's file."""
+    """Return the name and text of the file that builds the chain; None if the program has named none."""
     return None if path is None else [Path(path).name, Path(path).read_text(encoding="utf-8")]

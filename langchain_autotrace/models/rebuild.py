@@ -1,8 +1,8 @@
-"""``python -m langchain_autotrace.models.rebuild``: says of chains whether what was written of them builds them again.
+"""``python -m langchain_autotrace.models.rebuild``: checks whether logged chains can be built again.
 
-A process of its own, because building a chain imports the program's modules, and the shipper imports no LangChain.
-Standard input is a JSON array of :class:`ModelForm`, each with its hash; each answer is a line of JSON on standard
-output, in the same order.
+It runs in a process of its own: building a chain imports the program's modules, and the shipper never imports
+LangChain. Standard input is a JSON array of :class:`ModelForm`, each with its hash; each answer is a line of JSON on
+standard output, in the same order.
 """
 
 from __future__ import annotations
@@ -32,79 +32,86 @@ _NO_MODEL: Final = "it does not call mlflow.models.set_model(chain)"
 
 
 def main() -> int:
-    """Answer what standard input asks."""
+    """Check the chains on standard input, and write an answer for each to standard output."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what the program's modules print is no answer
-    for asked in orjson.loads(sys.stdin.buffer.read()):
-        answers.write(orjson.dumps(answer(asked), option=orjson.OPT_APPEND_NEWLINE))
+    os.dup2(2, 1)  # what the program's modules print must not mix with the answers
+    for form in orjson.loads(sys.stdin.buffer.read()):
+        answers.write(orjson.dumps(answer(form), option=orjson.OPT_APPEND_NEWLINE))
         answers.flush()
     return 0
 
 
-def answer(asked: dict[str, Any]) -> dict[str, Any]:
-    """What is known of one chain after building it.
+def answer(form: dict[str, Any]) -> dict[str, Any]:
+    """Build one chain, and return whether it can be loaded and what that requires.
 
     Args:
-        asked: a :class:`ModelForm`, and its ``hash``.
+        form: the fields of a :class:`ModelForm`, and its ``hash``.
 
     Returns:
-        ``reason``: why it cannot be loaded, else None. ``allow``: packages that loading has to allow.
-        ``requirements``: what it needs, with versions. ``python``: the version of this Python. ``langchain_core``: that
-        of LangChain.
+        ``reason``: why it cannot be loaded, or None. ``allow``: packages that loading has to allow.
+        ``requirements``: the distributions that it needs, with versions, as pip takes them. ``python`` and
+        ``langchain_core``: the versions of Python and langchain-core in this process.
     """
-    sys.path += [folder for folder in asked["search_path"] if folder not in sys.path]
-    for name in asked["secrets"]:
+    sys.path += [folder for folder in form["search_path"] if folder not in sys.path]
+    for name in form["secrets"]:
         os.environ.setdefault(name, _DUMMY)
-    reason = _reason(asked)
-    packages = {*asked["packages"], *(_imported(asked["code"][1]) if asked["code"] else ()), *_ALWAYS}
+    reason = _reason(form)
+    packages = {*form["packages"], *(_imported(form["code"][1]) if form["code"] else ()), *_ALWAYS}
     return {
         "reason": reason,
-        "allow": _allowed(asked),
+        "allow": _allowed(form),
         "requirements": sorted(set(_requirements(packages))),
         "python": platform.python_version(),
         "langchain_core": importlib.metadata.version("langchain-core"),
     }
 
 
-def _reason(asked: dict[str, Any]) -> str | None:
-    if asked["code"] is None and asked["problems"]:
-        return str(Problem(*asked["problems"][0]))
+def _reason(form: dict[str, Any]) -> str | None:
+    """Return why a chain cannot be loaded, or None."""
+    if form["code"] is None and form["problems"]:
+        return str(Problem(*form["problems"][0]))
     try:
-        if asked["code"] is not None:
-            built, how = run_code(*asked["code"]), f"{asked['code'][0]} builds another chain than the one that ran"
+        if form["code"] is not None:
+            built, mismatch = (
+                run_code(*form["code"]),
+                f"{form['code'][0]} builds a different chain from the one that ran",
+            )
         else:
-            secrets = dict.fromkeys(asked["secrets"], _DUMMY)
-            built, how = revive(asked["chain"], allow=_allowed(asked), secrets=secrets), "building it gives another"
+            secrets = dict.fromkeys(form["secrets"], _DUMMY)
+            built, mismatch = (
+                revive(form["chain"], allow=_allowed(form), secrets=secrets),
+                "the rebuilt chain differs from the one that ran",
+            )
         found = content_of(built)
     except ChainLoadError as error:
         return str(error)
-    except BaseException as error:  # noqa: BLE001 - the program's module may do anything, and exit
+    except BaseException as error:  # noqa: BLE001 - the program's module may raise anything, and call sys.exit()
         return f"building it raised {type(error).__name__}: {error}"
-    return None if found.hash == asked["hash"] else how
+    return None if found.hash == form["hash"] else mismatch
 
 
-def _allowed(asked: dict[str, Any]) -> list[str]:
-    return [package for package in asked["packages"] if package not in TRUSTED_PACKAGES]
+def _allowed(form: dict[str, Any]) -> list[str]:
+    return [package for package in form["packages"] if package not in TRUSTED_PACKAGES]
 
 
 def run_code(name: str, text: str) -> Any:
-    """Run a file that builds a chain, and return what it gives to ``mlflow.models.set_model``.
+    """Run a file that builds a chain, and return the chain that it passes to ``mlflow.models.set_model``.
 
     Args:
         name: the file's name.
-        text: what is in it.
+        text: its text.
 
     Raises:
-        ChainLoadError: it names no chain.
+        ChainLoadError: the file passes no chain, or is not a Python file.
         Exception: whatever the file raises.
     """
     given: list[Any] = []
-    with tempfile.TemporaryDirectory() as folder, _given_to(given):
+    with tempfile.TemporaryDirectory() as folder, _collecting_models(given):
         path = Path(folder, name)
         path.write_text(text, encoding="utf-8")
         spec = importlib.util.spec_from_file_location(path.stem, path)
         if spec is None or spec.loader is None:
-            msg = f"{name} is no Python file"
+            msg = f"{name} is not a Python file"
             raise ChainLoadError(msg)
         module = importlib.util.module_from_spec(spec)
         before = sys.modules.get(path.stem)
@@ -121,23 +128,23 @@ def run_code(name: str, text: str) -> Any:
 
 
 @contextlib.contextmanager
-def _given_to(given: list[Any]) -> Iterator[None]:
-    """Collect what is given to MLflow's function, which cannot work without numpy."""
-    import mlflow.models  # noqa: PLC0415 - a second, for those who load code
+def _collecting_models(given: list[Any]) -> Iterator[None]:
+    """Append what is passed to ``mlflow.models.set_model`` to a list; MLflow's own function needs numpy."""
+    import mlflow.models  # noqa: PLC0415 - a second of imports, only for models that are code
 
-    homes: list[Any] = [mlflow.models, importlib.import_module("mlflow.models.model")]
-    before = [home.set_model for home in homes]
-    for home in homes:
-        home.set_model = given.append
+    modules: list[Any] = [mlflow.models, importlib.import_module("mlflow.models.model")]
+    before = [module.set_model for module in modules]
+    for module in modules:
+        module.set_model = given.append
     try:
         yield
     finally:
-        for home, function in zip(homes, before, strict=True):
-            home.set_model = function
+        for module, function in zip(modules, before, strict=True):
+            module.set_model = function
 
 
 def _imported(text: str) -> set[str]:
-    """The first names of the modules that a program imports."""
+    """Return the top-level modules that a program imports, without the standard library."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
@@ -148,7 +155,7 @@ def _imported(text: str) -> set[str]:
 
 
 def _requirements(packages: Iterable[str]) -> Iterator[str]:
-    """The distributions that packages are from, as pip takes them; mlflow is named by who writes the model."""
+    """Yield the distributions of packages as pip requirements, except mlflow, which the shipper adds."""
     for package in packages:
         names = [package.replace("_", "-")]
         try:

@@ -1,11 +1,12 @@
 """Builds a LangChain runnable from ``chain.json``: JSON only, no pickle, no ``eval``.
 
 This file has two uses. ``langchain_autotrace.load_model()`` imports it, and each logged model's ``chain.py`` is a copy
-of it with three lines behind, so that a model loads where only langchain-core and the packages of its
-``requirements.txt`` are. So it imports nothing of its own package.
+of it with three lines appended, so that a model loads where only langchain-core and the packages of its
+``requirements.txt`` are installed. So it must not import anything from this package.
 
-Loading a model trusts where it comes from: a chat model sends its key to whatever address the file names. What the file
-can *not* do is run code: it names classes of the packages below, and functions of an allow list, and nothing else.
+Load models only from a source that you trust: a chat model sends its key to whatever address the file names. But the
+file cannot run code: it can only name classes of the packages below, and functions and classes of packages that the
+caller allows.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ TRUSTED_PACKAGES: Final = frozenset(
         "langchain_xai",
     }
 )
-"""Packages whose components are built without the caller's word. Not those that hold shells and Python interpreters
-(langchain_community, langchain_experimental) or run code that they download (langchain_huggingface)."""
+"""Packages whose components are built without ``allow``. Not packages that contain shells and Python interpreters
+(langchain_community, langchain_experimental) or run downloaded code (langchain_huggingface)."""
 
 UNTRUSTED_MODULES: Final = frozenset({"langchain_google_vertexai.gemma"})
-"""Modules of these packages whose components download a model of any name, and load it, as soon as they are built."""
+"""Modules of these packages whose components download and load a model of any name as soon as they are built."""
 
 TRUSTED_TYPES: Final = frozenset(
     f"builtins:{kind.__name__}"
@@ -61,10 +62,10 @@ TRUSTED_TYPES: Final = frozenset(
         ),
     )
 )
-"""The types that may be named: those that fallbacks and retries handle, and those that schemas hold."""
+"""Built-in types that may be named: exceptions that fallbacks and retries handle, and types used in schemas."""
 
 TEMPLATE_FORMATS: Final = ("f-string", "mustache")
-"""How a prompt may be filled in. Not jinja2, which runs code."""
+"""Template formats that prompts may have. Not jinja2, which runs code."""
 
 SECRET: Final = "secret"  # noqa: S105 - a kind of node
 COMPONENT: Final = "constructor"
@@ -76,26 +77,26 @@ DICT: Final = "dict"
 
 
 class ChainLoadError(ValueError):
-    """The chain cannot be built, or must not be."""
+    """The chain cannot be built, or names something that is not trusted."""
 
 
 def load_chain(
     path: str | os.PathLike[str], allow: Collection[str] = (), secrets: Mapping[str, str] | None = None
 ) -> Any:
-    """The runnable of a ``chain.json``.
+    """Build the runnable of a ``chain.json``.
 
     Args:
         path: the file.
-        allow: packages, by their first name, whose classes and functions may be used beside the trusted ones.
-        secrets: values of keys by the names of their environment variables, in place of the environment's.
+        allow: top-level packages whose classes and functions may be used in addition to the trusted ones.
+        secrets: environment variable -> value, used instead of the environment for keys.
 
     Raises:
-        ChainLoadError: the file is of another format, or names what is not trusted or not there.
+        ChainLoadError: the file has another format, or names something that is not trusted or not installed.
     """
     try:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except (RecursionError, ValueError) as error:
-        msg = f"{path}: no JSON: {error}"
+        msg = f"{path}: not valid JSON: {error}"
         raise ChainLoadError(msg) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         found = document.get("format") if isinstance(document, dict) else None
@@ -105,13 +106,13 @@ def load_chain(
 
     chain = revive(document.get("chain"), allow=allow, secrets=secrets)
     if not isinstance(chain, Runnable):
-        msg = f"{path}: holds no chain"
+        msg = f"{path}: does not contain a chain"
         raise ChainLoadError(msg)
     return chain
 
 
 def revive(tree: object, *, allow: Collection[str] = (), secrets: Mapping[str, str] | None = None) -> Any:
-    """The runnable that a tree of JSON stands for; the arguments and errors are those of :func:`load_chain`."""
+    """Build the runnable that a tree of JSON describes; arguments and errors are those of :func:`load_chain`."""
     try:
         return _Reviver(frozenset(allow), os.environ if secrets is None else secrets).value(tree)
     except ChainLoadError:
@@ -119,12 +120,12 @@ def revive(tree: object, *, allow: Collection[str] = (), secrets: Mapping[str, s
     except RecursionError:
         raise ChainLoadError("the chain is nested too deeply") from None
     except Exception as error:  # noqa: BLE001 - whatever a class raises
-        msg = f"the chain cannot be built: {type(error).__name__}: {_said(error)}"
-        raise ChainLoadError(msg) from None  # the error's own text may hold what _said() leaves out
+        msg = f"the chain cannot be built: {type(error).__name__}: {_error_text(error)}"
+        raise ChainLoadError(msg) from None  # the original error may contain what _error_text() leaves out
 
 
-def _said(error: Exception) -> str:
-    """An error's text, without the values that pydantic shows in it: a key is among what a model is built of."""
+def _error_text(error: Exception) -> str:
+    """Return an error's text without the values that pydantic shows in it: a model's key may be among them."""
     from pydantic import ValidationError  # noqa: PLC0415 - only where a chain is built
 
     if not isinstance(error, ValidationError):
@@ -156,7 +157,7 @@ class _Reviver:
         kind = node.get("type")
         if not isinstance(kind, str) or kind not in self._kinds:
             name = ".".join(map(str, node["id"])) if isinstance(node.get("id"), list) else kind
-            msg = f"a part of the chain was never written as JSON: {name}"
+            msg = f"part of the chain could not be written as JSON when it was logged: {name}"
             raise ChainLoadError(msg)
         return self._kinds[kind](node)
 
@@ -168,7 +169,7 @@ class _Reviver:
         return found
 
     def _component(self, node: dict[str, Any]) -> object:
-        """By LangChain's own id, through its own table of what moved where."""
+        """Build a component from LangChain's own id, with LangChain's table of moved classes."""
         from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS  # noqa: PLC0415 - only where a chain is built
 
         path = [str(part) for part in ALL_SERIALIZABLE_MAPPINGS.get(tuple(node["id"]), tuple(node["id"]))]
@@ -190,7 +191,7 @@ class _Reviver:
         self._check(name, trusted=True)
         found = _resolve(name)
         if not (isinstance(found, type) and issubclass(found, (Serializable, Runnable))):
-            msg = f"{name!r} is no component of LangChain"
+            msg = f"{name!r} is not a LangChain component"
             raise ChainLoadError(msg)
         if found.__module__ in UNTRUSTED_MODULES:
             self._check(name, trusted=False)
@@ -201,9 +202,7 @@ class _Reviver:
         if package in self._allow:
             return
         if not trusted or package not in TRUSTED_PACKAGES:
-            msg = (
-                f"{name!r} is not trusted by itself; pass allow=[{package!r}] if you trust where this model comes from"
-            )
+            msg = f"{name!r} is not trusted by default; pass allow=[{package!r}] if you trust the source of this model"
             raise ChainLoadError(msg)
         if any(part.startswith("_") for part in name.partition(":")[2].split(".")):
             msg = f"{name!r} is private to {package!r}"
@@ -219,27 +218,27 @@ class _Reviver:
                     kwargs[key] = found
             else:
                 kwargs[key] = self.value(node)
-        if cls.__name__ == "RunnableBranch":  # takes its fields in another form than it has them
+        if cls.__name__ == "RunnableBranch":  # its constructor does not take its fields
             return cls(*[tuple(branch) for branch in kwargs["branches"]], kwargs["default"])
         return cls(**kwargs)
 
     def _secret(self, cls: type, field: str, name: str) -> str | None:
-        """The value of an environment variable that the class itself declares for that field; None when unset."""
+        """Return the value of an environment variable that the class declares for that field; None if it is unset."""
         if name not in _declared_secrets(cls).get(field, ()):
-            msg = f"{cls.__name__} does not declare {name!r} as the secret of its {field!r}"
+            msg = f"{cls.__name__} does not declare {name!r} as the secret for its field {field!r}"
             raise ChainLoadError(msg)
         return self._secrets.get(name) or None
 
 
 def _declared_secrets(cls: type) -> dict[str, set[str]]:
-    """The environment variables of a component's secret fields, by the fields' names and aliases."""
+    """Return the environment variables of a component's secret fields, by the fields' names and aliases."""
     names: dict[str, set[str]] = {}
     for base in cls.__mro__:
         declared = base.__dict__.get("lc_secrets")
         if isinstance(declared, property) and declared.fget is not None:
             try:
                 found = declared.fget(None)  # LangChain's are constants
-            except Exception:  # noqa: BLE001, S112 - one that asks its object has no secrets that a file may name
+            except Exception:  # noqa: BLE001, S112 - secrets that depend on the instance cannot be named by a file
                 continue
             for field, variable in found.items():
                 info = getattr(cls, "model_fields", {}).get(field)
@@ -249,37 +248,37 @@ def _declared_secrets(cls: type) -> dict[str, set[str]]:
 
 
 def _resolve(name: str) -> Any:
-    """What is at ``module:qualified.name``, and is defined there: no walking through what a module imports."""
+    """Return the object at ``module:qualified.name``, which must be defined there and not imported from elsewhere."""
     module, _, qualified = name.partition(":")
     parts = [*module.split("."), *qualified.split(".")]
     if not all(part.isidentifier() and not part.startswith("__") for part in parts):
-        msg = f"{name!r} is no name of a class or function"
+        msg = f"{name!r} is not the name of a class or function"
         raise ChainLoadError(msg)
     try:
         found: Any = importlib.import_module(module)
         for part in qualified.split("."):
             found = getattr(found, part)
-            home = str(getattr(found, "__module__", ""))
-            if home.partition(".")[0] != module.partition(".")[0]:
-                msg = f"{name!r} is defined elsewhere"
+            defined_in = str(getattr(found, "__module__", ""))
+            if defined_in.partition(".")[0] != module.partition(".")[0]:
+                msg = f"{name!r} is imported there from another package"
                 raise ChainLoadError(msg)
     except (ImportError, AttributeError) as error:
-        msg = f"{name!r} is not there: {error}"
+        msg = f"{name!r} cannot be imported: {error}"
         raise ChainLoadError(msg) from error
     if getattr(found, "__qualname__", None) != qualified:
-        msg = f"{name!r} is another name of {getattr(found, '__qualname__', type(found).__name__)!r}"
+        msg = f"{name!r} is an alias of {getattr(found, '__qualname__', type(found).__name__)!r}"
         raise ChainLoadError(msg)
     return found
 
 
 def _check_template(key: object, node: object) -> None:
-    """Refuse another format than the two, and whatever could set one when the chain runs: a configurable field."""
+    """Refuse any other template format, also in a configurable field, which could set one when the chain runs."""
     if key == "template_format" and node not in TEMPLATE_FORMATS:
-        msg = f"a template's format must be one of {', '.join(TEMPLATE_FORMATS)}: others run code"
+        msg = f"template_format must be one of {', '.join(TEMPLATE_FORMATS)}: other formats can run code"
         raise ChainLoadError(msg)
 
 
 def _plain_keys(keys: object) -> list[str | int]:
     if not isinstance(keys, list) or not all(isinstance(key, str | int) for key in keys) or not keys:
-        raise ChainLoadError("itemgetter takes texts and numbers")
+        raise ChainLoadError("itemgetter keys must be strings or integers")
     return keys

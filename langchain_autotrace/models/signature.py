@@ -1,7 +1,7 @@
-"""MLflow's model signature from a real input and output, without numpy, which MLflow's own way needs.
+"""Infers MLflow's model signature from an input and output, without numpy, which MLflow's own function needs.
 
-The types and the rules are those of ``mlflow.models.infer_signature`` (``mlflow.types.utils._infer_schema``) for what
-JSON can hold: a dict is columns, a list of dicts is rows, null and empty containers are of any type.
+The types and rules are those of ``mlflow.models.infer_signature`` (``mlflow.types.utils._infer_schema``) for JSON: a
+dict is columns, a list of dicts is rows, null and empty containers are of type "any".
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class UndeterminedError(ValueError):
 
 
 def signature(given: object, returned: object) -> dict[str, str | None] | None:
-    """The ``signature`` of an MLmodel file; None where the input has no type.
+    """Return the ``signature`` of an MLmodel file; None if the input has no type.
 
     Args:
         given: the input, as JSON.
-        returned: the output, as JSON. One without a type is of type "any".
+        returned: the output, as JSON. If it has no type, the signature says "any".
     """
     try:
         inputs = schema(given)
@@ -39,10 +39,10 @@ def signature(given: object, returned: object) -> dict[str, str | None] | None:
 
 
 def schema(data: object) -> list[Column]:
-    """The columns of a value.
+    """Return the columns of a value, as in MLflow's schema.
 
     Raises:
-        UndeterminedError: it is an empty dict, or a list of different types.
+        UndeterminedError: the value is an empty dict, or a list of different types.
     """
     if isinstance(data, list):
         return _schema_of_list(data)
@@ -95,13 +95,17 @@ def _property(found: Column) -> Column:
 
 
 def _merged(one: Column, other: Column) -> Column:
-    """The type of both."""
+    """Return a type that covers both.
+
+    Raises:
+        UndeterminedError: there is none.
+    """
     if one == other:
         return one
     if one["type"] == "any":
         one, other = other, one
     if other["type"] == "any":
-        if one["type"] == "object":  # MLflow makes all of them optional then
+        if one["type"] == "object":  # as MLflow does: all properties become optional
             return {**one, "properties": {name: {**own, "required": False} for name, own in one["properties"].items()}}
         return one
     if one["type"] != other["type"] or one["type"] not in {"array", "object"}:

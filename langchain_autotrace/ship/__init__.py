@@ -1,1 +1,1 @@
-"""From the journal to the store, in a process of its own."""
+"""Deliver traces from the journal to the store, usually in a separate process."""

@@ -1,4 +1,4 @@
-"""``python -m langchain_autotrace.ship FOLDER``: the shipper of one destination folder, as a process."""
+"""``python -m langchain_autotrace.ship FOLDER``: run the shipper of one destination folder."""
 
 from __future__ import annotations
 
@@ -11,38 +11,41 @@ from typing import Final
 
 from filelock import Timeout
 
-from langchain_autotrace.destination import without_password
 from langchain_autotrace.errors import AutotraceError, SettingsError
 from langchain_autotrace.journal.folder import DestinationFolder
+from langchain_autotrace.redaction import without_password
 from langchain_autotrace.ship.connect import open_sink
 from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.ship.status import report_failure
 
 LINGER_SECONDS: Final = 5.0
-"""How long an idle shipper stays when all processes are gone (``LANGCHAIN_AUTOTRACE_LINGER``)."""
+"""Seconds that an idle shipper stays after all processes have ended (``LANGCHAIN_AUTOTRACE_LINGER``)."""
 PATIENCE_SECONDS: Final = 300.0
-"""How long it then tries a store that is down (``LANGCHAIN_AUTOTRACE_PATIENCE``). The journal stays."""
+"""Seconds that the shipper retries a store that is down after all processes have ended.
+
+Set by ``LANGCHAIN_AUTOTRACE_PATIENCE``. The journal is kept.
+"""
 
 _NICENESS: Final = 10
 _AUTOGROUP: Final = Path("/proc/self/autogroup")
 _LOCK_SECONDS: Final = 1.0
-"""Longer than anybody holds the lock just to see whether it is free."""
+"""Seconds to wait for the lock: longer than any process holds it just to check whether it is free."""
 
 
 class _Formatter(logging.Formatter):
-    """Keeps passwords of tracking URIs out of the log."""
+    """A log formatter that masks the passwords of tracking URIs."""
 
     def format(self, record: logging.LogRecord) -> str:
         return without_password(super().format(record))
 
 
 def main(path: str) -> int:
-    """Serve the folder; returns the exit status. Ends at once, with 0, when another shipper serves it."""
+    """Serve the folder and return the exit status; return 0 at once when another shipper serves it."""
     _configure()
     folder = DestinationFolder(Path(path))
     try:
         folder.public_uri()
-        # A process may come between the last look and the release of the lock, and see it held.
+        # Check again after releasing the lock: a process that saw it held has started no shipper of its own.
         while (shipper := serve(folder)) and shipper.error is None and shipper.unserved():
             pass
     except AutotraceError as error:
@@ -52,10 +55,10 @@ def main(path: str) -> int:
 
 
 def serve(folder: DestinationFolder) -> Shipper | None:
-    """Deliver until nothing is left or the store stays down; None when another shipper holds the folder.
+    """Deliver until nothing is left or the store stays down; return None when another shipper holds the lock.
 
     Raises:
-        AutotraceError: no delivery can begin; the folder's status says so too.
+        AutotraceError: delivery cannot start. The folder's status contains the reason.
     """
     lock = folder.shipper_lock()
     try:
@@ -74,32 +77,32 @@ def serve(folder: DestinationFolder) -> Shipper | None:
     return shipper
 
 
-def _come_second() -> None:
-    """Let the programs that are traced come first where processors are few: a process's own doing, not ``main``'s."""
+def _lower_priority() -> None:
+    """Lower the priority of this process, so that the traced programs come first where processors are few."""
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    # Linux divides processors among sessions first, and within one of them by niceness (sched(7), "The autogroup
-    # feature"). The shipper that autolog() starts is a session of its own: nice alone, it took half of the processor.
+    # Linux divides processor time among sessions first, and only within a session by niceness (sched(7), "The autogroup
+    # feature"). The shipper that autolog() starts has a session of its own: with nice alone, it took half a processor.
     if hasattr(os, "getsid") and os.getsid(0) == os.getpid():
-        with contextlib.suppress(OSError):  # there is no such feature, or it is off
+        with contextlib.suppress(OSError):  # the kernel has no autogroups, or they are off
             _AUTOGROUP.write_text(str(_NICENESS))
 
 
 def _spare_pandas() -> None:
-    """Have MLflow not import pandas where it is installed: a fifth of this process's start and of its memory.
+    """Make ``import pandas`` fail in MLflow: it takes a fifth of this process's start-up time and memory.
 
-    MLflow wants it for data sets, which traces have not, and does without it: mlflow-skinny does not bring it.
+    MLflow uses pandas for data sets, which traces do not have, and works without it: mlflow-skinny does not install it.
     """
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type] # how Python is told that there is none
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type] # None makes the import fail
 
 
 def _configure() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler])
-    # MLflow would try a server that is down for minutes, and the shipper could neither say so nor be stopped.
+    # MLflow would retry a server that is down for minutes; until then the shipper could not report it or be stopped.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    # It logs each database error with its stack trace; the shipper logs them in one line.
+    # MLflow logs each database error with its stack trace; the shipper logs it in one line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
@@ -114,6 +117,6 @@ def _seconds(name: str, default: float) -> float:
 
 
 if __name__ == "__main__":
-    _come_second()
+    _lower_priority()
     _spare_pandas()
     sys.exit(main(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Opens a folder's sink: finds the tracking URI again, password included, which the folder does not hold."""
+"""Open the sink of a destination folder, with the password of its tracking URI, which the folder does not store."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace import destination, settings
 from langchain_autotrace.errors import CredentialsNeeded, DestinationError
+from langchain_autotrace.redaction import without_password
 from langchain_autotrace.ship import prices
 
 if TYPE_CHECKING:
@@ -15,45 +16,45 @@ if TYPE_CHECKING:
     from langchain_autotrace.ship.sink import Sink
 
 URI_VARIABLE: Final = "LANGCHAIN_AUTOTRACE_SHIP_TO"
-"""Set by ``autolog()`` for the process it starts: the tracking URI as the program gave it."""
+"""Environment variable by which ``autolog()`` gives the complete tracking URI to the shipper process it starts."""
 
 
 def tracking_uri(folder: DestinationFolder) -> str:
-    """The folder's tracking URI, complete.
+    """Return the folder's tracking URI, password included.
 
     Raises:
-        CredentialsNeeded: it has a password, and no variable of the environment holds the same URI with it.
-        JournalError: the folder is no destination folder.
+        CredentialsNeeded: the URI has a password, and no environment variable contains the same URI with it.
+        JournalError: the folder is not a destination folder.
     """
     public = folder.public_uri()
     named = (os.environ.get(URI_VARIABLE), settings.env("tracking_uri"), os.environ.get("MLFLOW_TRACKING_URI"))
     for uri in filter(None, named):
-        if destination.without_password(destination.normalized(uri)) == public:
+        if without_password(destination.normalized(uri)) == public:
             return destination.normalized(uri)
     if "***" in public:
-        msg = f"{public} needs its password: set MLFLOW_TRACKING_URI to the whole URI."
+        msg = f"{public} needs its password: set MLFLOW_TRACKING_URI to the full URI."
         raise CredentialsNeeded(msg)
     return public
 
 
 def open_sink(folder: DestinationFolder, uri: str | None = None) -> Sink:
-    """The sink of the folder's destination. Imports MLflow; connects with the first batch.
+    """Return the sink of the folder's destination. Imports MLflow; the first batch connects.
 
     Args:
-        folder: whose journals are to be delivered.
-        uri: the destination's tracking URI, where the caller knows it whole; found again otherwise.
+        folder: the destination folder.
+        uri: the complete tracking URI; by default that of :func:`tracking_uri`.
 
     Raises:
         CredentialsNeeded: see :func:`tracking_uri`.
-        DestinationError: MLflow, or what it needs for this destination, is not installed.
+        DestinationError: MLflow, or a package it needs for this destination, is not installed.
     """
     uri = uri or tracking_uri(folder)
-    # MLflow counts calls of its API and reports them; the program did not make these calls.
+    # MLflow reports usage of its API, but it is not the program that makes these calls.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     probe = prices.Probe() if destination.kind(uri) in {"sqlite", "database"} else None
     try:
-        # The package before its parts: where the program imports it in another thread at this moment, Python takes the
-        # parts' locks in another order and hands out modules that are half made.
+        # Import the package before its submodules: if the program is importing it in another thread, Python takes the
+        # import locks in another order and hands out partly initialized modules.
         importlib.import_module("mlflow")
         from langchain_autotrace.ship.mlflow_sink import MlflowSink  # noqa: PLC0415 - a second of imports
     except ImportError as error:

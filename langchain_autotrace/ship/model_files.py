@@ -1,14 +1,14 @@
-"""The files of a logged model, as MLflow's models-from-code has them.
+"""Write and fetch the files of a logged model, in the layout of MLflow's models from code.
 
 ::
 
-    MLmodel                     what MLflow reads first: flavors, signature, where the example is
-    chain.py                    revive.py and three lines; or the program's own file
-    chain.json                  the chain
+    MLmodel                     MLflow's description: flavors, signature, location of the example
+    chain.py                    revive.py and a few lines; or the program's own file
+    chain.json                  the description of the chain
     requirements.txt  python_env.yaml  conda.yaml
     input_example.json  serving_input_example.json
 
-A model that cannot be loaded has no flavors, and no files but ``MLmodel``, ``chain.json`` and the example.
+A model that cannot be loaded has no flavors, and only the files ``MLmodel``, ``chain.json`` and the example.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from mlflow.models import Model
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import MlflowClient
 
-from langchain_autotrace.ship.rebuild import Rebuilt
-from langchain_autotrace.span import ModelForm
+from langchain_autotrace.records import ModelForm
+from langchain_autotrace.ship.rebuild_process import Rebuilt
 
 _LOADER: Final = Path(__file__).parent.parent / "models" / "revive.py"
 _FORMAT: Final = "langchain-autotrace/1"
-"""As in ``models/revive.py``, which stands for itself."""
+"""The same as in ``models/revive.py``, which is copied into models and so imports nothing of this package."""
 _TAIL: Final = """
 
 if __name__ != "__main__":
@@ -43,7 +43,7 @@ _SERVING: Final = "serving_input_example.json"
 
 
 class _Signature:
-    """What ``mlflow.models.Model`` needs of a signature; MLflow's own class needs numpy."""
+    """A signature with what ``mlflow.models.Model`` uses of it. MLflow's own class needs numpy."""
 
     _is_signature_from_type_hint = _is_type_hint_from_example = False
 
@@ -55,22 +55,22 @@ class _Signature:
 
 
 def fetch(tracking_uri: str, model_uri: str, folder: str) -> Path:
-    """Copy the files of a model into ``folder``; where they are then.
+    """Download the files of a model into ``folder``, and return the path they are in.
 
     Args:
-        tracking_uri: the store.
-        model_uri: ``models:/m-…``, ``models:/name/version``, ``models:/name@alias``, or another address of MLflow's.
-        folder: an empty one.
+        tracking_uri: tracking URI of the store.
+        model_uri: ``models:/m-…``, ``models:/name/version``, ``models:/name@alias``, or another URI of MLflow's.
+        folder: path of an empty folder.
 
     Raises:
-        MlflowException: there is no such model.
+        MlflowException: the model does not exist.
         OSError: the files cannot be read.
     """
     kind, _, name = model_uri.partition(":/")
     if kind != "models":
         download: Any = download_artifacts
         return Path(download(model_uri, dst_path=folder, tracking_uri=tracking_uri))
-    # MLflow would look for it in the store that the whole process is set to.
+    # MLflow would look in the store of the process-wide tracking URI.
     client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
     registered, _, alias = name.partition("@")
     registered, _, version = registered.partition("/")
@@ -150,7 +150,7 @@ def _write_code(folder: Path, form: ModelForm, name: str, rebuilt: Rebuilt) -> N
 
 
 def _write_environment(folder: Path, rebuilt: Rebuilt) -> None:
-    """What MLflow makes an environment from to serve the model."""
+    """Write the files from which MLflow creates an environment to serve the model."""
     needed = [f"mlflow=={mlflow.version.VERSION}", *rebuilt.requirements]
     (folder / "requirements.txt").write_text("\n".join(needed) + "\n")
     tools = ["pip", "setuptools", "wheel"]

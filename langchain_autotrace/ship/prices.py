@@ -1,7 +1,7 @@
-"""Where MLflow finds the prices of models when it writes to a database itself.
+"""Keep MLflow from waiting for the network for model prices when it writes to a database itself.
 
-The full mlflow package holds a catalog of prices; mlflow-skinny does not, and MLflow loads today's from GitHub. Without
-a network it tries that for six seconds and more, in the midst of writing the first trace, while somebody waits.
+The full mlflow package contains a price catalog; mlflow-skinny does not, and MLflow then downloads the current one from
+GitHub. Without a network it retries for six seconds or more, while it writes the first trace.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Final
 
 CATALOG_VARIABLE: Final = "MLFLOW_MODEL_CATALOG_URI"
-"""MLflow's own: where to load prices from; empty for nowhere."""
+"""MLflow's environment variable for the address of the price catalog; empty loads none."""
 
 _HOST: Final = ("github.com", 443)
 _PATIENCE_SECONDS: Final = 1.0
 
 
 class Probe:
-    """Finds out, beside other work, whether prices can be loaded. A variable that the user has set is left alone."""
+    """A background check whether prices can be loaded. A variable that the user has set stays as it is."""
 
     def __init__(self) -> None:
-        """Begin."""
+        """Start the check."""
         self._reached = False
         self._thread: threading.Thread | None = None
         if CATALOG_VARIABLE not in os.environ and not _is_installed():
@@ -32,7 +32,7 @@ class Probe:
             self._thread.start()
 
     def settle(self) -> None:
-        """Have MLflow load prices only where that takes no time: it goes without, or with the catalog it has."""
+        """Wait for the check, at most a second; unless the host has answered, turn the download off."""
         if self._thread is not None:
             self._thread.join(_PATIENCE_SECONDS)
         if not self._reached:
@@ -47,7 +47,7 @@ class Probe:
 
 
 def _is_installed() -> bool:
-    """Whether MLflow brings its catalog."""
+    """Return whether the installed mlflow package contains the catalog."""
     mlflow = importlib.util.find_spec("mlflow")
     return (
         mlflow is not None

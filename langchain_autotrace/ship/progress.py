@@ -1,4 +1,4 @@
-"""How far one process's journal is read, joined, delivered and written down."""
+"""The shipper's progress in one process's journal: reading, joining, and the checkpoint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from langchain_autotrace.journal import checkpoint as checkpoints
 from langchain_autotrace.journal.checkpoint import Checkpoint
 from langchain_autotrace.journal.reader import JournalReader
-from langchain_autotrace.ship.assemble import Assembler, FinishedTrace
-from langchain_autotrace.span import Flush
+from langchain_autotrace.records import Flush
+from langchain_autotrace.trace.join import JoinedTrace, Joiner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,24 +16,25 @@ if TYPE_CHECKING:
     from langchain_autotrace.journal.folder import DestinationFolder
 
 _SAVING_SHARE: Final = 20
-"""A checkpoint holds all open traces: it is written again after this many times the time that writing it took."""
+"""Writing a checkpoint, which contains all open traces, may take one part in this many of the time."""
 
 
 class Progress:
-    """One journal that is being delivered.
+    """The delivery of one journal.
 
     Attributes:
-        dead: its process is known to have ended.
-        done: all of it has been read, and what it left open was ended.
-        delivered: traces stored.
-        rejected: traces set aside.
+        name: name of the process that writes the journal.
+        dead: whether the process is known to have ended.
+        done: whether the whole journal has been read, and the spans that were still open have been ended as lost.
+        delivered: number of traces stored.
+        rejected: number of traces rejected.
     """
 
     def __init__(self, folder: DestinationFolder, name: str, clock: Callable[[], float]) -> None:
-        """Go on from the checkpoint.
+        """Start at the process's checkpoint.
 
         Raises:
-            JournalFormatError: it was written by another version.
+            JournalFormatError: the checkpoint was written by another version.
         """
         self.name = name
         self.dead = self.done = False
@@ -46,52 +47,53 @@ class Progress:
         self._flush_asked = saved.flushed
         self._reader = JournalReader(folder, name, saved.position)
         self._reader.torn = saved.torn
-        self._assembler = Assembler()
+        self._joiner = Joiner()
         for record in saved.unfinished:
-            self._assembler.add(record, 0.0)
-        self._assembler.orphans = saved.orphans
+            self._joiner.add(record, 0.0)
+        self._joiner.orphans = saved.orphans
 
     @property
     def is_awaited(self) -> bool:
-        """Whether somebody waits for what was read: the process has asked for it, or is dead."""
+        """Whether what was read is to be delivered at once: the process has requested a flush, or has ended."""
         return self.dead or self._flush_asked > self._saved.flushed
 
-    def read(self, *, everything: bool) -> tuple[bool, list[FinishedTrace]]:
-        """Read on; whether there was anything, and the traces that can be delivered.
+    def read(self, *, everything: bool) -> tuple[bool, list[JoinedTrace]]:
+        """Read the next records; return whether there were any, and the traces that can be delivered now.
 
         Args:
-            everything: do not wait for stragglers.
+            everything: do not wait for late spans.
 
         Raises:
             JournalFormatError: the journal was written in a format of another version.
         """
         dead = self.dead
         records = self._reader.read(finished=dead)
-        now, asked = self._clock(), self._flush_asked
-        self._assembler.process = self._reader.info
+        now, flush_before = self._clock(), self._flush_asked
+        self._joiner.process = self._reader.info
         for record in records:
             if isinstance(record, Flush):
                 self._flush_asked = max(self._flush_asked, record.number)
             else:
-                self._assembler.add(record, now)
+                self._joiner.add(record, now)
         if dead and not records:
             self.done = True
-            return False, self._assembler.finish()
-        return bool(records), self._assembler.take(now, everything=everything or self._flush_asked > asked)
+            return False, self._joiner.finish()
+        return bool(records), self._joiner.take(now, everything=everything or self._flush_asked > flush_before)
 
     def save(self, *, at_once: bool) -> tuple[int, int] | None:
-        """Write down that all that was read is delivered, and remove the segments that are not needed any more.
+        """Write the checkpoint, and delete the segments before its position. All that was read must be delivered.
 
         Args:
-            at_once: also when it was done a moment ago.
+            at_once: write it even if the last one was written only a moment ago.
 
         Returns:
-            How many torn records and orphans are new; None when there is nothing to write down, or not yet.
+            How many torn records and orphans were added since the last checkpoint; None when none was written, because
+            nothing has changed or because it is too early.
         """
         saved, now = self._saved, self._clock()
         if self._state() == saved or (now < self._save_again_at and not at_once and not self.is_awaited):
             return None
-        current = self._state()._replace(unfinished=tuple(self._assembler.unfinished()))
+        current = self._state()._replace(unfinished=tuple(self._joiner.unfinished()))
         checkpoints.save(self._folder, self.name, current)
         self._saved = current._replace(unfinished=())
         self._save_again_at = now + _SAVING_SHARE * (self._clock() - now)
@@ -108,5 +110,5 @@ class Progress:
             delivered=self.delivered,
             rejected=self.rejected,
             torn=self._reader.torn,
-            orphans=self._assembler.orphans,
+            orphans=self._joiner.orphans,
         )

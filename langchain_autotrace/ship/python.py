@@ -1,4 +1,4 @@
-"""How a process of this package is started: with which Python, and where that finds the package."""
+"""Find the Python interpreter and search path with which to start a process of this package."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 
 def interpreter() -> str:
-    """This Python; servers that embed it (uWSGI) name themselves as the executable."""
+    """Return the path of this Python. ``sys.executable`` is another program in servers that embed Python (uWSGI)."""
     if "python" in Path(sys.executable or "").name.lower():
         return sys.executable
     return str(Path(sys.prefix, "bin", "python3"))
 
 
 def search_path() -> str:
-    """The child's PYTHONPATH: ours, and where this package is when it is not installed."""
+    """Return PYTHONPATH for a child process: this process's, plus this package's folder when it is not installed."""
     ours = str(Path(__file__).parent.parent.parent)
     named = os.environ.get("PYTHONPATH", "")
     absolute = [str(Path(part).absolute()) for part in named.split(os.pathsep) if part]

@@ -1,7 +1,7 @@
-"""The shipper: reads the journals of one folder and writes what is finished to a sink, until nothing is left.
+"""The shipper: reads the journals of one folder and writes finished traces to a sink, until nothing is left.
 
-A trace is forgotten only after the sink has taken it and the checkpoint says so. A crash between the two delivers it
-again, which changes nothing in the store: (trace id, span id) is the key there.
+A trace is removed from the journal only after the sink has stored it and the checkpoint is past it. A crash
+between the two has it delivered again, which changes nothing in the store: its key is (trace id, span id).
 """
 
 from __future__ import annotations
@@ -11,34 +11,35 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.errors import JournalFormatError, SinkError, SinkUnavailable, TraceRejected
-from langchain_autotrace.ship.aside import set_aside
 from langchain_autotrace.ship.progress import Progress
+from langchain_autotrace.ship.rejected import formed, write_rejected
 from langchain_autotrace.ship.status import write_status
+from langchain_autotrace.trace.spans import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from langchain_autotrace.journal.folder import DestinationFolder
-    from langchain_autotrace.ship.assemble import FinishedTrace
     from langchain_autotrace.ship.sink import Sink
+    from langchain_autotrace.trace.join import JoinedTrace
 
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
 _BATCH_TRACES: Final = 100
-"""Finished traces in one write. With as many in memory, the rest stays in the journal."""
+"""Maximum number of traces in one write. When as many are in memory, the shipper reads no further."""
 _BATCH_SECONDS: Final = 0.2
 _DISCOVER_SECONDS: Final = 0.1
 _IDLE_SECONDS: Final = (0.01, 0.1)
 _BACKOFF_SECONDS: Final = (0.5, 30.0)
 _TRIES: Final = 3
-"""How often a batch is tried again before each of its traces is tried alone."""
+"""How often a batch is retried before its traces are tried one by one."""
 
 
 class Shipper:
-    """Delivers the journals of one folder. The caller holds the folder's shipper lock.
+    """A loop that delivers the journals of one folder. The caller must hold the folder's shipper lock.
 
     Attributes:
-        error: why the store takes nothing now; None while it does.
+        error: why delivery fails at present; None while it works.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Shipper:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Go on where the last shipper of the folder ended."""
+        """Continue with the counters of the folder's last shipper, and clean up the folder."""
         self.error: str | None = None
         self._folder = folder
         self._sink = sink
@@ -57,7 +58,7 @@ class Shipper:
         self._sleep = sleep
         self._processes: dict[str, Progress] = {}
         self._unreadable: dict[str, str] = {}
-        self._waiting: list[tuple[Progress, FinishedTrace]] = []
+        self._waiting: list[tuple[Progress, Trace]] = []
         self._waiting_since = 0.0
         self._discovered_at = float("-inf")
         self._retry_at = float("-inf")
@@ -66,6 +67,7 @@ class Shipper:
         self._is_delivering = self._is_stuck = False
         status = folder.read_status()
         self._told_error: bool = status.get("error") is not None
+        self._told_notes = 0
         self._delivered: int = status.get("delivered", 0)
         self._rejected: int = status.get("rejected", 0)
         self._torn: int = status.get("torn", 0)
@@ -73,12 +75,12 @@ class Shipper:
         folder.sweep()
 
     def serve(self, *, linger: float, patience: float, stop: Callable[[], bool] = lambda: False) -> None:
-        """Deliver until every process of the folder is gone and its journal empty.
+        """Deliver until every process of the folder has ended and its journal is delivered.
 
         Args:
-            linger: seconds to stay when there is nothing left, for the next process.
-            patience: seconds to go on trying when the store is down and all processes are gone.
-            stop: asked often; True ends at once.
+            linger: seconds to wait for another process when nothing is left.
+            patience: seconds to retry a store that is down when all processes have ended.
+            stop: polled in the loop; True ends it.
         """
         pause, busy_at = _IDLE_SECONDS[0], self._clock()
         while not stop():
@@ -88,17 +90,17 @@ class Shipper:
             idle = self._clock() - busy_at
             if not self._processes and not self._waiting and idle >= linger and not self.unserved():
                 return
-            if self.error is not None and idle >= patience and self._is_abandoned():
+            if self.error is not None and idle >= patience and self._all_have_ended():
                 return
             self._sleep(pause)
             pause = min(pause * 1.5, _IDLE_SECONDS[1])
-        self._guarded(lambda: not self._waiting and self._settle(at_once=True))
+        self._guard(lambda: not self._waiting and self._save_progress(at_once=True))
 
     def drain(self, *, timeout: float) -> bool:
-        """Deliver what is in the journals now; True when all of it is stored or set aside.
+        """Deliver what is in the journals now; return whether all of it was stored or rejected.
 
         Args:
-            timeout: seconds after which to give up; a store that is down is tried until then.
+            timeout: seconds after which to give up; a store that is down is retried until then.
         """
         deadline = self._clock() + timeout
         while self._clock() < deadline:
@@ -110,43 +112,43 @@ class Shipper:
         return False
 
     def unserved(self) -> set[str]:
-        """Names of the journals that are here and are neither delivered nor unreadable."""
+        """Return the names of the folder's journals that are neither fully delivered nor unreadable."""
         return self._folder.processes() - self._unreadable.keys()
 
     def step(self, *, everything: bool = False) -> bool:
-        """Read a little of every journal, or deliver what is due; True when anything moved.
+        """Read a little of every journal, or deliver what is due; return whether there was any progress.
 
         Args:
-            everything: deliver at once, and traces with stragglers as they are.
+            everything: deliver at once, without waiting for a full batch or for late spans.
         """
         if self._is_stuck and self._clock() < self._retry_at:
             return False
-        return self._guarded(lambda: self._step(everything=everything))
+        return self._guard(lambda: self._step(everything=everything))
 
-    def _guarded(self, work: Callable[[], bool]) -> bool:
-        """What ``work`` returns; False, and a pause, when the journal's folder cannot be read or written."""
+    def _guard(self, work: Callable[[], bool]) -> bool:
+        """Call ``work`` and return its result; back off and return False when the folder cannot be read or written."""
         try:
-            moved = work()
+            progressed = work()
         except OSError as error:
             self._is_stuck = True
-            self._back_off(f"the journal folder {self._folder.path}: {error}")
+            self._back_off(f"cannot use the journal folder {self._folder.path}: {error}")
             return False
         self._is_stuck = False
-        return moved
+        return progressed
 
     def _step(self, *, everything: bool) -> bool:
         self._discover(at_once=everything)
-        # Once it is due, nothing is read until all that was is delivered: under a load that never ends, the
-        # checkpoint would never move, and no flush be answered.
+        # Once delivery is due, nothing more is read until all that was read is delivered: under a constant load, the
+        # checkpoint would never move, and no flush would be answered.
         self._is_delivering = bool(self._waiting) and (self._is_delivering or everything or self._is_due())
         if self._is_delivering and self._clock() >= self._retry_at:
-            moved = self._deliver()
+            progressed = self._deliver()
         else:
-            # Also while the store takes nothing, up to a batch: what comes later may go through.
-            moved = self._read_all(everything=everything)
-        if not self._waiting and (self._is_delivering or not moved):
-            moved |= self._settle(at_once=everything)
-        return moved
+            # Read on even while the store is down, up to a full batch: it may accept a later trace.
+            progressed = self._read_all(everything=everything)
+        if not self._waiting and (self._is_delivering or not progressed):
+            progressed |= self._save_progress(at_once=everything)
+        return progressed
 
     def _discover(self, *, at_once: bool) -> None:
         now = self._clock()
@@ -157,36 +159,40 @@ class Shipper:
             try:
                 self._processes[name] = Progress(self._folder, name, self._clock)
             except JournalFormatError as error:
-                self._refuse_journal(name, error)
+                self._skip_journal(name, error)
         for process in self._processes.values():
             process.dead = process.dead or not self._folder.is_alive(process.name)
 
     def _read_all(self, *, everything: bool) -> bool:
-        moved = False
+        progressed = False
         for process in list(self._processes.values()):
             if len(self._waiting) >= _BATCH_TRACES:
                 break
-            # Behind the others, so that one that writes without pause does not keep them waiting.
+            # Move it to the end, so that a process that writes without pause does not starve the others.
             self._processes[process.name] = self._processes.pop(process.name)
-            moved |= self._read(process, everything=everything)
-        return moved
+            progressed |= self._read(process, everything=everything)
+        return progressed
 
     def _read(self, process: Progress, *, everything: bool) -> bool:
         if process.done:
             return False
         try:
-            moved, taken = process.read(everything=everything)
+            progressed, joined_traces = process.read(everything=everything)
         except JournalFormatError as error:
             del self._processes[process.name]
-            self._refuse_journal(process.name, error)
+            self._skip_journal(process.name, error)
             return True
-        if taken and not self._waiting:
+        if joined_traces and not self._waiting:
             self._waiting_since = self._clock()
-        self._waiting.extend((process, trace) for trace in taken)
-        return moved or bool(taken)
+        for joined in joined_traces:
+            try:
+                self._waiting.append((process, formed(joined)))
+            except TraceRejected as error:  # one trace must not stop the others
+                self._reject(process, joined, error)
+        return progressed or bool(joined_traces)
 
     def _is_due(self) -> bool:
-        """Whether to write now: a full batch, a short wait over, or somebody waiting for the answer."""
+        """Return whether to write now: the batch is full or has waited long enough, or a process waits for delivery."""
         return (
             len(self._waiting) >= _BATCH_TRACES
             or self._clock() - self._waiting_since >= _BATCH_SECONDS
@@ -197,47 +203,47 @@ class Shipper:
         try:
             self._write(self._waiting[:_BATCH_TRACES])
         except SinkUnavailable as error:
-            if self._failures < _TRIES or not self._single_out():
+            if self._failures < _TRIES or not self._deliver_one_by_one():
                 self._back_off(str(error))
                 return False
-        self._recovered()
+        self._clear_error()
         return True
 
-    def _single_out(self) -> bool:
-        """Deliver one by one, for a store that fails at one trace of the batch and not at others: False when at all.
+    def _deliver_one_by_one(self) -> bool:
+        """Deliver the batch trace by trace, to find one at which the store fails; return False when it takes none.
 
-        A server that answers 500 to a trace says no other than one that is down. So a trace is set aside when the store
-        has taken others alone, does not take this one alone, and then takes one of the others once more.
+        A server that answers 500 to one trace cannot be told from a server that is down. So a trace is rejected only
+        when the store accepts another one alone, fails at this one alone, and then accepts the other one again.
         """
         batch = self._waiting[:_BATCH_TRACES]
         probes = [batch[index] for index in sorted({0, len(batch) // 2, len(batch) - 1})]
         good = None
         if len(batch) > 1:
-            good = next((trace for _, trace in probes if self._refusal(trace) is None), None)
+            good = next((trace for _, trace in probes if self._try_one(trace) is None), None)
         if good is None:
             return False
         for process, trace in batch:
-            error = self._refusal(trace)
+            error = self._try_one(trace)
             if error is None:
                 self._count([(process, trace)])
-            elif self._refusal(good) is None:
-                msg = f"the store takes others, and not this one: {error}"
-                self._set_aside(process, trace, TraceRejected(msg))
+            elif self._try_one(good) is None:
+                msg = f"the store accepts other traces but not this one: {error}"
+                self._reject(process, trace, TraceRejected(msg))
             else:
-                return True  # it is down by now
+                return True  # the store is down by now
             self._waiting.pop(0)
         return True
 
-    def _refusal(self, trace: FinishedTrace) -> SinkError | None:
-        """Why the store does not take a trace alone; None when it does."""
+    def _try_one(self, trace: Trace) -> SinkError | None:
+        """Write one trace; return the error, or None when it was stored."""
         try:
             self._sink.write([trace])
         except SinkError as error:
             return error
         return None
 
-    def _write(self, batch: Sequence[tuple[Progress, FinishedTrace]]) -> None:
-        """Write the foremost traces; when the sink refuses one of them, find it by halving and set it aside."""
+    def _write(self, batch: Sequence[tuple[Progress, Trace]]) -> None:
+        """Write the first waiting traces; when the sink rejects one of them, find it by bisection and reject it."""
         try:
             self._sink.write([trace for _, trace in batch])
         except TraceRejected as error:
@@ -246,20 +252,20 @@ class Shipper:
                 self._write(batch[:half])
                 self._write(batch[half:])
                 return
-            self._set_aside(*batch[0], error)
+            self._reject(*batch[0], error)
         else:
             self._count(batch)
         del self._waiting[: len(batch)]
 
-    def _count(self, batch: Sequence[tuple[Progress, FinishedTrace]]) -> None:
+    def _count(self, batch: Sequence[tuple[Progress, Trace]]) -> None:
         for process, trace in batch:
             if trace.root is not None:
                 process.delivered += 1
                 self._delivered += 1
 
-    def _set_aside(self, process: Progress, trace: FinishedTrace, error: TraceRejected) -> None:
+    def _reject(self, process: Progress, trace: Trace | JoinedTrace, error: TraceRejected) -> None:
         _logger.warning("trace %s was rejected: %s", trace.trace_id, error)
-        set_aside(self._folder, process.name, trace, error)
+        write_rejected(self._folder, process.name, trace, error)
         process.rejected += 1
         self._rejected += 1
 
@@ -269,40 +275,41 @@ class Shipper:
         shortest, longest = _BACKOFF_SECONDS
         self._retry_at = self._clock() + min(shortest * 2 ** min(self._failures, 10), longest)
         self._failures += 1
-        _logger.warning("not delivered, trying again: %s", error)
+        _logger.warning("delivery failed, will retry: %s", error)
         self._write_status()
 
-    def _recovered(self) -> None:
-        if self.error is not None or self._told_error:
+    def _clear_error(self) -> None:
+        """Write that delivery works, or what is to be noted, before the checkpoint says that the traces are stored."""
+        if self.error is not None or self._told_error or len(self._sink.notes) != self._told_notes:
             self.error = self._failing_since = None
             self._failures = 0
             self._write_status()
 
-    def _settle(self, *, at_once: bool) -> bool:
-        """Nothing waits: write down how far each journal is delivered, and remove what is done."""
-        settled = False
+    def _save_progress(self, *, at_once: bool) -> bool:
+        """Write the checkpoints and remove journals that are done; return whether anything changed."""
+        has_changed = False
         for process in list(self._processes.values()):
-            news = process.save(at_once=at_once)
-            if news is not None:
-                self._torn += news[0]
-                self._orphans += news[1]
-                settled = True
+            added = process.save(at_once=at_once)
+            if added is not None:
+                self._torn += added[0]
+                self._orphans += added[1]
+                has_changed = True
             if process.done:
                 self._folder.forget(process.name)
                 del self._processes[process.name]
-                settled = True
-        self._recovered()
-        if settled:
+                has_changed = True
+        self._clear_error()
+        if has_changed:
             self._write_status()
-        return settled
+        return has_changed
 
-    def _refuse_journal(self, name: str, error: JournalFormatError) -> None:
-        _logger.warning("journal %s is left alone: %s", name, error)
+    def _skip_journal(self, name: str, error: JournalFormatError) -> None:
+        _logger.warning("journal %s was skipped: %s", name, error)
         self._unreadable[name] = str(error)
         self._write_status()
 
-    def _is_abandoned(self) -> bool:
-        """Whether only traces are left to serve that the store does not take."""
+    def _all_have_ended(self) -> bool:
+        """Return whether all processes have ended."""
         return all(process.dead for process in self._processes.values())
 
     def _write_status(self) -> None:
@@ -316,7 +323,7 @@ class Shipper:
             "unreadable": self._unreadable,
             "time": time.time(),
         }
-        if notes := getattr(self._sink, "notes", ()):
-            status["notes"] = list(notes)
-        self._told_error = self.error is not None
+        if self._sink.notes:
+            status["notes"] = list(self._sink.notes)
+        self._told_error, self._told_notes = self.error is not None, len(self._sink.notes)
         write_status(self._folder, status)

@@ -1,4 +1,4 @@
-"""Where finished traces go. A sink is one method; the one in memory is as real as MLflow's."""
+"""The interface of sinks, which store finished traces, and a sink in memory."""
 
 from __future__ import annotations
 
@@ -7,35 +7,38 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_autotrace.ship.assemble import FinishedTrace, SpanRecords
+    from langchain_autotrace.trace.spans import Span, Trace
 
 
 class Sink(Protocol):
-    """Stores traces. Writing the same span again replaces it: (trace id, span id) is its key.
+    """A store for traces. Writing a span again replaces it: its key is (trace id, span id)."""
 
-    A sink may have ``notes`` beside: what it could not store of what is no trace, models, in a line each.
-    """
+    @property
+    def notes(self) -> Sequence[str]:
+        """One line of text for each model that could not be logged."""
 
-    def write(self, batch: Sequence[FinishedTrace]) -> None:
-        """Store all spans of all traces, or raise.
+    def write(self, batch: Sequence[Trace]) -> None:
+        """Store all spans of all traces.
 
         Raises:
-            SinkUnavailable: nothing may have been stored; the same batch may go through later.
-            TraceRejected: one of the traces can never be stored; with a batch of one it is known which.
+            SinkUnavailable: the store cannot take the batch now; some of it may be stored. Retry the whole batch later.
+            TraceRejected: one of the traces can never be stored. Write the traces one by one to find out which.
         """
 
 
 class MemorySink:
-    """Keeps traces in a dict, for tests and for looking at what would be sent."""
+    """A sink that keeps traces in memory, for tests and for inspecting what would be sent."""
 
     def __init__(self) -> None:
-        """Empty."""
-        self.spans: dict[str, dict[str, SpanRecords]] = {}
-        """Trace id to span id to what is known of the span."""
+        """Start empty."""
+        self.spans: dict[str, dict[str, Span]] = {}
+        """Trace id -> span id -> span."""
         self.writes = 0
+        """Number of calls of :meth:`write`."""
+        self.notes: list[str] = []
 
-    def write(self, batch: Sequence[FinishedTrace]) -> None:
-        """Store the batch."""
+    def write(self, batch: Sequence[Trace]) -> None:
+        """Store all spans of all traces."""
         self.writes += 1
         for trace in batch:
-            self.spans.setdefault(trace.trace_id, {}).update({span.start.span_id: span for span in trace.spans})
+            self.spans.setdefault(trace.trace_id, {}).update({span.span_id: span for span in trace.spans})

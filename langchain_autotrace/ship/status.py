@@ -1,4 +1,4 @@
-"""What a shipper says of itself, for the programs that wait for it: ``status.json``."""
+"""Write ``status.json``, the shipper's status for programs that wait for delivery."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
 
 def write_status(folder: DestinationFolder, status: dict[str, Any]) -> None:
-    """Say how delivery stands; it is told by other means too, where the disk does not take it."""
+    """Write the shipper's status. A disk error is only logged: the status is not needed for delivery."""
     try:
         replace(folder.status_file, orjson.dumps(status))
     except OSError as error:
-        _logger.warning("%s was not written: %s", folder.status_file, error)
+        _logger.warning("cannot write %s: %s", folder.status_file, error)
 
 
 def report_failure(folder: DestinationFolder, error: AutotraceError) -> None:
-    """Let the programs that wait for a shipper know why none can work."""
+    """Write to the status why no shipper can start, for the programs that wait for one."""
     now = time.time()
     status = folder.read_status()
     write_status(

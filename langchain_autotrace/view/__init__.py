@@ -1,1 +1,4 @@
-"""What is stored, what waits, and what is wrong, read and shown. Reads MLflow's public API; never imports LangChain."""
+"""Reads and shows stored traces and models, pending deliveries, and problems of the installation.
+
+It reads stores through MLflow's public API, and never imports LangChain.
+"""

@@ -1,4 +1,7 @@
-"""What is in the journals: read as the shipper would, and left as it is. Imports neither MLflow nor LangChain."""
+"""Reports what the journals hold: reads them as the shipper does, and changes nothing.
+
+It imports neither MLflow nor LangChain.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from langchain_autotrace import destination
 from langchain_autotrace.errors import JournalFormatError
 from langchain_autotrace.journal import checkpoint
-from langchain_autotrace.journal.folder import DestinationFolder, all_folders, home
+from langchain_autotrace.journal.folder import DestinationFolder, all_folders, state_dir
 from langchain_autotrace.journal.reader import JournalReader
-from langchain_autotrace.ship.assemble import Assembler, FinishedTrace
+from langchain_autotrace.trace.join import JoinedTrace, Joiner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,30 +31,30 @@ class Rejected:
     trace_id: str
     reason: str
     time: float
-    """Seconds since the Unix epoch."""
+    """When it was refused, in seconds since the Unix epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What the journals of a folder hold and the store does not."""
+    """Counts of what a folder's journals hold and the store does not have yet."""
 
     traces: int
-    """Traces that could be delivered now; those of dead processes included, whole or not."""
+    """Traces that could be delivered now, including unfinished ones of dead processes."""
     open: int
-    """Traces whose root run goes on."""
+    """Traces whose root run is still open."""
     oldest_ns: int | None
-    """When the first of ``traces`` started, in nanoseconds since the Unix epoch."""
+    """When the first of ``traces`` started, in nanoseconds since the Unix epoch; None without traces."""
     torn: int
-    """Records cut by a crash, that the shipper has not counted yet."""
+    """Records cut off by a crash that the shipper has not counted yet."""
     orphans: int
-    """Records of spans whose start the journal does not have, that the shipper has not counted yet."""
+    """Records of spans whose start is missing from the journal, and that the shipper has not counted yet."""
     unreadable: dict[str, str]
-    """Journals of another version, and why."""
+    """Journals in a format that this version does not read: process -> reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How things stand with one destination."""
+    """The state of deliveries to one destination."""
 
     destination: str
     """The tracking URI, without its password."""
@@ -60,30 +63,30 @@ class Backlog:
     alive: int
     """Processes that hold a journal open."""
     delivered: int
-    """Traces stored since the folder was made."""
+    """Traces stored since the folder was created."""
     waiting: Waiting
     rejected: int
-    """Traces set aside."""
+    """Traces that the store refused."""
     newest_rejected: tuple[Rejected, ...]
     torn: int
-    """Records lost to crashes since the folder was made."""
+    """Records lost to crashes since the folder was created."""
     orphans: int
-    """Records of spans whose start is lost, since the folder was made."""
+    """Records of spans whose start is lost, since the folder was created."""
     error: str | None
-    """Why the store takes nothing; None while it does."""
+    """Why the store accepts no traces at present; None while it does."""
     failing_since: float | None
-    """Seconds since the Unix epoch."""
+    """When ``error`` began, in seconds since the Unix epoch; None without an error."""
     notes: tuple[str, ...] = ()
-    """What the last shipper could not store beside the traces: models."""
+    """One line for each model that the last shipper failed to log."""
 
 
 def folder_of(uri: str) -> DestinationFolder:
-    """Where the journals for ``uri`` are; the folder may not exist."""
-    return DestinationFolder(home() / destination.slug(uri))
+    """Return the folder of the journals for a tracking URI; it may not exist."""
+    return DestinationFolder(state_dir() / destination.slug(uri))
 
 
 def folders(uri: str | None) -> list[DestinationFolder]:
-    """The folder of ``uri``, if it has one; those of all destinations when none is named."""
+    """Return the folder of a tracking URI if it exists, or all destinations' folders if ``uri`` is None."""
     if uri is None:
         return all_folders()
     folder = folder_of(uri)
@@ -91,10 +94,10 @@ def folders(uri: str | None) -> list[DestinationFolder]:
 
 
 def look(folder: DestinationFolder) -> Backlog:
-    """How things stand with the folder.
+    """Return the state of deliveries from a folder.
 
     Raises:
-        JournalError: it is no destination folder.
+        JournalError: the folder is not a destination folder.
     """
     uri = folder.public_uri()
     status = folder.read_status()
@@ -118,7 +121,7 @@ def look(folder: DestinationFolder) -> Backlog:
 
 
 def count(folder: DestinationFolder) -> Waiting:
-    """Read all journals of the folder from where the shipper is."""
+    """Count what the shipper has not delivered yet, by reading all journals of a folder from its checkpoints."""
     found: list[_Process] = []
     unreadable: dict[str, str] = {}
     for process in sorted(folder.processes()):
@@ -138,10 +141,10 @@ def count(folder: DestinationFolder) -> Waiting:
 
 
 class _Process(NamedTuple):
-    """What one journal holds."""
+    """Counts of what one process's journal holds."""
 
     roots: list[int]
-    """When each trace that waits started."""
+    """Start of each undelivered trace, in nanoseconds since the Unix epoch."""
     open: int
     torn: int
     orphans: int
@@ -150,29 +153,29 @@ class _Process(NamedTuple):
 def _count_process(folder: DestinationFolder, process: str) -> _Process:
     saved = checkpoint.load(folder, process)
     dead = not folder.is_alive(process)
-    assembler = Assembler()
+    joiner = Joiner()
     for record in saved.unfinished:
-        assembler.add(record, 0.0)
+        joiner.add(record, 0.0)
     roots: list[int] = []
-    with contextlib.closing(JournalReader(folder, process, saved.position)) as reader:
-        while records := reader.read(finished=dead):
-            for record in records:
-                assembler.add(record, 0.0)
-            roots += _roots(assembler.take(0.0))
-    still_open = assembler.open_traces
-    rest = assembler.finish() if dead else assembler.take(0.0, everything=True)
-    return _Process(roots + _roots(rest), 0 if dead else still_open, reader.torn, assembler.orphans)
+    reader = JournalReader(folder, process, saved.position)
+    while records := reader.read(finished=dead):
+        for record in records:
+            joiner.add(record, 0.0)
+        roots += _roots(joiner.take(0.0))
+    still_open = joiner.open_traces
+    rest = joiner.finish() if dead else joiner.take(0.0, everything=True)
+    return _Process(roots + _roots(rest), 0 if dead else still_open, reader.torn, joiner.orphans)
 
 
-def _roots(traces: Iterable[FinishedTrace]) -> list[int]:
+def _roots(traces: Iterable[JoinedTrace]) -> list[int]:
     return [trace.root.time_ns for trace in traces if trace.root is not None]
 
 
 def rejected_traces(folder: DestinationFolder) -> list[Rejected]:
-    """The traces that were set aside, the newest first."""
+    """Return the traces that the store refused, the newest first."""
     found = []
     for path in folder.rejected.glob("*.jsonl"):
-        with contextlib.suppress(OSError, ValueError):  # taken away in this moment
+        with contextlib.suppress(OSError, ValueError):  # the file may have just been deleted
             with path.open("rb") as file:
                 head = json.loads(file.readline())
             found.append(Rejected(path.stem, str(head.get("reason", "")), float(head.get("time", 0.0))))

@@ -1,4 +1,4 @@
-"""A captured value as text for people: messages as a conversation, anything else as an outline."""
+"""Formats captured values as readable text: messages as a conversation, anything else as an outline."""
 
 from __future__ import annotations
 
@@ -10,30 +10,34 @@ from typing import Any, Final
 _INDENT: Final = "  "
 _LINE_LETTERS: Final = 300
 _WRAPPERS: Final = ("messages", "choices", "message", "update")
-"""Keys that say nothing when they are the only one."""
+"""Keys that are left out if they are the only key of a mapping."""
 
 
 def readable(value: object) -> str:
-    """The value as lines."""
+    """Return a value as readable text, one or more lines."""
     return "\n".join(_lines(value))
 
 
-def shortened(text: str, lines: int) -> str:
-    """``text`` cut to so many lines, of the middle ones first, and each line to a length, with what is missing said."""
+def shortened(text: str, lines: int, *, hint: str = "") -> str:
+    """Return the text cut to that many lines, leaving out middle ones, with each line cut to 300 characters.
+
+    The text states how much was left out, followed by ``hint``: how to see all of it.
+    """
     every = text.split("\n")
     if len(every) > lines:
         head, tail = every[: lines // 2], every[-(lines - lines // 2 - 1) :]
-        every = [*head, f"… ({len(every) - len(head) - len(tail):,} more lines: --full)", *tail]
-    return "\n".join(_short_line(line) for line in every)
+        every = [*head, f"… ({len(every) - len(head) - len(tail):,} more lines{hint})", *tail]
+    return "\n".join(_short_line(line, hint) for line in every)
 
 
-def _short_line(line: str) -> str:
+def _short_line(line: str, hint: str) -> str:
     missing = len(line) - _LINE_LETTERS
-    return f"{line[:_LINE_LETTERS]} … ({missing:,} more letters: --full)" if missing > 0 else line
+    characters = "character" if missing == 1 else "characters"
+    return f"{line[:_LINE_LETTERS]} … ({missing:,} more {characters}{hint})" if missing > 0 else line
 
 
 def clean(text: str) -> str:
-    """``text`` without what would steer the terminal: escape sequences and other control characters."""
+    """Return the text with control characters replaced, so that it cannot send escape sequences to the terminal."""
     if text.isprintable():
         return text
     return "".join(letter if _is_harmless(letter) else "�" for letter in text.expandtabs(4))
@@ -64,7 +68,7 @@ def _mapping(value: Mapping[str, Any]) -> Iterator[str]:
     if len(value) == 1 and (only := next(iter(value))) in _WRAPPERS and value[only]:
         yield from _lines(value[only])
         return
-    if isinstance(value.get("message"), Mapping) and "index" in value:  # a choice of OpenAI's form
+    if isinstance(value.get("message"), Mapping) and "index" in value:  # a choice of an OpenAI chat completion
         yield from _message(value["message"])
         return
     if not value:
@@ -100,15 +104,15 @@ def _is_message(value: Mapping[str, Any]) -> bool:
 
 
 def _message(value: Mapping[str, Any]) -> Iterator[str]:
-    said = _said(value.get("content"))
+    text = _content_text(value.get("content"))
     calls = [_call(call) for call in value.get("tool_calls") or []]
-    parts = [*([said] if said else []), *calls]
+    parts = [*([text] if text else []), *calls]
     name = f" ({value['name']})" if value.get("name") else ""
     yield from _under(f"{value.get('role') or value.get('type')}{name}:", "\n".join(parts or [""]).split("\n"))
 
 
-def _said(content: object) -> str:
-    """A message's content: a text, or blocks of which those that are no text are named."""
+def _content_text(content: object) -> str:
+    """Return a message's content as text; content blocks other than text are shown by their type."""
     if isinstance(content, str) or content is None:
         return content or ""
     if not isinstance(content, Sequence):
@@ -124,7 +128,7 @@ def _block(block: object) -> str:
 
 
 def _call(call: object) -> str:
-    """A tool call, of LangChain's form or OpenAI's, as a call is written."""
+    """Return a tool call in LangChain's or OpenAI's format as ``→ name(key=value)``."""
     if not isinstance(call, Mapping):
         return readable(call)
     inner = call.get("function")

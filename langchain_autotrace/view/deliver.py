@@ -1,4 +1,4 @@
-"""Empties the journals at a command, so that what is read afterwards is all there is."""
+"""Delivers the journals on demand, so that a command that reads the store next sees every trace."""
 
 from __future__ import annotations
 
@@ -11,77 +11,79 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from filelock import Timeout
 
 from langchain_autotrace import destination
-from langchain_autotrace.errors import AutotraceError, SinkError, TraceRejected
+from langchain_autotrace.errors import AutotraceError, JournalFormatError, SinkError, TraceRejected
 from langchain_autotrace.journal import codec
+from langchain_autotrace.redaction import error_line
 from langchain_autotrace.ship import connect
-from langchain_autotrace.ship.assemble import Assembler, FinishedTrace
+from langchain_autotrace.ship.rejected import formed
 from langchain_autotrace.ship.shipper import Shipper
-from langchain_autotrace.span import ProcessInfo
+from langchain_autotrace.trace.join import Joiner
 from langchain_autotrace.view import backlog, store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from langchain_autotrace.journal.folder import DestinationFolder
+    from langchain_autotrace.records import Record
     from langchain_autotrace.ship.sink import Sink
-    from langchain_autotrace.span import Record
+    from langchain_autotrace.trace.spans import Trace
 
 _POLL_SECONDS: Final = 0.1
 _FAILING_SECONDS: Final = 2.0
-"""How long another shipper that reports a failing store is given to be wrong about it."""
+"""How long to wait for another shipper that reports a failing store, before its error is returned."""
 
 
 class Delivery(NamedTuple):
-    """What became of a folder's journals."""
+    """Result of delivering a folder's journals."""
 
     destination: str
     """The tracking URI, without its password."""
     delivered: int
-    """Traces stored meanwhile, by whichever shipper."""
+    """Traces stored meanwhile, by this or another shipper."""
     rejected: int
-    """Traces set aside meanwhile."""
+    """Traces that the store refused meanwhile."""
     left: int
-    """Finished traces that are still in the journal."""
+    """Traces that could be delivered and are still in the journal."""
     open: int
-    """Traces that go on; their processes hold them."""
+    """Traces whose root run is still open."""
     unreadable: dict[str, str]
-    """Journals that this version does not read, and why."""
+    """Journals in a format that this version does not read: process -> reason."""
     error: str | None
-    """Why something is left."""
+    """Why traces are left in the journal; None if none are left."""
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether there is a trace that should be in the store and is not."""
+        """Whether a trace is missing from the store that should be there."""
         return bool(self.left or self.rejected or self.unreadable)
 
 
 class Offered(NamedTuple):
-    """What became of traces that had been set aside."""
+    """Result of offering rejected traces to the store again."""
 
     destination: str
     """The tracking URI, without its password."""
     delivered: int
     refused: list[backlog.Rejected]
-    """Those the store refused again, with its reason of now."""
+    """Traces that the store refused again, each with the new reason."""
     error: str | None
-    """Why the rest was not offered."""
+    """Why the remaining traces were not offered; None if all were."""
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether there is a trace that is still set aside."""
+        """Whether any trace is still rejected."""
         return bool(self.refused or self.error)
 
 
 def deliver(folder: DestinationFolder, uri: str | None = None, *, timeout: float) -> Delivery:
-    """Deliver what is in the folder's journals, here or by waiting for the shipper that serves it.
+    """Deliver the journals of a folder in this process, or wait for the shipper that serves it.
 
     Args:
         folder: a destination's folder.
-        uri: its whole tracking URI where it is known; otherwise from the environment, when it has a password.
+        uri: its complete tracking URI, password included. If None, a URI with a password comes from the environment.
         timeout: seconds after which to give up.
 
     Raises:
-        JournalError: it is no destination folder.
+        JournalError: the folder is not a destination folder.
     """
     before, error = folder.read_status(), None
     folder.public_uri()
@@ -89,17 +91,17 @@ def deliver(folder: DestinationFolder, uri: str | None = None, *, timeout: float
         with known(uri):
             error = _deliver(folder, time.monotonic() + timeout)
     except (AutotraceError, OSError) as raised:
-        error = store.reason(raised) if isinstance(raised, OSError) else str(raised)
+        error = error_line(raised) if isinstance(raised, OSError) else str(raised)
     return outcome(folder, before, error)
 
 
 def outcome(folder: DestinationFolder, before: Mapping[str, Any], error: str | None) -> Delivery:
-    """How the folder stands now.
+    """Return the result of a delivery that ends now.
 
     Args:
         folder: a destination's folder.
-        before: its status when it began.
-        error: why something may be left.
+        before: the folder's status when the delivery began.
+        error: the error that ended the delivery, if any; reported if traces are left.
     """
     after, waiting = folder.read_status(), backlog.count(folder)
     return Delivery(
@@ -109,23 +111,24 @@ def outcome(folder: DestinationFolder, before: Mapping[str, Any], error: str | N
         left=waiting.traces,
         open=waiting.open,
         unreadable=waiting.unreadable,
-        error=(error or after.get("error") or "it takes longer") if waiting.traces else None,
+        error=(error or after.get("error") or "timed out") if waiting.traces else None,
     )
 
 
 def freshen(uri: str, *, timeout: float) -> str | None:
-    """Deliver what waits for ``uri``, if anything does; one line on what could not be delivered, else None."""
+    """Deliver the journals for a tracking URI; return a line about traces that are left, or None."""
     for folder in backlog.folders(uri):
         if not backlog.count(folder).traces:
             continue
         done = deliver(folder, uri, timeout=timeout)
         if done.left:
-            return f"{traces(done.left)} still in the journal and not shown ({done.error})."
+            verb = "is" if done.left == 1 else "are"
+            return f"{traces(done.left)} {verb} not delivered yet and not shown ({done.error})."
     return None
 
 
 def offer_rejected(folder: DestinationFolder, uri: str | None = None, *, timeout: float) -> Offered:
-    """Offer the store again what it refused, one by one; what it takes is removed from the folder.
+    """Offer the rejected traces to the store again, one by one; those that it accepts are removed from the folder.
 
     Args:
         folder: a destination's folder.
@@ -143,7 +146,7 @@ def offer_rejected(folder: DestinationFolder, uri: str | None = None, *, timeout
             _until_reachable(connect.tracking_uri(folder), deadline)
             for one in waiting:
                 if time.monotonic() > deadline:
-                    return Offered(public, delivered, refused, "it takes longer")
+                    return Offered(public, delivered, refused, "timed out")
                 reason = _offer(folder, one.trace_id, sink)
                 if reason is None:
                     delivered += 1
@@ -155,12 +158,12 @@ def offer_rejected(folder: DestinationFolder, uri: str | None = None, *, timeout
 
 
 def traces(number: int) -> str:
-    """``3 traces``, ``1 trace``."""
+    """Return a number of traces as text: ``3 traces``, ``1 trace``."""
     return f"{number:,} trace{'s' if number != 1 else ''}"
 
 
 def _deliver(folder: DestinationFolder, deadline: float) -> str | None:
-    """Why it could not be done; None when nothing is left."""
+    """Deliver the journals here or wait for another shipper; return why traces are left, or None."""
     lock = folder.shipper_lock()
     failing_since: float | None = None
     while True:
@@ -176,21 +179,21 @@ def _deliver(folder: DestinationFolder, deadline: float) -> str | None:
         now, error = time.monotonic(), folder.read_status().get("error")
         failing_since = (failing_since or now) if error else None
         if now >= deadline or (failing_since is not None and now - failing_since > _FAILING_SECONDS):
-            return error or "another shipper is at it"
+            return error or "another shipper is delivering this folder"
         time.sleep(_POLL_SECONDS)
 
 
 def _drain(folder: DestinationFolder, deadline: float) -> str | None:
-    """Deliver in this process; the caller holds the lock."""
+    """Deliver in this process and return the store's error, if any; the caller holds the shipper lock."""
     if backlog.count(folder).traces:
         _until_reachable(connect.tracking_uri(folder), deadline)
     with at_home(folder):
         shipper = Shipper(folder, connect.open_sink(folder))
-        # The shipper needs a moment to see that a process is dead, and only then ends what it left open.
+        # The shipper needs a moment to see that a process is dead; only then does it end the traces left open.
         while not _emptied(folder, shipper, deadline) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         if shipper.error is None:
-            # What the store took just after the deadline has still to be written down, or it comes again.
+            # Save the checkpoint of traces stored just after the deadline, or they are delivered a second time.
             shipper.step(everything=True)
     return shipper.error
 
@@ -201,7 +204,11 @@ def _emptied(folder: DestinationFolder, shipper: Shipper, deadline: float) -> bo
 
 
 def _until_reachable(uri: str, deadline: float) -> None:
-    """Wait for the server, which MLflow would do for minutes, and not to be stopped."""
+    """Wait for the server until the deadline: MLflow's own retries take minutes and cannot be stopped.
+
+    Raises:
+        SinkError: the server does not answer.
+    """
     while True:
         try:
             return store.probe(uri)
@@ -212,30 +219,30 @@ def _until_reachable(uri: str, deadline: float) -> None:
 
 
 def _offer(folder: DestinationFolder, trace_id: str, sink: Sink) -> str | None:
-    """Why a trace was refused again; None when it is stored."""
+    """Offer a rejected trace to the sink; return why it was refused again, or None if it was stored."""
     path = folder.rejected / f"{trace_id}.jsonl"
     _, *lines = path.read_bytes().splitlines()
     try:
-        sink.write(_joined([codec.decode(line) for line in lines]))
-    except TraceRejected as error:
+        traces = _traces_of(map(codec.decode, lines))
+        if not traces:
+            return "its file has no spans"
+        sink.write(traces)
+    except (TraceRejected, JournalFormatError) as error:
         return str(error)
     path.unlink()
     return None
 
 
-def _joined(records: Iterable[Record]) -> list[FinishedTrace]:
-    assembler = Assembler()
+def _traces_of(records: Iterable[Record]) -> list[Trace]:
+    joiner = Joiner()
     for record in records:
-        if isinstance(record, ProcessInfo):
-            assembler.process = record
-        else:
-            assembler.add(record, 0.0)
-    return assembler.take(0.0, everything=True) or assembler.finish()
+        joiner.add(record, 0.0)
+    return list(map(formed, joiner.take(0.0, everything=True) or joiner.finish()))
 
 
 @contextlib.contextmanager
 def known(uri: str | None) -> Iterator[None]:
-    """Let ``ship.connect`` know the whole tracking URI, password included, inside the block."""
+    """Give ``ship.connect`` the complete tracking URI, password included, within the block."""
     before = os.environ.get(connect.URI_VARIABLE)
     if uri is not None:
         os.environ[connect.URI_VARIABLE] = uri
@@ -249,7 +256,10 @@ def known(uri: str | None) -> Iterator[None]:
 
 
 def at_home(folder: DestinationFolder) -> contextlib.AbstractContextManager[None]:
-    """Work in the folder of a database that is still to be made: MLflow puts its artifacts into the working folder."""
+    """Change to the folder of an SQLite database that does not exist yet, within the block.
+
+    MLflow places the artifact folder of a new database in the working directory.
+    """
     path = destination.sqlite_path(connect.tracking_uri(folder))
     if path is None or path.exists() or not path.parent.is_dir():
         return contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""What is wrong with this installation, and what mends it."""
+"""Checks the installation, the settings, the store and the journals, and suggests fixes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
 from langchain_autotrace import destination, settings
 from langchain_autotrace.errors import AutotraceError
-from langchain_autotrace.journal.folder import HOME_VARIABLE, home
+from langchain_autotrace.journal.folder import HOME_VARIABLE, state_dir
+from langchain_autotrace.redaction import error_line, without_password
 from langchain_autotrace.version import __version__
 from langchain_autotrace.view import backlog, store
 from langchain_autotrace.view.deliver import traces
@@ -38,28 +38,26 @@ _PACKAGES: Final = (
 )
 _DATABASE_PACKAGES: Final = ("sqlalchemy", "alembic")
 _LANGSMITH: Final = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2", "LANGCHAIN_TRACING")
-_COMPILED: Final = "langchain_autotrace.capture._line"
-_PURE: Final = "LANGCHAIN_AUTOTRACE_PURE_PYTHON"
 _MB: Final = 1_000_000
 _LITTLE_ROOM_MB: Final = 500
 _NO_ROOM_MB: Final = 20
-"""A program's journal takes a megabyte at a time."""
+"""A journal allocates a megabyte at a time."""
 _OLD_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     level: Level
     subject: str
     finding: str
     fix: str = ""
-    """What to do, where something is to be done."""
+    """What to do; empty if there is nothing to do."""
 
 
 def versions() -> dict[str, str | None]:
-    """Python's, this package's, and those of the packages it works with; None for what is not installed."""
+    """Return the versions of Python, this package, and the packages it works with; None if not installed."""
     return {
         "python": platform.python_version(),
         "langchain-autotrace": __version__,
@@ -68,9 +66,8 @@ def versions() -> dict[str, str | None]:
 
 
 def examine(tracking_uri: str | None) -> Iterator[Check]:
-    """Look at everything, one thing after the other. Nothing is changed."""
+    """Run all checks and yield their results one by one. Nothing is changed."""
     yield from _packages()
-    yield from _capture()
     yield from _switches()
     try:
         uri = settings.resolve(tracking_uri=tracking_uri).tracking_uri
@@ -84,11 +81,11 @@ def examine(tracking_uri: str | None) -> Iterator[Check]:
 
 
 def _guarded(checks: Callable[[], Iterator[Check]], subject: str) -> Iterator[Check]:
-    """The checks; an error of theirs is a finding too, and the others go on."""
+    """Yield the results of some checks; an error in them is reported as a problem and stops no other check."""
     try:
         yield from checks()
     except (AutotraceError, OSError, ImportError) as error:
-        yield Check("problem", subject, store.reason(error))
+        yield Check("problem", subject, error_line(error))
 
 
 def _packages() -> Iterator[Check]:
@@ -96,25 +93,14 @@ def _packages() -> Iterator[Check]:
     if full is None and skinny is None:
         yield Check("problem", "packages", "MLflow is not installed", "pip install mlflow-skinny")
     elif full and skinny and full != skinny:
-        finding = f"mlflow {full} and mlflow-skinny {skinny} hold the same files and overwrite each other"
+        finding = f"mlflow {full} and mlflow-skinny {skinny} install the same files and overwrite each other"
         yield Check("problem", "packages", finding, f"pip install mlflow=={full} mlflow-skinny=={full}")
     else:
         yield Check("ok", "packages", f"MLflow {full or skinny} is installed")
 
 
-def _capture() -> Iterator[Check]:
-    """Whether lines of the journal are made by C; both ways are right."""
-    if os.environ.get(_PURE):
-        yield Check("ok", "capture", f"in Python alone, as {_PURE} says")
-    elif find_spec(_COMPILED) is None:
-        finding = "in Python alone: no C compiler was found when this was installed. It takes half as long again"
-        yield Check("ok", "capture", finding)
-    else:
-        yield Check("ok", "capture", "compiled")
-
-
 def _switches() -> Iterator[Check]:
-    """Variables of the environment that switch tracing off."""
+    """Check whether environment variables switch tracing off."""
     try:
         off = settings.flag("disable", given=None, default=False)
         on = settings.flag("log_traces", given=None, default=True)
@@ -127,7 +113,7 @@ def _switches() -> Iterator[Check]:
 
 
 def _destination(uri: str) -> Iterator[Check]:
-    public = destination.without_password(uri)
+    public = without_password(uri)
     try:
         destination.check(uri)
     except AutotraceError as error:
@@ -136,17 +122,17 @@ def _destination(uri: str) -> Iterator[Check]:
     if not urlsplit(uri).scheme.startswith(("http", "databricks")):
         missing = [name for name in _DATABASE_PACKAGES if _version(name) is None]
         if missing:
-            finding = f"MLflow's database needs {' and '.join(missing)}"
+            finding = f"MLflow needs {' and '.join(missing)} to use a database"
             yield Check("problem", "destination", finding, f"pip install {' '.join(missing)}")
             return
     path = destination.sqlite_path(uri)
     if path is not None and not path.exists():
-        yield Check("ok", "destination", f"{public} will be made with the first trace")
+        yield Check("ok", "destination", f"{public} will be created with the first trace")
         return
     if path is not None:
         state, revision = store.schema(path)
         if state in {"newer", "older"}:
-            finding = f"{public} has the schema {revision}, which the installed MLflow does not take"
+            finding = f"{public} has schema {revision}, which the installed MLflow does not support"
             yield Check("problem", "destination", finding, store.schema_fix(uri, state))
             return
     yield _reachable(uri, public)
@@ -158,23 +144,28 @@ def _reachable(uri: str, public: str) -> Check:
         with store.reading(uri) as client:
             client.search_experiments(max_results=1)
     except AutotraceError as error:
-        fix = "start the server, or correct the address; until then the journal keeps the traces"
+        fix = "start the server or correct the address; until then, traces stay in the journal"
         return Check("problem", "destination", str(error), fix if "://" in public and "sqlite" not in public else "")
-    return Check("ok", "destination", f"{public} answers ({time.monotonic() - begun:.1f} s, MLflow's start included)")
+    return Check(
+        "ok", "destination", f"{public} is reachable ({time.monotonic() - begun:.1f} s, including MLflow's import)"
+    )
 
 
 def _journal() -> Iterator[Check]:
-    folder = home()
+    folder = state_dir()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        yield Check("problem", "journal", f"{folder} cannot be written", f"set {HOME_VARIABLE} to a folder of yours")
+        fix = f"set {HOME_VARIABLE} to a folder that you can write to"
+        yield Check("problem", "journal", f"{folder} is not writable", fix)
         return
     free = shutil.disk_usage(there).free // _MB
     if free < _LITTLE_ROOM_MB:
         level: Level = "problem" if free < _NO_ROOM_MB else "warning"
-        yield Check(level, "journal", f"{folder} has {free} MB left on its disk", f"make room, or set {HOME_VARIABLE}")
+        yield Check(
+            level, "journal", f"{folder} has {free} MB left on its disk", f"free disk space, or set {HOME_VARIABLE}"
+        )
         return
-    yield Check("ok", "journal", f"{folder} can be written, {free:,} MB free")
+    yield Check("ok", "journal", f"{folder} is writable, {free:,} MB free")
 
 
 def _backlogs(uri: str | None) -> Iterator[Check]:
@@ -182,11 +173,13 @@ def _backlogs(uri: str | None) -> Iterator[Check]:
         look = backlog.look(folder)
         yield from _backlog(look)
         if look.waiting.unreadable:
-            why = next(iter(look.waiting.unreadable.values()))
-            yield Check("problem", "backlog", f"{len(look.waiting.unreadable)} unreadable journals: {why}")
+            why, number = next(iter(look.waiting.unreadable.values())), len(look.waiting.unreadable)
+            finding = f"{number} journal{'s' if number != 1 else ''} that this version cannot read: {why}"
+            yield Check("problem", "backlog", finding)
         if look.rejected:
-            finding = f"{look.destination} refused {traces(look.rejected)}"
-            yield Check("warning", "backlog", finding, "langchain-autotrace status says why; then ship --rejected")
+            finding = f"{look.destination} rejected {traces(look.rejected)}"
+            fix = "see the reasons with: langchain-autotrace status; retry with: langchain-autotrace ship --rejected"
+            yield Check("warning", "backlog", finding, fix)
 
 
 def _backlog(look: backlog.Backlog) -> Iterator[Check]:
@@ -196,18 +189,21 @@ def _backlog(look: backlog.Backlog) -> Iterator[Check]:
         return
     why = f" ({look.error})" if look.error else "" if look.has_shipper else " (no shipper is running)"
     since = moment((waiting.oldest_ns or 0) / 1e6)
-    finding = f"{traces(waiting.traces)} for {look.destination} in the journal since {since}{why}"
+    finding = f"{traces(waiting.traces)} for {look.destination} pending since {since}{why}"
     yield Check("warning", "backlog", finding, "langchain-autotrace ship")
 
 
 def _other_tracers() -> Iterator[Check]:
     named = [name for name in _LANGSMITH if os.environ.get(name, "").lower() in {"true", "1"}]
     if named:
-        finding = f"{named[0]} is set: LangSmith traces every run too"
-        yield Check("warning", "other tracers", finding, f"unset {named[0]}, unless both are wanted")
+        finding = f"{named[0]} is set: LangSmith also traces every run"
+        yield Check("warning", "other tracers", finding, f"unset {named[0]} unless you want both")
     autologging = sys.modules.get("mlflow.utils.autologging_utils")
     if autologging is not None and not autologging.autologging_is_disabled("langchain"):
-        finding = "MLflow's own LangChain autolog is on too: every run becomes two traces"
+        finding = (
+            "mlflow.langchain.autolog() is also on: the runs that it traces are left to it, "
+            "or traced twice with bridge=False"
+        )
         yield Check("warning", "other tracers", finding, "mlflow.langchain.autolog(disable=True)")
 
 

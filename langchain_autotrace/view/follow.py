@@ -1,4 +1,4 @@
-"""Delivers until it is told to stop: the shipper of a machine or a pod, for ``shipper="external"``."""
+"""Delivers all journals until it is stopped: the shipper of a machine or a pod, for ``shipper="external"``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from langchain_autotrace import destination
 from langchain_autotrace.errors import AutotraceError
-from langchain_autotrace.journal.folder import home
+from langchain_autotrace.journal.folder import state_dir
 from langchain_autotrace.ship import connect
 from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.view import backlog, deliver, store
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
     from langchain_autotrace.journal.folder import DestinationFolder
 
 _LOOK_SECONDS: Final = 0.5
-"""How often to look for new destinations, and for what there is to say."""
+"""How often to look for new destinations and for changes to report."""
 _RETRY_SECONDS: Final = 10.0
-"""How long to leave a destination alone whose store could not even be opened."""
+"""How long to wait before trying a destination again whose store could not be opened."""
 _LAST_SECONDS: Final = 5.0
-"""How long, once stopped, to deliver what the programs wrote last."""
+"""How long to go on delivering after ``stop`` is set, for the records that programs wrote last."""
 _JOIN_SECONDS: Final = 15.0
 
 Say = Callable[[str], None]
 
 
 def follow(uri: str | None, stop: threading.Event, say: Say) -> list[deliver.Delivery]:
-    """Deliver the journals of every destination, those to come included, until ``stop`` is set.
+    """Deliver the journals of every destination, including later ones, until ``stop`` is set.
 
     Args:
-        uri: the one tracking URI to serve; all by default.
-        stop: set it to end; what was written last is still delivered then.
-        say: is given a line when deliveries begin, fail, and go on again.
+        uri: the one tracking URI to serve; None for all.
+        stop: ends the delivery when set; what was written last is still delivered.
+        say: called with one line of text when deliveries begin, fail, and resume.
 
     Returns:
-        What was delivered meanwhile, for each destination that had something to deliver.
+        The result for each destination that has a folder.
     """
     serving: dict[str, _Destination] = {}
-    say(f"waiting for traces in {home()}; Ctrl-C or SIGTERM ends")
+    say(f"waiting for traces in {state_dir()}; stop with Ctrl-C or SIGTERM")
     with deliver.known(uri):
         while not stop.wait(_LOOK_SECONDS):
             for folder in backlog.folders(uri):
@@ -55,7 +55,7 @@ def follow(uri: str | None, stop: threading.Event, say: Say) -> list[deliver.Del
 
 @contextlib.contextmanager
 def until_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second one ends the program as usual."""
+    """Yield an event that the first Ctrl-C or SIGTERM sets; the second one is handled as before."""
     stop = threading.Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -73,7 +73,7 @@ def until_signal() -> Iterator[threading.Event]:
 
 
 class _Destination:
-    """One destination, delivered by a thread of its own, so that a slow store holds up no other."""
+    """A destination served by its own thread, so that a slow store does not delay the others."""
 
     def __init__(self, folder: DestinationFolder, stop: threading.Event, say: Say) -> None:
         self._folder = folder
@@ -87,14 +87,14 @@ class _Destination:
         self._thread: threading.Thread | None = None
 
     def look(self) -> None:
-        """Begin to deliver where it is not done yet, and say what has changed."""
+        """Start delivering if nobody does yet, and report changes."""
         self._say_how()
         running = self._thread is not None and self._thread.is_alive()
         if not running and time.monotonic() >= self._begin_at:
             self._begin()
 
     def join(self) -> deliver.Delivery:
-        """Wait until the last records are delivered; what has become of all of them."""
+        """Wait until the last records are delivered, and return the result."""
         if self._thread is not None:
             self._thread.join(_JOIN_SECONDS)
         return deliver.outcome(self._folder, self._before, self._error())
@@ -104,7 +104,7 @@ class _Destination:
 
     def _say_how(self) -> None:
         if error := self._error():
-            self._say(f"not delivered, trying again: {error}")
+            self._say(f"delivery failed, retrying: {error}")
         elif self._thread is not None:
             self._say(f"delivering to {self._folder.public_uri()}")
 
@@ -114,7 +114,7 @@ class _Destination:
             self._tell(line)
 
     def _begin(self) -> None:
-        """Serve the folder, unless it is empty or another shipper has it."""
+        """Start the thread, unless the folder is empty or another shipper serves it."""
         lock = self._folder.shipper_lock()
         with contextlib.suppress(Timeout):
             lock.acquire()
@@ -128,7 +128,11 @@ class _Destination:
         self._thread.start()
 
     def _open(self) -> bool:
-        """Make the database here, in the one thread that may change the working folder: see ``deliver.at_home``."""
+        """Open the store; return whether that worked.
+
+        A new database is created here, in the caller's thread, and not in ``_run``: ``deliver.at_home`` changes the
+        working directory of the whole process.
+        """
         self._failed = self._shipper = None
         try:
             uri = connect.tracking_uri(self._folder)

@@ -1,4 +1,4 @@
-"""Logged chains as text for a terminal."""
+"""Formats logged models for a terminal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NEWEST: Final = 3
 
 
 def table(rows: Sequence[ModelRow]) -> Table:
-    """The list of models."""
+    """Return the table of models."""
     found = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("time", "name", "loadable", "model id", "content"):
         found.add_column(heading, overflow="fold")
@@ -40,7 +40,7 @@ def table(rows: Sequence[ModelRow]) -> Table:
 
 
 def page(one: ModelPage) -> Iterator[RenderableType]:
-    """All that is known of a model."""
+    """Yield the details of one model: facts, structure, and the parts that cannot be built."""
     row = one.row
     yield Text.assemble((clean(row.name), "bold"), "  ", row.model_id)
     facts = Table.grid(padding=(0, 2))
@@ -52,7 +52,7 @@ def page(one: ModelPage) -> Iterator[RenderableType]:
     yield Text("\nStructure", "bold")
     yield from map(_step, one.steps)
     if one.problems:
-        yield Text("\nNot to be built again", "bold")
+        yield Text("\nParts that cannot be rebuilt", "bold")
         for path, name, reason in one.problems:
             yield Text(f"  {clean(path.lstrip('.') or 'the chain itself')} ({clean(name)}): {clean(reason)}", _NO)
 
@@ -66,7 +66,7 @@ def _facts(one: ModelPage) -> Iterator[tuple[str, Text]]:
     if row.reason:
         yield "", Text(clean(row.reason))
     if one.code:
-        yield "code", Text(f"{clean(one.code)}: load it with allow_code=True")
+        yield "code", Text(f"{clean(one.code)}; load it with allow_code=True")
     yield from _labels(one)
     yield from _interface(one)
     yield "traces", _traces(one)
@@ -75,7 +75,7 @@ def _facts(one: ModelPage) -> Iterator[tuple[str, Text]]:
 def _labels(one: ModelPage) -> Iterator[tuple[str, Text]]:
     row = one.row
     if one.secrets:
-        yield "keys from", Text(", ".join(map(clean, one.secrets)))
+        yield "API keys from", Text(", ".join(map(clean, one.secrets)))
     if one.left_out:
         yield "left out", Text(", ".join(map(clean, one.left_out)), _NO)
     if row.source_run_id:
@@ -89,9 +89,9 @@ def _labels(one: ModelPage) -> Iterator[tuple[str, Text]]:
 def _interface(one: ModelPage) -> Iterator[tuple[str, Text]]:
     yield "example", Text(shortened(clean(_json(one.example)), _LINES) if one.has_example else "none")
     if one.inputs is not None:
-        yield "takes", Text(_columns(one.inputs))
+        yield "inputs", Text(_columns(one.inputs))
     if one.outputs is not None:
-        yield "returns", Text(_columns(one.outputs))
+        yield "outputs", Text(_columns(one.outputs))
 
 
 def _traces(one: ModelPage) -> Text:

@@ -1,4 +1,4 @@
-"""Chains logged as models, as small frozen records read through MLflow's client."""
+"""Reads chains logged as models through MLflow's client, as small frozen records."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from langchain_autotrace.destination import without_password
 from langchain_autotrace.errors import ModelNotFound
-from langchain_autotrace.span import LOADABLE_TAG, REASON_TAG, Attr
+from langchain_autotrace.redaction import without_password
+from langchain_autotrace.semconv import LOADABLE_TAG, REASON_TAG, Attr
 from langchain_autotrace.view import store
 from langchain_autotrace.view.traces import locations
 
@@ -30,65 +30,66 @@ _MANY: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """What a list says of a model."""
+    """A model as shown in a list."""
 
     model_id: str
     name: str
     status: str
     """READY, PENDING (being written) or FAILED."""
     created_ms: int
-    """Milliseconds since the Unix epoch."""
+    """When it was created, in milliseconds since the Unix epoch."""
     loadable: bool
     reason: str | None
-    """Why it cannot be loaded."""
+    """Why it cannot be loaded; None if no reason was logged."""
     content_hash: str
     experiment_id: str
     source_run_id: str | None
     tags: dict[str, str]
-    """The user's; MLflow's and ours are left out."""
+    """The user's tags; MLflow's and this package's are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A part of a chain."""
+    """A part of a chain, as shown in its structure."""
 
     depth: int
-    """0 for the chain itself."""
+    """Depth in the chain; 0 for the chain itself."""
     name: str
     detail: str
-    """Its plain values, shortened."""
+    """Its scalar arguments as text, shortened."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPage:
-    """All that is known of a model."""
+    """A model with its details."""
 
     row: ModelRow
     uri: str
-    """What to load it by."""
+    """Model URI that ``load_model()`` takes."""
     params: dict[str, str]
     steps: list[Step]
     problems: list[list[str]]
     """Path, class or function, and reason of each part that cannot be built."""
     left_out: list[str]
+    """Paths of values that were not logged because they look like secrets."""
     secrets: list[str]
-    """Environment variables that it reads its keys from."""
+    """Environment variables that the chain reads its keys from."""
     code: str | None
-    """The program's file that builds it."""
+    """Name of the program's file that builds it; None if it is built from JSON."""
     example: Any
     has_example: bool
     inputs: list[Any] | None
-    """The signature's columns, as MLflow has them."""
+    """Columns of the signature, in MLflow's format; the same for ``outputs``."""
     outputs: list[Any] | None
     traces: list[str] = field(default_factory=list)
-    """Ids of the traces that name it, newest first; at most 100."""
+    """Ids of the traces that belong to it, newest first; at most 100."""
 
 
 def newest(uri: str, *, experiment: str | None, limit: int) -> list[ModelRow]:
-    """The newest models, at most ``limit``.
+    """Return the newest models, at most ``limit``, the newest first.
 
     Raises:
-        SinkUnavailable: the store is down, or has no such experiment.
+        SinkUnavailable: the store cannot be read, or has no such experiment.
     """
     with store.reading(uri) as client:
         found = client.search_logged_models(
@@ -101,16 +102,16 @@ def newest(uri: str, *, experiment: str | None, limit: int) -> list[ModelRow]:
 
 
 def page(uri: str, model_id: str, *, experiment: str | None) -> ModelPage:
-    """All of one model.
+    """Return one model with its details.
 
     Args:
-        uri: the store.
-        model_id: its id, the beginning of it, or "last".
-        experiment: only of this one.
+        uri: the tracking URI.
+        model_id: its id, the beginning of it, or ``last``.
+        experiment: name of the experiment to look in; all by default.
 
     Raises:
-        ModelNotFound: there is none, or several begin so.
-        SinkUnavailable: the store is down.
+        ModelNotFound: there is no such model, or more than one.
+        SinkUnavailable: the store cannot be read.
     """
     from langchain_autotrace.ship.model_files import fetch  # noqa: PLC0415 - a second of imports
 
@@ -146,7 +147,7 @@ def page(uri: str, model_id: str, *, experiment: str | None) -> ModelPage:
 
 
 def steps(node: Any, label: str, depth: int) -> Iterator[Step]:
-    """The parts of a chain, in their order, each after the one that holds it."""
+    """Yield the parts of a chain in order, each after the part that contains it."""
     if isinstance(node, list):
         for item in node:
             yield from steps(item, label, depth)
@@ -167,7 +168,7 @@ def steps(node: Any, label: str, depth: int) -> Iterator[Step]:
 
 
 _POSITIONS: Final = frozenset({"first", "middle", "last", "bound", "steps", "messages", "prompt", "mapper"})
-"""Fields whose names say nothing more than their order."""
+"""Fields that are shown without their names, which only give the order of the parts."""
 
 
 def _name(node: dict[str, Any]) -> str:
@@ -191,10 +192,10 @@ def _named(uri: str, model_id: str, rows: list[ModelRow]) -> ModelRow:
         return (exact or found)[0]
     where = without_password(uri)
     if not found:
-        msg = f"no logged chain {model_id!r} in {where}. See: langchain-autotrace models list"
+        msg = f"no model {model_id!r} in {where}; see: langchain-autotrace models list"
         raise ModelNotFound(msg)
     many = ", ".join(row.model_id for row in found[:_MANY])
-    msg = f"{len(found)} models begin with {model_id!r}: {many}. Give more of the id."
+    msg = f"{len(found)} models start with {model_id!r}: {many}. Use a longer id."
     raise ModelNotFound(msg)
 
 

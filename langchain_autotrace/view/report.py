@@ -1,4 +1,4 @@
-"""The state of deliveries, and the doctor's findings, as text for a terminal."""
+"""Formats the state of deliveries, the results of checks, and the demo's output for a terminal."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _DIM: Final = "dim"
 
 
 def status(one: Backlog) -> Group:
-    """How things stand with one destination."""
+    """Return the state of deliveries to one destination."""
     waiting = one.waiting
     facts: list[tuple[str, RenderableType]] = [
         ("shipper", "running" if one.has_shipper else "not running"),
         ("processes", f"{one.alive} alive"),
         ("delivered", traces(one.delivered)),
-        ("waiting", _waiting(one)),
+        ("pending", _waiting(one)),
         ("open", traces(waiting.open)),
         ("rejected", _rejected(one)),
     ]
     if one.torn:
-        facts.append(("torn", Text(f"{one.torn} records cut by a crash", _STYLES["warning"])))
+        facts.append(("torn", Text(f"{_records(one.torn)} cut off by a crash", _STYLES["warning"])))
     if one.orphans:
-        facts.append(("orphans", Text(f"{one.orphans} records of spans whose start is lost", _STYLES["warning"])))
+        facts.append(("orphans", Text(f"{_records(one.orphans)} of spans whose start is missing", _STYLES["warning"])))
     facts += [("unreadable", Text(f"{name}: {why}", _STYLES["problem"])) for name, why in waiting.unreadable.items()]
     if one.error:
         facts.append(("error", Text(clean(one.error), _STYLES["problem"])))
@@ -53,7 +53,11 @@ def _waiting(one: Backlog) -> Text:
     if one.waiting.oldest_ns is None:
         return Text(text)
     ago = duration(max(time.time() - one.waiting.oldest_ns / 1e9, 0.0) * 1000)
-    return Text(f"{text} in the journal, the oldest for {ago}", _STYLES["ok" if one.has_shipper else "warning"])
+    return Text(f"{text} in the journal, oldest {ago} ago", _STYLES["ok" if one.has_shipper else "warning"])
+
+
+def _records(number: int) -> str:
+    return f"{number:,} record{'s' if number != 1 else ''}"
 
 
 def _rejected(one: Backlog) -> RenderableType:
@@ -61,19 +65,19 @@ def _rejected(one: Backlog) -> RenderableType:
         return traces(0)
     more = one.rejected - len(one.newest_rejected)
     lines = [rejection(rejected) for rejected in one.newest_rejected]
-    hint = Text("offer them again: langchain-autotrace ship --rejected", _DIM)
+    hint = Text("retry: langchain-autotrace ship --rejected", _DIM)
     rest = [Text(f"and {more} more", _DIM)] if more else []
     return Group(Text(traces(one.rejected), _STYLES["problem"]), *lines, *rest, hint)
 
 
 def rejection(one: Rejected) -> Text:
-    """A refused trace and the reason, in a few lines."""
+    """Return a rejected trace and the reason, in a few lines."""
     when = f" ({moment(one.time * 1000)})" if one.time else ""
     return Text(f"{one.trace_id}{when}: {shortened(clean(one.reason), 3)}")
 
 
 def delivery(one: Delivery) -> Text:
-    """What became of a destination's journals."""
+    """Return the result of delivering a destination's journals."""
     text = Text(f"{one.destination}: {traces(one.delivered)} delivered")
     if one.rejected:
         text.append(f", {traces(one.rejected)} rejected (see langchain-autotrace status)", _STYLES["problem"])
@@ -81,31 +85,32 @@ def delivery(one: Delivery) -> Text:
         text.append(f", {one.open} still open")
     if one.left:
         text.append(
-            f", {traces(one.left)} left: {clean(one.error or '').removeprefix(f'{one.destination}: ')}",
+            f", {traces(one.left)} not delivered: {clean(one.error or '').removeprefix(f'{one.destination}: ')}",
             _STYLES["problem"],
         )
     for name, why in one.unreadable.items():
-        text.append(f"\n  {name} was left alone: {why}", _STYLES["problem"])
+        text.append(f"\n  {name} was skipped: {why}", _STYLES["problem"])
     return text
 
 
 def offered(one: Offered) -> Text:
-    """What became of a destination's rejected traces."""
-    text = Text(f"{one.destination}: {traces(one.delivered)} that had been rejected delivered")
+    """Return the result of offering a destination's rejected traces again."""
+    noun = "trace" if one.delivered == 1 else "traces"
+    text = Text(f"{one.destination}: {one.delivered:,} previously rejected {noun} delivered")
     for refused in one.refused:
         text.append("\n  rejected again: ", _STYLES["problem"]).append(rejection(refused))
     if one.error:
-        text.append(f"\n  not all were offered: {clean(one.error)}", _STYLES["problem"])
+        text.append(f"\n  not all were retried: {clean(one.error)}", _STYLES["problem"])
     return text
 
 
 def installed(versions: Mapping[str, str | None]) -> Table:
-    """The versions of everything that matters."""
+    """Return the table of installed versions."""
     return _facts([(name, version or Text("not installed", _DIM)) for name, version in versions.items()])
 
 
 def check(one: Check) -> Table:
-    """A finding, with its fix below."""
+    """Return the result of one check, with its fix below."""
     table = Table.grid(padding=(0, 2))
     table.add_column(width=len("problem"))
     table.add_column(overflow="fold")
@@ -116,16 +121,21 @@ def check(one: Check) -> Table:
 
 
 def answer(name: str, text: str) -> Table:
-    """What a program of the demo returned."""
+    """Return a demo program's name and its answer, on one line."""
     return _facts([(name, Text(" ".join(clean(text).split())))])
 
 
 def next_steps(option: str, uri: str) -> Group:
-    """What to do after the demo; ``option`` leads the commands to its traces."""
+    """Return the suggestions shown after the demo.
+
+    Args:
+        option: added to the commands so that they find the demo's traces; may be empty.
+        uri: the tracking URI, without its password.
+    """
     steps = {
-        f"langchain-autotrace show last --io{option}": "what went in and came out",
+        f"langchain-autotrace show last --io{option}": "the trace with inputs and outputs",
         f"langchain-autotrace list{option}": "all traces",
-        f"mlflow server --backend-store-uri {uri}": "MLflow's pages (pip install mlflow)",
+        f"mlflow server --backend-store-uri {uri}": "MLflow's web UI (pip install mlflow)",
     }
     own = "from langchain_autotrace import autolog; autolog()"
     lines = [Text.assemble(f"  {command}\n      ", (what, _DIM)) for command, what in steps.items()]

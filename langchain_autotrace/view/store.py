@@ -1,18 +1,20 @@
-"""Opens a store for reading. Errors of MLflow, SQLAlchemy and requests become ours here, and nowhere else in view/."""
+"""Opens a store for reading.
+
+This is the only place in ``view/`` that turns errors of MLflow, SQLAlchemy and requests into this package's own.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
-import socket
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import urlsplit
 
 from langchain_autotrace import destination
 from langchain_autotrace.errors import AutotraceError, SinkUnavailable
+from langchain_autotrace.redaction import error_line, without_password
+from langchain_autotrace.ship.reach import check_answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,26 +22,24 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PROBE_SECONDS: Final = 3.0
-"""How long a server may take to answer at all. MLflow itself would go on trying for minutes."""
-
-_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
-
-_ERRNO: Final = re.compile(r"\[Errno -?\d+\] ([\w ]+)")
+"""How long a server may take to answer. MLflow's own retries take minutes."""
 
 Schema = Literal["current", "older", "newer", "none"]
 
 
 @contextlib.contextmanager
 def reading(uri: str) -> Iterator[MlflowClient]:
-    """MLflow's client of the store ``uri``. A new SQLite file would be created: see ``destination.sqlite_path``.
+    """Yield an MLflow client for the store at ``uri``, and convert errors raised within the block.
+
+    MLflow creates an SQLite file that does not exist: check with ``destination.sqlite_path`` first.
 
     Raises:
-        DestinationError: no store can be there.
-        SinkUnavailable: the store is down, or is one of another MLflow version.
+        DestinationError: there can be no store at ``uri``.
+        SinkUnavailable: the store is down, or its schema is of another MLflow version.
     """
     destination.check(uri)
     probe(uri)
-    import requests  # noqa: PLC0415 - slow, and only reading needs them
+    import requests  # noqa: PLC0415 - slow to import, and only needed here
     import sqlalchemy.exc  # noqa: PLC0415
     from mlflow import MlflowClient  # noqa: PLC0415
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
@@ -53,42 +53,20 @@ def reading(uri: str) -> Iterator[MlflowClient]:
 
 
 def probe(uri: str) -> None:
-    """Ask whether there is a server at all, where ``uri`` names one.
+    """Check that the server answers, if ``uri`` names one.
 
     Raises:
-        SinkUnavailable: nobody answers.
+        SinkUnavailable: the server does not answer.
     """
-    parts = urlsplit(uri)
-    dialect = parts.scheme.partition("+")[0].lower()
-    try:
-        if dialect in {"http", "https"}:
-            _probe_http(uri)
-        elif dialect in _PORTS and parts.hostname:
-            address = (parts.hostname, parts.port or _PORTS[dialect])
-            socket.create_connection(address, timeout=PROBE_SECONDS).close()
-    except OSError as error:  # those of requests are OSErrors too
-        msg = f"{destination.without_password(uri)}: nobody answers ({_network_reason(error)})."
-        raise SinkUnavailable(msg) from error
-
-
-def _network_reason(error: OSError) -> str:
-    """What the system said; requests wraps it in three layers of names."""
-    if "timed out" in str(error).lower():
-        return f"no answer within {PROBE_SECONDS:.0f} s"
-    found = _ERRNO.search(str(error))
-    return found[1] if found else reason(error)
-
-
-def _probe_http(uri: str) -> None:
-    import requests  # noqa: PLC0415 - slow, and only servers need it
-
-    # Any answer will do: a server behind a proxy may refuse this page and take traces.
-    with contextlib.suppress(requests.exceptions.SSLError):
-        requests.get(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS)
+    check_answers(uri, timeout=PROBE_SECONDS)
 
 
 def schema(path: Path) -> tuple[Schema, str]:
-    """How the schema of an SQLite file stands to the installed MLflow, and the file's revision.
+    """Compare the schema of an SQLite file with the installed MLflow's.
+
+    Returns:
+        ``current``, ``older`` or ``newer``, and the file's schema revision; ``none`` and an empty string if MLflow has
+        created no tables yet.
 
     Raises:
         SinkUnavailable: the file cannot be read as a database.
@@ -111,24 +89,14 @@ def schema(path: Path) -> tuple[Schema, str]:
 
 
 def schema_fix(uri: str, state: Schema) -> str:
-    """What mends a schema that the installed MLflow does not take."""
+    """Return the advice for a schema that the installed MLflow cannot use; ``state`` is ``newer`` or ``older``."""
     if state == "newer":
-        return "a newer MLflow made it: pip install --upgrade mlflow-skinny"
-    return f"an older MLflow made it: back it up, then run: mlflow db upgrade {destination.without_password(uri)}"
-
-
-def reason(error: BaseException) -> str:
-    """The first line that says something, and never a password."""
-    strerror = getattr(error, "strerror", None)
-    if strerror:
-        return str(strerror)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = destination.without_password(lines[0][:300]) if lines else ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return "it was created by a newer MLflow: pip install --upgrade mlflow-skinny"
+    return f"it was created by an older MLflow: back it up, then run: mlflow db upgrade {without_password(uri)}"
 
 
 def _revision(path: Path) -> str | None:
-    """The schema's revision as MLflow notes it; None where MLflow has made no tables yet."""
+    """Return the schema revision that MLflow has recorded; None if MLflow has created no tables yet."""
     if not path.exists() or not path.stat().st_size:
         return None
     try:
@@ -139,25 +107,25 @@ def _revision(path: Path) -> str | None:
             found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             return str(found[0]) if found else None
     except sqlite3.Error as error:
-        msg = f"{path} cannot be read ({reason(error)})."
+        msg = f"{path} cannot be read ({error_line(error)})."
         raise SinkUnavailable(msg) from error
 
 
 def _explain(uri: str, error: Exception) -> str:
-    public = destination.without_password(uri)
+    public = without_password(uri)
     path = destination.sqlite_path(uri)
     if "out-of-date database schema" in str(error):
         state: Schema = schema(path)[0] if path else "older"
-        return f"{public} does not fit the installed MLflow; {schema_fix(uri, state)}"
+        return f"{public} has a schema that the installed MLflow does not support; {schema_fix(uri, state)}"
     if isinstance(error, ImportError):
-        return f"{public}: {error}. pip install what is missing."
-    return f"{public}: {reason(error)}"
+        return f"{public}: {error}. Install the missing package with pip."
+    return f"{public}: {error_line(error)}"
 
 
 def quiet() -> dict[str, str]:
-    """MLflow's settings for a command that a person waits for; those of the environment come first."""
+    """Return MLflow settings (environment variables) for interactive commands, except those already set."""
     wanted = {
-        "MLFLOW_DISABLE_TELEMETRY": "true",  # the program did not make these calls
+        "MLFLOW_DISABLE_TELEMETRY": "true",  # the calls are the command's, not the user's program's
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # MLflow's 7 take four minutes
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     }

@@ -1,4 +1,4 @@
-"""Where a command's output goes: a console for people, JSON for programs."""
+"""Prints the output of commands: text for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from langchain_autotrace.view.traces import TraceRow, TraceTree
 
 _PIPE_WIDTH: Final = 160
-"""Columns where the output is no terminal: a program that reads it wants nothing cut."""
+"""Width in columns if the output is not a terminal: a program that reads it wants nothing cut."""
 
 
 def console() -> Console:
-    """Standard output; in colours on a terminal only."""
+    """Return a console for standard output, with colours only on a terminal."""
     out = Console(highlight=False, emoji=False)
     if not out.is_terminal and not os.environ.get("COLUMNS"):
         out.width = _PIPE_WIDTH
@@ -32,13 +32,20 @@ def console() -> Console:
 
 
 def print_rows(rows: Sequence[TraceRow]) -> None:
-    """Print the list of traces."""
+    """Print the table of traces."""
     out = console()
     out.print(text.rows_table(rows, width=out.width))
 
 
 def print_tree(tree: TraceTree, *, values: bool = False, full: bool = False, whole: bool = True) -> None:
-    """Print a trace; with ``whole=False`` without what is known of it as a whole."""
+    """Print a trace as a tree of spans.
+
+    Args:
+        tree: the trace.
+        values: include inputs and outputs.
+        full: do not shorten values and error messages.
+        whole: print the facts of the whole trace above the tree.
+    """
     out = console()
     if whole:
         out.print(text.header(tree.row))
@@ -48,25 +55,25 @@ def print_tree(tree: TraceTree, *, values: bool = False, full: bool = False, who
 
 
 def print_lines(lines: Iterable[RenderableType]) -> None:
-    """Print whatever rich can print."""
+    """Print a sequence of rich renderables."""
     out = console()
     for line in lines:
         out.print(line)
 
 
 def print_json(value: object) -> None:
-    """Print JSON, for people to read as well."""
+    """Print a value as indented JSON."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
 
 
 def row_json(row: TraceRow) -> dict[str, Any]:
-    """A row with its start as text too."""
+    """Return a row as JSON, with its start as an ISO 8601 string (UTC) in addition."""
     start = datetime.fromtimestamp(row.start_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return {**dataclasses.asdict(row), "start": start}
 
 
 def tree_json(tree: TraceTree) -> dict[str, Any]:
-    """A trace and its spans, in the order of the tree."""
+    """Return a trace and its spans, in the order of the tree, as JSON."""
     return {"trace": row_json(tree.row), "spans": [dataclasses.asdict(span) for span in tree.spans]}
 
 

@@ -1,4 +1,4 @@
-"""Traces as text for a terminal."""
+"""Formats traces for a terminal."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ if TYPE_CHECKING:
 
     from langchain_autotrace.view.traces import SpanNode, Tokens, TraceRow, TraceTree
 
-_SHORT_ID: Final = len("tr-") + 10
-"""Letters of a trace id where there is no room for all: enough for ``show``."""
+_SHORT_ID: Final = 10
+"""Digits of a trace id in a narrow table: the last ones, since ids of one moment begin with the same."""
+"""Length of a shortened trace id in a narrow terminal; ``show`` accepts it."""
 _GAP: Final = 2
 _LEAST_NAME: Final = 12
 _WIDE: Final = 110
-"""Columns from which a whole trace id has room in the list."""
+"""Width in columns from which the list shows whole trace ids."""
 _LEAST: Final = 30
-"""Columns that a deep span keeps for its text."""
+"""Minimum width in columns for a span's text, however deep the span."""
 _STYLES: Final = {"OK": "green", "ERROR": "bold red"}
 _UNUSUAL: Final = "yellow"
 _ERROR_LINES: Final = 4
 _VALUE_LINES: Final = 10
+_SEE_ALL: Final = ": --full"
 
 
 def rows_table(rows: Sequence[TraceRow], *, width: int) -> Table:
-    """The list of traces, for a terminal of ``width`` columns; names take what room the rest leaves."""
+    """Return the table of traces for a terminal of ``width`` columns; names are shortened to fit."""
     priced = any(row.cost_usd is not None for row in rows)
     headings = ("time", "name", "status", "duration", "tokens", *(["cost"] if priced else []), "trace id")
-    cells = [_cells(row, priced=priced, id_length=None if width >= _WIDE else _SHORT_ID) for row in rows]
+    cells = [_cells(row, priced=priced, id_digits=0 if width >= _WIDE else _SHORT_ID) for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(headings, *map(_plain, cells), strict=True)]
     room = width - sum(widths) + widths[1] - _GAP * (len(widths) - 1)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -56,7 +58,7 @@ def rows_table(rows: Sequence[TraceRow], *, width: int) -> Table:
     return table
 
 
-def _cells(row: TraceRow, *, priced: bool, id_length: int | None) -> list[Text]:
+def _cells(row: TraceRow, *, priced: bool, id_digits: int) -> list[Text]:
     return [
         Text(moment(row.start_ms)),
         Text(_one_line(row.name)),
@@ -64,7 +66,7 @@ def _cells(row: TraceRow, *, priced: bool, id_length: int | None) -> list[Text]:
         Text(duration(row.duration_ms)),
         Text(count(row.tokens.total)),
         *([Text(money(row.cost_usd))] if priced else []),
-        Text(row.trace_id[:id_length], "dim"),
+        Text(row.trace_id[-id_digits:], "dim"),
     ]
 
 
@@ -73,7 +75,7 @@ def _plain(cells: Sequence[Text]) -> list[str]:
 
 
 def header(row: TraceRow) -> Table:
-    """What is known of the trace as a whole."""
+    """Return the facts of the whole trace: id, name, status, time, tokens, cost, session, user and tags."""
     facts: list[tuple[str, RenderableType]] = [
         ("trace", Text(row.trace_id)),
         ("name", Text(_one_line(row.name))),
@@ -96,16 +98,16 @@ def header(row: TraceRow) -> Table:
 
 
 def tree_lines(tree: TraceTree, console: Console, *, values: bool = False, full: bool = False) -> Iterator[Text]:
-    """The tree, line by line, each fitting the console.
+    """Yield the lines of the tree of spans, each fitting the console.
 
     Args:
         tree: the trace.
         console: where it will be printed.
-        values: with inputs and outputs.
-        full: and those, like error messages, in full length.
+        values: include inputs and outputs.
+        full: do not shorten values and error messages.
     """
     gutter = max((len(duration(_ms(span))) for span in tree.spans), default=1)
-    branches = _branches(tree.spans, "├── ", "└── ", "│   ") if _draws(console) else _branches(tree.spans, *["  "] * 3)
+    branches = _branches(tree.spans, "├── ", "└── ", "│   ") if _is_utf(console) else _branches(tree.spans, *["  "] * 3)
     for span, (first, rest, below) in zip(tree.spans, branches, strict=True):
         time = duration(_ms(span)).rjust(gutter) + "  "
         room = max(console.width - len(time) - len(rest), _LEAST)
@@ -116,14 +118,14 @@ def tree_lines(tree: TraceTree, console: Console, *, values: bool = False, full:
             yield Text.assemble((" " * len(time) + rest + below, "dim"), line)
 
 
-def _draws(console: Console) -> bool:
+def _is_utf(console: Console) -> bool:
     return console.encoding.startswith("utf")
 
 
 def _branches(spans: Sequence[SpanNode], fork: str, last: str, bar: str) -> list[tuple[str, str, str]]:
-    """What stands left of each span: on its first line, on its others, and more where its children follow."""
+    """Return the tree drawing left of each span: for its first line, its other lines, and those above its children."""
     found: list[tuple[str, str, str]] = []
-    open_depths: set[int] = set()  # depths at which a later span goes on
+    open_depths: set[int] = set()  # depths at which a later span continues the branch
     deeper = 0
     for span in reversed(spans):
         depth = span.depth
@@ -139,7 +141,7 @@ def _branches(spans: Sequence[SpanNode], fork: str, last: str, bar: str) -> list
 
 
 def _summary(span: SpanNode, room: int) -> Iterator[Text]:
-    """What there is to say of a span itself, on one line where it fits."""
+    """Yield a span's name, type, state, model and tokens, on one line if they fit."""
     parts = [Text(_one_line(span.name), "bold"), Text(span.type, "cyan"), _state(span)]
     if span.model:
         parts.append(Text(_one_line(span.model)))
@@ -162,27 +164,27 @@ def _state(span: SpanNode) -> Text:
 
 
 def _below(span: SpanNode, console: Console, room: int, *, values: bool, full: bool) -> Iterator[Text]:
-    """The lines under a span: its error, and what went in and came out."""
+    """Yield the lines under a span: its error, inputs and outputs."""
     if span.error:
         error = clean(span.error.strip())
-        yield from _wrapped(error if full else shortened(error, _ERROR_LINES), console, room, "red")
+        yield from _wrapped(error if full else shortened(error, _ERROR_LINES, hint=_SEE_ALL), console, room, "red")
     if not values:
         return
     for name, value in (("in ", span.inputs), ("out", span.outputs)):
         if value is None:
             continue
         text = clean(readable(value))
-        lines = _wrapped(text if full else shortened(text, _VALUE_LINES), console, room - 5)
+        lines = _wrapped(text if full else shortened(text, _VALUE_LINES, hint=_SEE_ALL), console, room - 5)
         for number, line in enumerate(lines):
             yield Text.assemble((f"{name if number == 0 else '   '}  ", "dim"), line)
 
 
 def _wrapped(text: str, console: Console, room: int, style: str = "") -> Iterator[Text]:
-    """The lines of ``text``, each wrapped below its own beginning."""
+    """Yield the lines of ``text``, wrapped with a hanging indent."""
     for line in text.split("\n"):
-        said = line.lstrip(" ")
-        indent = len(line) - len(said)
-        for number, piece in enumerate(Text(said, style).wrap(console, max(room - indent - 2, _LEAST))):
+        stripped = line.lstrip(" ")
+        indent = len(line) - len(stripped)
+        for number, piece in enumerate(Text(stripped, style).wrap(console, max(room - indent - 2, _LEAST))):
             piece.rstrip()
             yield Text.assemble(" " * (indent + 2 * bool(number)), piece)
 
@@ -204,7 +206,12 @@ def _ms(span: SpanNode) -> float | None:
 
 
 def moment(ms: float, *, whole: bool = False) -> str:
-    """A point in time, in this machine's zone, as short as the day allows."""
+    """Return a point in time as text in the local time zone, without the date if it is today.
+
+    Args:
+        ms: milliseconds since the Unix epoch.
+        whole: with date, seconds and time zone in any case.
+    """
     at, now = datetime.fromtimestamp(ms / 1000).astimezone(), datetime.now().astimezone()
     if whole:
         return at.strftime("%Y-%m-%d %H:%M:%S %Z")
@@ -214,7 +221,7 @@ def moment(ms: float, *, whole: bool = False) -> str:
 
 
 def duration(ms: float | None) -> str:
-    """A span of time, in the unit that suits it."""
+    """Return a duration in milliseconds as text in a suitable unit; ``-`` for None."""
     if ms is None:
         return "-"
     if ms < 1:
@@ -228,12 +235,12 @@ def duration(ms: float | None) -> str:
 
 
 def count(number: int | None) -> str:
-    """A number with its thousands marked."""
+    """Return a number with thousands separators; ``-`` for None."""
     return "-" if number is None else f"{number:,}"
 
 
 def money(dollars: float | None) -> str:
-    """A cost in US dollars, of which a small one keeps the digits that count."""
+    """Return a cost in US dollars as text, with more digits for small amounts; ``-`` for None."""
     if dollars is None:
         return "-"
     digits = 2 if dollars >= 1 or not dollars else 4

@@ -1,4 +1,4 @@
-"""Stored traces as small frozen records, read through MLflow's client."""
+"""Reads stored traces through MLflow's client, as small frozen records."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_autotrace.destination import without_password
 from langchain_autotrace.errors import SinkUnavailable, TraceNotFound
-from langchain_autotrace.span import TRACE_ID_PREFIX, Attr
+from langchain_autotrace.ids import TRACE_ID_PREFIX
+from langchain_autotrace.redaction import without_password
+from langchain_autotrace.semconv import Attr
 from langchain_autotrace.view import store
 
 if TYPE_CHECKING:
@@ -30,80 +31,80 @@ _MANY: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Token counts of a span or of a whole trace. None is not known."""
+    """Token counts of a span or of a whole trace; None if not known."""
 
     input: int | None = None
     output: int | None = None
     total: int | None = None
     cached: int | None = None
-    """Of the input, read from the provider's cache."""
+    """Input tokens read from the provider's cache; included in ``input``."""
     reasoning: int | None = None
-    """Of the output, not shown."""
+    """Output tokens used for reasoning; included in ``output``."""
 
 
 @dataclass(frozen=True, slots=True)
 class TraceRow:
-    """What a list says of a trace."""
+    """A trace as shown in a list."""
 
     trace_id: str
     name: str
     status: str
     """OK, ERROR, IN_PROGRESS or STATE_UNSPECIFIED."""
     start_ms: int
-    """Milliseconds since the Unix epoch."""
+    """Start time in milliseconds since the Unix epoch."""
     duration_ms: int | None
     tokens: Tokens
     cost_usd: float | None
-    """What MLflow calculated; None where it knows no price."""
+    """Cost as calculated by MLflow, in US dollars; None if it knows no price."""
     experiment_id: str | None
     session: str | None
     user: str | None
     tags: dict[str, str]
-    """The user's; MLflow's own are left out."""
+    """The user's tags; MLflow's own are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpanNode:
-    """A span, at its place in the tree."""
+    """A span with its depth in the tree."""
 
     span_id: str
     parent_id: str | None
     depth: int
-    """0 for a root."""
+    """Depth in the tree; 0 for a root."""
     name: str
     type: str
     status: str
     """OK, ERROR or UNSET (still open)."""
     start_ns: int
     duration_ns: int | None
-    """None while it is open."""
+    """Duration in nanoseconds; None while the span is open."""
     outcome: str | None
-    """interrupted, abandoned, cancelled or lost."""
+    """A value of ``semconv.Outcome``: interrupted, abandoned, cancelled or lost; None for any other span."""
     error: str | None
-    """``Type: message``."""
+    """``Type: message`` of the exception; None without an error."""
     model: str | None
     tokens: Tokens
     inputs: Any
     outputs: Any
     attributes: dict[str, Any]
-    """All others."""
+    """All attributes but inputs, outputs, span type and trace id."""
     events: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class TraceTree:
-    """A trace with its spans, in the order of the tree: a span before its children, those by their start."""
+    """A trace with its spans in the order of the tree: each span before its children, siblings by start time."""
 
     row: TraceRow
     spans: tuple[SpanNode, ...]
 
 
 def newest(uri: str, *, experiment: str | None = None, limit: int) -> list[TraceRow]:
-    """The newest traces, the newest first.
+    """Return the newest traces, the newest first.
 
     Args:
         uri: the tracking URI.
-        experiment: name of the one to look at; all by default.
+        experiment: name of the experiment to look in; all by default.
         limit: how many at most.
 
     Raises:
@@ -114,15 +115,15 @@ def newest(uri: str, *, experiment: str | None = None, limit: int) -> list[Trace
 
 
 def tree(uri: str, trace_id: str, *, experiment: str | None = None) -> TraceTree:
-    """One trace.
+    """Return one trace as a tree.
 
     Args:
         uri: the tracking URI.
-        trace_id: MLflow's id, the beginning of one (with or without ``tr-``), or ``last``.
-        experiment: where to look for ``last`` and beginnings; everywhere by default.
+        trace_id: MLflow's id, the first or last digits of one (with or without ``tr-``), or ``last``.
+        experiment: name of the experiment to look in; all by default.
 
     Raises:
-        TraceNotFound: there is none, or more than one.
+        TraceNotFound: there is no such trace, or more than one.
         SinkUnavailable: the store cannot be read.
     """
     with store.reading(uri) as client:
@@ -131,7 +132,7 @@ def tree(uri: str, trace_id: str, *, experiment: str | None = None) -> TraceTree
 
 
 def tree_of(trace: Trace) -> TraceTree:
-    """A trace of MLflow's as the tree that is shown."""
+    """Return a trace of MLflow's as a tree."""
     spans = tuple(_node(span, depth) for span, depth in _in_order(trace.data.spans))
     row = _row(trace.info, reasoning=_sum(span.tokens.reasoning for span in spans))
     return TraceTree(row, spans)
@@ -145,36 +146,47 @@ def _find(client: MlflowClient, uri: str, wanted: str, experiment: str | None) -
             msg = f"no traces yet in {public}: call langchain_autotrace.autolog() in your program and run it."
             raise TraceNotFound(msg)
         return str(rows[0].trace_id)
-    start = wanted if wanted.startswith(TRACE_ID_PREFIX) else TRACE_ID_PREFIX + wanted
-    found = _starting(client, locations(client, uri, experiment), start) if _ID.fullmatch(wanted) else []
+    found = _abbreviated(client, locations(client, uri, experiment), wanted) if _ID.fullmatch(wanted) else []
     if not found:
         msg = f"no trace {wanted!r} in {public}; see: langchain-autotrace list"
         raise TraceNotFound(msg)
     if len(found) > 1:
         some = ", ".join(found[:_MANY])
-        msg = f"more than one trace starts with {wanted!r}: {some}{', …' if len(found) > _MANY else ''}. Add digits."
+        msg = f"more than one trace matches {wanted!r}: {some}{', …' if len(found) > _MANY else ''}. Use a longer id."
         raise TraceNotFound(msg)
     return found[0]
 
 
-def _starting(client: MlflowClient, locations: list[str], start: str) -> list[str]:
-    asks = f"request_id = '{start}'" if _WHOLE_ID.fullmatch(start) else f"request_id LIKE '{start}%'"
-    ids = [str(info.trace_id) for info in _search(client, locations, _MANY + 1, asks)]
-    return [trace_id for trace_id in ids if trace_id.startswith(start)]  # LIKE takes _ for any letter
+def _abbreviated(client: MlflowClient, locations: list[str], wanted: str) -> list[str]:
+    """Return the ids that begin with some digits; where none does, those that end with them."""
+    start = wanted if wanted.startswith(TRACE_ID_PREFIX) else TRACE_ID_PREFIX + wanted
+    if _WHOLE_ID.fullmatch(start):
+        return _matching(client, locations, f"= '{start}'")
+    found = _matching(client, locations, f"LIKE '{start}%'")
+    # _ in a LIKE pattern matches any letter.
+    return [one for one in found if one.startswith(start)] or [
+        one for one in _matching(client, locations, f"LIKE '%{wanted}'") if one.endswith(wanted)
+    ]
+
+
+def _matching(client: MlflowClient, locations: list[str], condition: str) -> list[str]:
+    return [str(info.trace_id) for info in _search(client, locations, _MANY + 1, f"request_id {condition}")]
 
 
 def locations(client: MlflowClient, uri: str, experiment: str | None) -> list[str]:
-    """Ids of the experiments to look into: the one of that name, or all.
+    """Return the ids of the experiments to look in: the one with that name, or all.
 
     Raises:
-        SinkUnavailable: there is none of that name.
+        SinkUnavailable: there is no experiment with that name.
     """
     if experiment is None:
         return [one.experiment_id for one in _experiments(client)]
     found = client.get_experiment_by_name(experiment)
     if found is None:
         names = ", ".join(repr(one.name) for one in client.search_experiments(max_results=_MANY))
-        msg = f"no experiment {experiment!r} in {without_password(uri)}; some that are there: {names or 'none'}."
+        msg = (
+            f"no experiment {experiment!r} in {without_password(uri)}; existing experiments include: {names or 'none'}."
+        )
         raise SinkUnavailable(msg)
     return [found.experiment_id]
 
@@ -188,13 +200,13 @@ def _experiments(client: MlflowClient) -> list[Experiment]:
     return found
 
 
-def _search(client: MlflowClient, locations: list[str], limit: int, asks: str | None = None) -> list[TraceInfo]:
+def _search(client: MlflowClient, locations: list[str], limit: int, condition: str | None = None) -> list[TraceInfo]:
     found: list[TraceInfo] = []
     token = None
     while locations and len(found) < limit:
         page = client.search_traces(
             locations=locations,
-            filter_string=asks,
+            filter_string=condition,
             max_results=min(limit - len(found), _PAGE),
             order_by=_NEWEST,
             page_token=token,
@@ -241,16 +253,17 @@ def _sum(counts: Iterator[int | None]) -> int | None:
 
 
 def _in_order(spans: Sequence[Span]) -> Iterator[tuple[Span, int]]:
-    """Spans with their depth. Whose parent is missing stands as a root, and no span is left out."""
+    """Yield all spans in tree order, each with its depth; a span whose parent is missing is shown as a root."""
     children: dict[str | None, list[Span]] = defaultdict(list)
     ids = {span.span_id for span in spans}
-    for span in reversed(sorted(spans, key=lambda one: one.start_time_ns)):  # noqa: C413 - of equals, the first first
+    for span in reversed(sorted(spans, key=lambda one: one.start_time_ns)):  # noqa: C413 - keeps the order of spans that start at the same time
         children[span.parent_id if span.parent_id in ids else None].append(span)
     waiting = [(span, 0) for span in children.pop(None, [])]
     while waiting:
         span, depth = waiting.pop()
         yield span, depth
         waiting += [(child, depth + 1) for child in children.pop(span.span_id, [])]
+    # Spans that are their own ancestors are not reached from any root.
     yield from ((span, 0) for circle in children.values() for span in circle)
 
 

@@ -13,10 +13,10 @@ import pytest
 from mlflow.tracing import provider
 
 import langchain_autotrace
-from langchain_autotrace.bridge import core, spans
+from langchain_autotrace.bridge import core, journaled
 from langchain_autotrace.bridge.install import missing_from
 from langchain_autotrace.bridge.nesting import RunAwareContext
-from langchain_autotrace.capture.place import bridged
+from langchain_autotrace.capture.interfaces import bridge_holder
 from langchain_autotrace.control import _installation, shutdown
 from tests.bridge.programs import helper, step
 from tests.support import stored
@@ -89,7 +89,7 @@ def test_a_moved_mlflow(
 
     (warning,) = warnings_of(caplog)
     assert name in warning
-    assert bridged.api is None
+    assert bridge_holder.bridge is None
     assert [trace.info.tags["mlflow.traceName"] for trace in stored(store)] == ["chain"]
 
 
@@ -113,7 +113,7 @@ def test_changes_that_cannot_be_read(
 ) -> None:
     """A run whose span in MLflow cannot be read at its end ends all the same, with a warning."""
     monkeypatch.delenv("LANGCHAIN_AUTOTRACE_STRICT")
-    monkeypatch.delattr(spans, "status_of")
+    monkeypatch.delattr(journaled, "status_of")
     langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
 
     step("chain", lambda x: mlflow.get_current_active_span() and x).invoke(1)
@@ -133,7 +133,7 @@ def test_taken_away(store: str) -> None:
     langchain_autotrace.disable()
 
     assert (provider._get_mlflow_span_processor, vars(provider.provider).keys()) == before
-    assert (bridged.api, RunAwareContext.runs) == (None, None)
+    assert (bridge_holder.bridge, RunAwareContext.runs) == (None, None)
 
 
 def test_called_again(store: str) -> None:
@@ -181,8 +181,8 @@ def test_no_run_and_no_span_is_kept_in_memory(store: str) -> None:
     for number in range(50):
         step("chain", helper).invoke(number)
         helper(number)
-    bridge: Any = bridged.api
+    bridge: Any = bridge_holder.bridge
     manager = InMemoryTraceManager.get_instance()  # type: ignore[no-untyped-call] # MLflow's
 
-    assert (bridge.traces._known, bridge.traces.open_spans, bridge._leaves) == ({}, {}, {})
+    assert (bridge.traces._known, bridge.traces.open_spans, bridge._leaves) == ({}, {}, set())
     assert (len(manager._traces), manager._otel_id_to_mlflow_trace_id) == (0, {})

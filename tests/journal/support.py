@@ -8,13 +8,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from langchain_autotrace.capture.compiled import map_writer
 from langchain_autotrace.journal.checkpoint import Checkpoint
 from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.journal.reader import JournalReader
-from langchain_autotrace.journal.segment import MapWriter
 from langchain_autotrace.journal.writer import Journal
-from langchain_autotrace.span import ProcessInfo, Record, SpanEvent
+from langchain_autotrace.records import ProcessInfo, Record, SpanEvent
 
 ROOT: Final = Path(__file__).parents[2]
 INFO: Final = ProcessInfo(
@@ -29,7 +27,7 @@ def describe() -> ProcessInfo:
 
 def event(number: int, size: int = 0) -> SpanEvent:
     """A record that can be told from others, with ``size`` bytes of content."""
-    return SpanEvent("0" * 32, "0" * 16, f"event {number}", number, b'{"content":"%s"}' % (b"x" * size))
+    return SpanEvent("0" * 32, "0" * 16, number, f"event {number}", {"content": "x" * size})
 
 
 def numbers(records: list[Record]) -> list[int]:
@@ -45,8 +43,8 @@ def new_folder(path: Path) -> DestinationFolder:
 
 
 def new_journal(folder: DestinationFolder) -> Journal:
-    """A journal of this process, written as ``autolog()`` has it written."""
-    return Journal(folder, describe, writer=map_writer() or MapWriter)
+    """A journal of this process."""
+    return Journal(folder, describe)
 
 
 def reader_of(folder: DestinationFolder, process: str) -> JournalReader:

@@ -58,9 +58,9 @@ def test_no_checkpoint(folder: DestinationFolder) -> None:
         b"",
         b"garbage",
         b"[]",
-        b'{"version":1}',
-        b'{"version":1,"segment":1,"offset":5,"unknown":2}',
-        b'{"version":1,"segment":1,"offset":5}\ngarbage',
+        b'{"version":2}',
+        b'{"version":2,"segment":1,"offset":5,"unknown":2}',
+        b'{"version":2,"segment":1,"offset":5}\ngarbage',
     ],
 )
 def test_a_damaged_checkpoint(folder: DestinationFolder, content: bytes) -> None:
@@ -74,9 +74,9 @@ def test_a_checkpoint_of_another_version(folder: DestinationFolder) -> None:
     """A checkpoint of another format is refused with its file and both versions named."""
     checkpoint.save(folder, PROCESS, Checkpoint(unfinished=(event(1),)))
     path = folder.checkpoint(PROCESS)
-    path.write_bytes(path.read_bytes().replace(b'"version":1', b'"version":2'))
+    path.write_bytes(path.read_bytes().replace(b'"version":2', b'"version":3'))
 
     with pytest.raises(JournalFormatError) as refused:
         checkpoint.load(folder, PROCESS)
 
-    assert str(refused.value) == f"{path} was written in format 2; this version reads format 1."
+    assert str(refused.value) == f"{path} was written in format 3; this version reads format 2."

@@ -35,8 +35,8 @@ def test_a_disk_that_is_full_for_a_while(folder: DestinationFolder) -> None:
         "dropped": 4,
     }
     warning = (
-        f"WARNING the journal at {folder.path} takes no more records (File too large): capture is off until there is "
-        "room. The program goes on untraced."
+        f"WARNING cannot write to the journal at {folder.path} (File too large): tracing is off until the journal is "
+        "writable again. The program continues."
     )
     assert warnings == [warning, warning]
     assert numbers(journal_of(folder)) == [4, 5, 7]

@@ -24,10 +24,10 @@ def names(folder: DestinationFolder) -> set[str]:
 def test_where_the_folders_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Journals are where the variable says, also when the working folder changes, else in the user's state folder."""
     monkeypatch.setenv("LANGCHAIN_AUTOTRACE_HOME", "here")
-    assert folders.home() == tmp_path / "here"
+    assert folders.state_dir() == tmp_path / "here"
     monkeypatch.delenv("LANGCHAIN_AUTOTRACE_HOME")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    assert folders.home().name == "langchain-autotrace"
+    assert folders.state_dir().name == "langchain-autotrace"
 
 
 def test_all_destinations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,8 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
         DestinationFolder(path).create("http://a")
 
     assert str(refused.value) == (
-        f"the journal folder {path} cannot be written (Not a directory). Set LANGCHAIN_AUTOTRACE_HOME."
+        f"cannot write to the journal folder {path} (Not a directory). Set LANGCHAIN_AUTOTRACE_HOME to a folder that "
+        "you can write to."
     )
 
 

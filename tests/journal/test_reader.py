@@ -144,7 +144,7 @@ def test_a_hole_in_a_segment_that_was_left(folder: DestinationFolder) -> None:
         (HEADER + bytes(300_000) + lines(3), [3], 1),
         (HEADER + b"garbage\n\n{}\n\xff\xfe\n" + lines(1), [1], 4),
         (HEADER[:30] + bytes(70) + lines(1), [1], 1),
-        (b'{"kind":"process","version":1}\n' + lines(1), [1], 1),
+        (b'{"kind":"process","version":2}\n' + lines(1), [1], 1),
         (lines(1, 2), [1, 2], 0),
     ],
 )
@@ -183,9 +183,9 @@ def test_all_segments_deleted(folder: DestinationFolder) -> None:
 
 def test_a_journal_of_another_version(folder: DestinationFolder) -> None:
     """A journal of another version is refused."""
-    reader = write(folder, b'{"kind":"process","version":2,"new":true}\n{"kind":"new"}\n')
+    reader = write(folder, b'{"kind":"process","version":3,"new":true}\n{"kind":"new"}\n')
 
-    with pytest.raises(JournalFormatError, match=r"^written in format 2; this version reads format 1\."):
+    with pytest.raises(JournalFormatError, match=r"^written in format 3; this version reads format 2\."):
         reader.read(finished=False)
 
 

@@ -1,92 +1,101 @@
-"""What writes into a segment's map: of Python, and of C."""
+"""A segment's file, written through a memory map."""
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langchain_autotrace.capture.compiled import map_writer
-from langchain_autotrace.journal.segment import MapWriter, Writer
+from langchain_autotrace.errors import JournalClosed
+from langchain_autotrace.journal.segment import Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 SIZE = 16
 
 
-@pytest.fixture(params=["python", "c"])
-def writer_class(request: pytest.FixtureRequest) -> Callable[[mmap.mmap], Writer]:
-    """Each of the two classes."""
-    found = MapWriter if request.param == "python" else map_writer()
-    return found or pytest.skip("not compiled, or not wanted")
-
-
 @pytest.fixture
-def target() -> Iterator[mmap.mmap]:
-    """A map of 16 bytes; a test has to let go of it."""
-    made = mmap.mmap(-1, SIZE)
-    yield made
-    made.close()
+def path(tmp_path: Path) -> Path:
+    """Where the segment's file is to be."""
+    return tmp_path / "p-000001.jsonl"
 
 
-def test_put(writer_class: Callable[[mmap.mmap], Writer], target: mmap.mmap) -> None:
-    """Lines stand one behind the other; one that does not fit leaves the map as it is, and one that does goes in."""
-    writer = writer_class(target)
-    writer.put(b"0123456789\n")
+def test_lines_that_fit_and_one_that_does_not(path: Path) -> None:
+    """Lines stand one behind the other; one that does not fit leaves the file as it is, and one that does goes in."""
+    segment = Segment(path, SIZE)
+    segment.put(b"0123456789\n")
     for _ in range(2):
         with pytest.raises(ValueError, match=r"."):
-            writer.put(b"12345\n")
-    assert target[:] == b"0123456789\n" + bytes(5)
-    writer.put(b"1234\n")
-    writer.put(b"")
-    assert target[:] == b"0123456789\n1234\n"
-    writer.release()
+            segment.put(b"12345\n")
+    assert path.read_bytes() == b"0123456789\n" + bytes(5)
+    segment.put(b"1234\n")
+    segment.put(b"")
+    assert path.read_bytes() == b"0123456789\n1234\n"
+    segment.close()
 
 
-def test_seal(writer_class: Callable[[mmap.mmap], Writer], target: mmap.mmap) -> None:
-    """A sealed map takes nothing, and goes on where it is told once it is unsealed."""
-    writer = writer_class(target)
-    put = writer.put
+def test_sealed_and_unsealed(path: Path) -> None:
+    """A sealed segment takes nothing, and goes on behind its last line once it is unsealed."""
+    segment = Segment(path, SIZE)
+    put = segment.put
     put(b"ab\n")
-    writer.seal()
+    segment.seal()
     with pytest.raises(ValueError, match=r"."):
         put(b"c")
-    writer.unseal(3)
+    segment.unseal()
     put(b"cd\n")
-    assert target[:6] == b"ab\ncd\n"
-    for outside in (-1, SIZE + 1):
-        with pytest.raises(ValueError, match=r"."):
-            writer.unseal(outside)
-    writer.release()
+    assert path.read_bytes() == b"ab\ncd\n" + bytes(10)
+    segment.close()
 
 
-def test_release(writer_class: Callable[[mmap.mmap], Writer]) -> None:
-    """A map that was let go of can be closed, and takes nothing; once more does no harm."""
-    target = mmap.mmap(-1, SIZE)
-    writer = writer_class(target)
-    put = writer.put
-    for _ in range(2):
-        writer.release()
-    target.close()
+def test_closed(path: Path) -> None:
+    """A segment that was closed takes nothing, and its file ends with its last line."""
+    segment = Segment(path, SIZE)
+    put = segment.put
+    put(b"ab\n")
+    segment.close()
     with pytest.raises(ValueError, match=r"."):
-        put(b"a")
+        put(b"c")
     with pytest.raises(ValueError, match=r"."):
-        writer.unseal(0)
+        segment.unseal()
+    assert path.read_bytes() == b"ab\n"
 
 
-def test_wrong(writer_class: Callable[[mmap.mmap], Writer], target: mmap.mmap) -> None:
-    """What is no line, no map, or one that cannot be written, is an error."""
-    writer, wrong = writer_class(target), _any(writer_class)
+def test_closed_when_the_file_is_gone(path: Path) -> None:
+    """A segment whose file somebody has deleted can be closed, and makes no file."""
+    segment = Segment(path, SIZE)
+    path.unlink()
+    segment.close()
+
+    assert not path.exists()
+
+
+def test_abandoned(path: Path) -> None:
+    """A segment that a forked child abandons takes nothing from it, and its file stays as it is."""
+    segment = Segment(path, SIZE)
+    put = segment.put
+    put(b"ab\n")
+    segment.abandon()
+    with pytest.raises(ValueError, match=r"."):
+        put(b"c")
+    assert path.read_bytes() == b"ab\n" + bytes(13)
+
+
+def test_what_is_no_line(path: Path) -> None:
+    """A text is an error, and leaves the file as it is."""
+    segment = Segment(path, SIZE)
+    put: Callable[[Any], object] = segment.put
     with pytest.raises(TypeError):
-        _any(writer.put)("text")
-    with pytest.raises(TypeError):
-        wrong()
-    writer.release()
-    if wrong is not MapWriter:
-        for no_map in (None, b"read only"):
-            with pytest.raises((TypeError, BufferError)):
-                wrong(no_map)
+        put("text")
+    assert path.read_bytes() == bytes(SIZE)
+    segment.close()
 
 
-def _any(value: Any) -> Any:
-    return value
+def test_file_that_is_there_already(path: Path) -> None:
+    """A file that is there is left as it is, and the segment's folder is named."""
+    path.write_bytes(b"another's")
+    with pytest.raises(JournalClosed, match=rf"^cannot write to the journal at {path.parent} \(File exists\)$"):
+        Segment(path, SIZE)
+    assert path.read_bytes() == b"another's"

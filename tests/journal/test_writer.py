@@ -12,7 +12,7 @@ import pytest
 from langchain_autotrace.journal import codec, segment
 from langchain_autotrace.journal.segment import SEGMENT_BYTES
 from langchain_autotrace.journal.writer import Journal
-from langchain_autotrace.span import Flush, ProcessInfo
+from langchain_autotrace.records import Flush, ProcessInfo
 from tests.journal.support import (
     INFO,
     event,
@@ -103,19 +103,19 @@ def test_a_journal_without_records(folder: DestinationFolder) -> None:
     """A process that traces nothing leaves nothing, and has nothing to flush."""
     journal = new_journal(folder)
 
-    assert (journal.flush_mark(), journal.process) == (0, "")
+    assert (journal.request_flush(), journal.process) == (0, "")
     journal.close()
     assert [path.name for path in folder.path.iterdir()] == ["destination.json"]
 
 
-def test_flush_marks(folder: DestinationFolder) -> None:
+def test_requests_for_delivery(folder: DestinationFolder) -> None:
     """Requests for delivery stand among the records, numbered from 1."""
     journal = new_journal(folder)
     journal.append(event(1))
-    marks = [journal.flush_mark(), journal.flush_mark()]
+    requested = [journal.request_flush(), journal.request_flush()]
     journal.close()
 
-    assert marks == [1, 2]
+    assert requested == [1, 2]
     assert journal_of(folder) == [event(1), Flush(1), Flush(2)]
 
 

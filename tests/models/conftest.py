@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from langchain_autotrace.models import rebuild
-from langchain_autotrace.ship import rebuild as asking
+from langchain_autotrace.ship import rebuild_process as asking
 
 
 @pytest.fixture

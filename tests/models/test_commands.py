@@ -18,8 +18,8 @@ __all__ = ["calm"]  # a fixture
 def test_nothing_logged(store: str) -> None:
     """Without models, what to call is said; a model that is not there is an error."""
     listed, shown = cli("models", "list"), cli("models", "show", "m-1")
-    assert (listed.exit_code, listed.stdout.startswith("no chains are logged as models in sqlite:///")) == (0, True)
-    assert (shown.exit_code, shown.stderr.startswith("Error: no logged chain 'm-1' in")) == (1, True)
+    assert (listed.exit_code, listed.stdout.startswith("no models logged yet in sqlite:///")) == (0, True)
+    assert (shown.exit_code, shown.stderr.startswith("Error: no model 'm-1' in")) == (1, True)
 
 
 def test_models(store: str) -> None:
@@ -49,8 +49,8 @@ def test_models(store: str) -> None:
         f'yes: langchain_autotrace.load_model("models:/{loadable["model_id"]}")',
         "team=north",
         'example   {"topic": "cats"}',
-        "takes     topic: string",
-        "returns   string",
+        "inputs    topic: string",
+        "outputs   string",
         page["traces"][0],
         'PromptTemplate  template="Tell of {topic}"',
     ):
@@ -63,12 +63,12 @@ def test_a_description(store: str) -> None:
     (RunnableLambda(lambda x: x) | RunnableLambda(lambda x: [x])).invoke(1)
     problems = cli_json("models", "show", "last")["problems"]
     assert [(path, reason.partition(",")[0]) for path, _, reason in problems] == [
-        (".first.func", "it is a lambda"),
-        (".last.func", "it is a lambda"),
+        (".first.func", "it cannot be imported: it is a lambda"),
+        (".last.func", "it cannot be imported: it is a lambda"),
     ]
-    assert "first.func (" in cli("models", "show", "last").stdout.partition("Not to be built again")[2]
+    assert "first.func (" in cli("models", "show", "last").stdout.partition("Parts that cannot be rebuilt")[2]
 
     chain().invoke({"topic": "x"})
     many = cli("models", "show", "m-")
-    assert (many.exit_code, "2 models begin with 'm-'" in many.stderr) == (1, True)
+    assert (many.exit_code, "2 models start with 'm-'" in many.stderr) == (1, True)
     assert len(models(store)) == 2

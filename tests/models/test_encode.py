@@ -23,10 +23,10 @@ from langchain_autotrace.models.encode import Problem, content_of
 from tests.models.trees import KEY, again
 
 PASSWORD = "hunter2-Tr0ub4dor-9f8e7d"
-CLEANED = "it holds what looks like a secret, which was left out"
-NO_NUMBER = "JSON has no such number"
-NO_FORM = "its class has no form in JSON"
-MISSING = "it needs a secret, which was left out"
+CLEANED = "part of it looks like a secret and was left out"
+NO_NUMBER = "JSON cannot represent this number"
+NO_FORM = "its class cannot be written as JSON"
+MISSING = "a required field is a secret and was left out"
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +172,7 @@ MATTERS: dict[str, tuple[Any, list[Problem], list[str]]] = {
     ),
     "bound SecretStr": (
         lambda: openai().bind(x=SecretStr(PASSWORD)),
-        [Problem(".kwargs.x", "pydantic.types.SecretStr", "its class has no form in JSON")],
+        [Problem(".kwargs.x", "pydantic.types.SecretStr", "its class cannot be written as JSON")],
         [],
     ),
     "field that it needs": (
@@ -273,8 +273,8 @@ Pair = namedtuple("Pair", "left right")  # noqa: PYI024 - the plain kind is what
 ODD: dict[str, tuple[Any, str, str]] = {
     "nan": (math.nan, "builtins.float", NO_NUMBER),
     "infinity": (-math.inf, "builtins.float", NO_NUMBER),
-    "huge": (2**63, "builtins.int", "the number is too large for JSON"),
-    "huge and negative": (-(2**63) - 1, "builtins.int", "the number is too large for JSON"),
+    "huge": (2**63, "builtins.int", "the integer does not fit in 64 bits"),
+    "huge and negative": (-(2**63) - 1, "builtins.int", "the integer does not fit in 64 bits"),
     "set": ({1}, "builtins.set", NO_FORM),
     "frozenset": (frozenset({1}), "builtins.frozenset", NO_FORM),
     "bytes": (b"a", "builtins.bytes", NO_FORM),
@@ -288,7 +288,7 @@ ODD: dict[str, tuple[Any, str, str]] = {
     "kind of dict": (Table(a=1), f"{__name__}.Table", NO_FORM),
     "kind of list": (Items([1]), f"{__name__}.Items", NO_FORM),
     "hostile": (Hostile(), f"{__name__}.Hostile", NO_FORM),
-    "half a pair": ("\ud800", "builtins.str", "JSON has no half of a surrogate pair"),
+    "half a pair": ("\ud800", "builtins.str", "the string contains a lone surrogate, which JSON cannot represent"),
 }
 
 
@@ -324,7 +324,7 @@ def test_cycles() -> None:
         [problem] = found.problems
         assert problem.name == f"builtins.{kind}"
         assert problem.path == f".extra_body.x{path}"
-        assert problem.reason == "it is nested too deeply, or within itself"
+        assert problem.reason == "it is nested too deeply, or contains itself"
 
 
 COMES_BACK: dict[str, Any] = {
@@ -360,7 +360,7 @@ def test_named_tuples() -> None:
 def test_odd_getters(keys: tuple[Any, ...]) -> None:
     """An ``itemgetter`` of keys that it cannot be loaded with is a problem."""
     found = content_of(RunnableLambda(itemgetter(*keys)))
-    assert found.problems[0] == Problem(".func", "operator.itemgetter", "its keys are not texts and numbers alone")
+    assert found.problems[0] == Problem(".func", "operator.itemgetter", "its keys are not all strings and integers")
 
 
 def test_no_module() -> None:
@@ -369,7 +369,7 @@ def test_no_module() -> None:
     def inner(value: str) -> str:
         return f"{PASSWORD}{value}"
 
-    reason = "it is a lambda, or defined in __main__ or within a function: there is no module to import it from"
+    reason = "it cannot be imported: it is a lambda, or defined in __main__ or inside a function"
     found = content_of(RunnablePassthrough() | RunnableLambda(inner) | RunnableLambda(lambda value: value))
     assert found.problems == [
         Problem(".middle[0].func", f"{__name__}.test_no_module.<locals>.inner", reason),

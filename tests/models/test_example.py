@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    RemoveMessage,
+    SystemMessage,
+    ToolMessage,
+    convert_to_messages,
+)
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 from pydantic import BaseModel
 
@@ -28,8 +36,8 @@ class Pair:
 CALL = {"name": "add", "args": {"a": 1}, "id": "call-1"}
 CALLED = {
     "role": "assistant",
-    "content": "",
-    "tool_calls": [{"type": "function", "id": "call-1", "function": {"name": "add", "arguments": '{"a": 1}'}}],
+    "content": None,
+    "tool_calls": [{"type": "function", "id": "call-1", "function": {"name": "add", "arguments": '{"a":1}'}}],
 }
 PARTS: list[Any] = [
     {"type": "text", "text": "hi"},
@@ -65,6 +73,23 @@ PARTS: list[Any] = [
 def test_input(given: object, example: Any) -> None:
     """An input is an example in the form that MLflow makes the same input of."""
     assert input_example(given) == example
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        HumanMessage("hi"),
+        HumanMessage(PARTS),
+        HumanMessage("hi", name="ada"),
+        AIMessage("", tool_calls=[CALL]),
+        ToolMessage("3", tool_call_id="call-1"),
+        HumanMessage([{"type": "text", "text": "read"}, {"type": "file", "file": {"file_id": "f-1"}}]),
+    ],
+)
+def test_message_that_langchain_reads(message: BaseMessage) -> None:
+    """LangChain makes the same message of its example, as chat models do with what they are given."""
+    example = input_example([message])
+    assert convert_to_messages(example["messages"] if isinstance(example, dict) else example[0]) == [message]
 
 
 @pytest.mark.parametrize(

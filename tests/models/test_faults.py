@@ -8,20 +8,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlflow
-import orjson
 import pytest
 from langchain_core.runnables import RunnableLambda
 
 import langchain_autotrace
 from langchain_autotrace.journal.folder import all_folders
 from langchain_autotrace.models.encode import content_of
+from langchain_autotrace.records import ModelForm, ModelSeen
+from langchain_autotrace.semconv import Attr
 from langchain_autotrace.ship.connect import open_sink
-from langchain_autotrace.ship.rebuild import Rebuilding
+from langchain_autotrace.ship.rebuild_process import Rebuilding
 from langchain_autotrace.ship.shipper import Shipper
-from langchain_autotrace.span import Attr, ModelForm, ModelSeen
 from tests.models.chains import chain
 from tests.models.support import Logged, logged, models
 from tests.ship.server import Answer, FakeServer, running
@@ -52,8 +52,8 @@ def test_files_that_cannot_be_written(store: str, tmp_path: Path, caplog: pytest
     assert ["mlflow.modelId" in trace.info.trace_metadata for trace in stored(store)] == [False, False]
     ours = [record for record in caplog.records if record.name == "langchain_autotrace.ship"]
     (warning,) = [record.getMessage() for record in ours if record.levelno == logging.WARNING]
-    assert "'RunnableSequence' is not logged as a model, its traces are: upload failed: NotADirectoryError" in warning
-    assert "the experiment's artifact location can be written" in warning
+    assert "'RunnableSequence' could not be logged as a model (upload failed: Not a directory: " in warning
+    assert "the experiment's artifact location is writable" in warning
     assert [folder.read_status()["notes"] for folder in all_folders()] == [[warning]]
 
 
@@ -85,7 +85,7 @@ def test_a_server_without_models(server: FakeServer, answer: Answer) -> None:
 
     assert len(server.rows) == 1
     ((note,),) = [folder.read_status()["notes"] for folder in all_folders()]
-    assert "is not logged as a model, its traces are: search failed" in note
+    assert "could not be logged as a model (search failed" in note
 
 
 def test_a_server_in_trouble(server: FakeServer) -> None:
@@ -115,7 +115,7 @@ print(chain().invoke({{"topic": "x"}}))
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=90)
 
     assert (done.stdout, done.returncode) == ("Yes.\n", 0)
-    assert done.stderr.startswith("langchain-autotrace: the chain 'RunnableSequence' is not logged as a model")
+    assert done.stderr.startswith("langchain-autotrace: the chain 'RunnableSequence' could not be logged as a model")
 
 
 def test_a_model_that_was_begun(store: str) -> None:
@@ -198,7 +198,7 @@ def seen(code: str | None = None, **form: Any) -> ModelSeen:
         "registered_model_name": None,
         "tags": {},
     }
-    return ModelSeen("0" * 32, content.hash, orjson.dumps({**known, **form}))
+    return ModelSeen("0" * 32, content.hash, cast("ModelForm", {**known, **form}))
 
 
 def test_building_again(own_process: None) -> None:
@@ -206,15 +206,15 @@ def test_building_again(own_process: None) -> None:
     other = content_of(chain("Another {topic}")).tree
     asked = {
         None: seen(),
-        "building it gives another": seen(chain=other),
+        "the rebuilt chain differs from the one that ran": seen(chain=other),
         "building it raised SystemExit: 3": seen("raise SystemExit(3)"),
         "building it raised ZeroDivisionError: division by zero": seen("1 / 0"),
         "chain.py: it does not call mlflow.models.set_model(chain)": seen("chain = 1"),
-        "'builtins:eval' is not trusted by itself; pass allow=['builtins'] if you trust where this model comes from": (
+        "'builtins:eval' is not trusted by default; pass allow=['builtins'] if you trust the source of this model": (
             seen(chain={"lc": 1, "type": "ref", "ref": "builtins:eval"})
         ),
         "first.func (m.f): a reason": seen(problems=[[".first.func", "m.f", "a reason"]]),
-        "the process that builds it failed: exit status 7; it said nothing": seen("import os; os._exit(7)"),
+        "the process that rebuilds it failed: exit status 7; no output": seen("import os; os._exit(7)"),
     }
     building = Rebuilding(list(asked.values()))
 

@@ -140,7 +140,8 @@ def test_what_is_said_of_a_graph() -> None:
     found = content_of(graph(lambda state: {"topic": "a"}, "nmo", "o"))
     [problem] = found.problems
     assert problem.name == "langgraph.graph.state.CompiledStateGraph"
-    assert problem.reason == "a graph is code; give its file with autolog(model_code=...)"
+    fix = "pass the file that builds it with autolog(model_code=...)"
+    assert problem.reason == f"a graph cannot be written as JSON; {fix}"
     assert found.tree["graph"] == {
         "nodes": ["n", "m", "o"],
         "edges": [["__start__", "n"], ["m", "o"], ["n", "m"], ["o", "__end__"], ["n", "o"]],

@@ -91,7 +91,7 @@ def test_key_of_another() -> None:
         OPENAI, model_name="m", openai_api_base="http://127.0.0.1:1/v1", openai_api_key=secret("AWS_SECRET_ACCESS_KEY")
     )
     assert refusal(tree) == (
-        "ChatOpenAI does not declare 'AWS_SECRET_ACCESS_KEY' as the secret of its 'openai_api_key'"
+        "ChatOpenAI does not declare 'AWS_SECRET_ACCESS_KEY' as the secret for its field 'openai_api_key'"
     )
 
 
@@ -236,49 +236,49 @@ def test_code(tree: object, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("langchain_core.load.load:os.system", "is defined elsewhere"),
-        ("langchain_core.load.load:importlib.import_module", "is defined elsewhere"),
-        ("langchain_core.load.load:os", "is defined elsewhere"),
-        ("langchain_core.load:load", "is no component of LangChain"),
-        ("langchain_core.load.load:json.loads", "is defined elsewhere"),
-        ("langchain_openai.chat_models.base:openai.OpenAI", "is defined elsewhere"),
-        ("langchain_core.prompts.prompt:BaseModel", "is defined elsewhere"),
+        ("langchain_core.load.load:os.system", "is imported there from another package"),
+        ("langchain_core.load.load:importlib.import_module", "is imported there from another package"),
+        ("langchain_core.load.load:os", "is imported there from another package"),
+        ("langchain_core.load:load", "is not a LangChain component"),
+        ("langchain_core.load.load:json.loads", "is imported there from another package"),
+        ("langchain_openai.chat_models.base:openai.OpenAI", "is imported there from another package"),
+        ("langchain_core.prompts.prompt:BaseModel", "is imported there from another package"),
         ("langchain_core.prompts.prompt:PromptTemplate.__class__", "is private to 'langchain_core'"),
         ("langchain_core.prompts.prompt:PromptTemplate.__init__.__globals__", "is private to 'langchain_core'"),
         ("langchain_core.prompts.prompt:__builtins__", "is private to 'langchain_core'"),
         ("langchain_core.prompts.prompt:__loader__.load_module", "is private to 'langchain_core'"),
         ("langchain_core.prompts.prompt:_private", "is private to 'langchain_core'"),
         ("langchain_core.prompts.prompt:PromptTemplate._private", "is private to 'langchain_core'"),
-        ("langchain_core.__main__:X", "is no name of a class or function"),
+        ("langchain_core.__main__:X", "is not the name of a class or function"),
         ("langchain_openai.chat_models.codex:_ChatOpenAICodex", "is private to 'langchain_openai'"),
-        ("langchain_core.prompts.prompt:PromptTemplate.from_file", "is no component of LangChain"),
-        ("langchain_core.prompts.prompt:PromptTemplate.model_fields", "is defined elsewhere"),
-        ("langchain_core.prompts.loading:load_prompt", "is no component of LangChain"),
-        ("langchain_core.load.load:Reviver", "is no component of LangChain"),
-        ("langchain_core.callbacks.file:FileCallbackHandler", "is no component of LangChain"),
-        ("langchain_core.vectorstores.in_memory:InMemoryVectorStore", "is no component of LangChain"),
-        ("langchain_openai.embeddings.base:OpenAIEmbeddings", "is no component of LangChain"),
-        ("langchain_core.nowhere:X", "is not there"),
-        ("langchain_core.prompts.prompt:Nothing", "is not there"),
-        ("langchain_core..prompts:X", "is no name of a class or function"),
-        ("langchain_core.:X", "is no name of a class or function"),
-        ("langchain_core.prompts.prompt:", "is no name of a class or function"),
-        ("langchain_core.prompts.prompt", "is no name of a class or function"),
-        ("langchain_core.prompts.prompt:PromptTemplate.", "is no name of a class or function"),
-        ("langchain_core.prompts.prompt:PromptTemplate:x", "is no name of a class or function"),
-        ("langchain_core.prompts prompt:PromptTemplate", "is no name of a class or function"),
-        ("langchain_core.load\n:x", "is no name of a class or function"),
-        (".langchain_core:x", "is not trusted by itself"),
-        ("..langchain_core:x", "is not trusted by itself"),
-        ("langchain_core/../os:system", "is not trusted by itself"),
-        ("langchain_core\x00:x", "is not trusted by itself"),
-        ("\uff4cangchain_core.prompts.prompt:PromptTemplate", "is not trusted by itself"),
-        ("LANGCHAIN_CORE.prompts.prompt:PromptTemplate", "is not trusted by itself"),
-        (" langchain_core.prompts.prompt:PromptTemplate", "is not trusted by itself"),
-        ("langchain_core_evil:X", "is not trusted by itself"),
-        ("", "is not trusted by itself"),
-        (":X", "is not trusted by itself"),
-        ("os:system", "is not trusted by itself"),
+        ("langchain_core.prompts.prompt:PromptTemplate.from_file", "is not a LangChain component"),
+        ("langchain_core.prompts.prompt:PromptTemplate.model_fields", "is imported there from another package"),
+        ("langchain_core.prompts.loading:load_prompt", "is not a LangChain component"),
+        ("langchain_core.load.load:Reviver", "is not a LangChain component"),
+        ("langchain_core.callbacks.file:FileCallbackHandler", "is not a LangChain component"),
+        ("langchain_core.vectorstores.in_memory:InMemoryVectorStore", "is not a LangChain component"),
+        ("langchain_openai.embeddings.base:OpenAIEmbeddings", "is not a LangChain component"),
+        ("langchain_core.nowhere:X", "cannot be imported"),
+        ("langchain_core.prompts.prompt:Nothing", "cannot be imported"),
+        ("langchain_core..prompts:X", "is not the name of a class or function"),
+        ("langchain_core.:X", "is not the name of a class or function"),
+        ("langchain_core.prompts.prompt:", "is not the name of a class or function"),
+        ("langchain_core.prompts.prompt", "is not the name of a class or function"),
+        ("langchain_core.prompts.prompt:PromptTemplate.", "is not the name of a class or function"),
+        ("langchain_core.prompts.prompt:PromptTemplate:x", "is not the name of a class or function"),
+        ("langchain_core.prompts prompt:PromptTemplate", "is not the name of a class or function"),
+        ("langchain_core.load\n:x", "is not the name of a class or function"),
+        (".langchain_core:x", "is not trusted by default"),
+        ("..langchain_core:x", "is not trusted by default"),
+        ("langchain_core/../os:system", "is not trusted by default"),
+        ("langchain_core\x00:x", "is not trusted by default"),
+        ("\uff4cangchain_core.prompts.prompt:PromptTemplate", "is not trusted by default"),
+        ("LANGCHAIN_CORE.prompts.prompt:PromptTemplate", "is not trusted by default"),
+        (" langchain_core.prompts.prompt:PromptTemplate", "is not trusted by default"),
+        ("langchain_core_evil:X", "is not trusted by default"),
+        ("", "is not trusted by default"),
+        (":X", "is not trusted by default"),
+        ("os:system", "is not trusted by default"),
     ],
 )
 def test_names(name: str, reason: str) -> None:
@@ -320,7 +320,7 @@ def test_other_packages(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
             instance(LAMBDA, func=reference(f"{package}.tools:run")),
         ):
             reason = refusal(tree)
-            assert f"pass allow=['{package}'] if you trust where this model comes from" in reason
+            assert f"pass allow=['{package}'] if you trust the source of this model" in reason
     assert set(asked) == {"langchain_core.runnables.base"}
 
 
@@ -332,7 +332,7 @@ def test_where_ids_lead() -> None:
     for given, real in elsewhere.items():
         reason = refusal({"lc": 1, "type": "constructor", "id": list(given), "kwargs": {}})
         assert f"{'.'.join(real[:-1])}:{real[-1]}" in reason
-        assert "is not trusted by itself" in reason
+        assert "is not trusted by default" in reason
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def test_odd_ids(identity: object) -> None:
 )
 def test_jinja2(tree: object) -> None:
     """A jinja2 template runs code, and is refused wherever it stands: also where pydantic would make a prompt of it."""
-    assert refusal(tree) == "a template's format must be one of f-string, mustache: others run code"
+    assert refusal(tree) == "template_format must be one of f-string, mustache: other formats can run code"
 
 
 @pytest.mark.parametrize("template", ["{x.__class__}", "{x[0]}", "{x.__class__.__init__.__globals__}"])
@@ -438,7 +438,7 @@ def test_getters_read_items() -> None:
         getter({"a": 1})
     for kind in ("attrgetter", "methodcaller", "call"):
         node = {"lc": 1, "type": kind, "ref": "operator:attrgetter", "args": ["__class__.__init__"], "keys": ["a"]}
-        assert refusal(node) == f"a part of the chain was never written as JSON: {kind}"
+        assert refusal(node) == f"part of the chain could not be written as JSON when it was logged: {kind}"
 
 
 @pytest.mark.parametrize(
@@ -486,22 +486,22 @@ def test_nested_too_deeply(depth: int) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("[" * 200_000, "no JSON"),
-        ('{"a":' * 200_000, "no JSON"),
-        ("", "no JSON"),
-        ("{", "no JSON"),
-        ("gASVAAAAAAAAAAAu", "no JSON"),
+        ("[" * 200_000, "not valid JSON"),
+        ('{"a":' * 200_000, "not valid JSON"),
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
+        ("gASVAAAAAAAAAAAu", "not valid JSON"),
         ("null", "written in format None"),
         ("[]", "written in format None"),
         ('"text"', "written in format None"),
         ("{}", "written in format None"),
         ('{"format": "langchain-autotrace/2", "chain": {}}', "written in format 'langchain-autotrace/2'"),
         ('{"format": ["langchain-autotrace/1"], "chain": {}}', "written in format ["),
-        (f'{{"format": "{FORMAT}"}}', "holds no chain"),
-        (f'{{"format": "{FORMAT}", "chain": null}}', "holds no chain"),
-        (f'{{"format": "{FORMAT}", "chain": "text"}}', "holds no chain"),
-        (f'{{"format": "{FORMAT}", "chain": [1]}}', "holds no chain"),
-        (f'{{"format": "{FORMAT}", "chain": {json.dumps(reference("builtins:str"))}}}', "holds no chain"),
+        (f'{{"format": "{FORMAT}"}}', "does not contain a chain"),
+        (f'{{"format": "{FORMAT}", "chain": null}}', "does not contain a chain"),
+        (f'{{"format": "{FORMAT}", "chain": "text"}}', "does not contain a chain"),
+        (f'{{"format": "{FORMAT}", "chain": [1]}}', "does not contain a chain"),
+        (f'{{"format": "{FORMAT}", "chain": {json.dumps(reference("builtins:str"))}}}', "does not contain a chain"),
         (f'{{"format": "{FORMAT}", "chain": {json.dumps(SYSTEM)}}}', "is not trusted"),
     ],
     ids=lambda text: text[:60],
@@ -519,7 +519,7 @@ def test_files(text: str, reason: str, tmp_path: Path) -> None:
 def test_file_of_bytes(tmp_path: Path) -> None:
     """A file that is no text is an error of the loader's."""
     (tmp_path / "chain.json").write_bytes(b"\x80\x04\x95\xff")
-    with pytest.raises(ChainLoadError, match="no JSON"):
+    with pytest.raises(ChainLoadError, match="not valid JSON"):
         load_chain(tmp_path / "chain.json")
 
 
@@ -568,21 +568,21 @@ def test_allow_opens_that_package(package: str) -> None:
 @pytest.mark.parametrize(
     ("tree", "reason"),
     [
-        (reference("their_code:os.system"), "is defined elsewhere"),
-        (reference("their_code:system"), "is defined elsewhere"),
-        (reference("their_code:os"), "is defined elsewhere"),
-        (reference("their_code:Holder.run"), "is defined elsewhere"),
-        (reference("their_code:alias"), "is another name of 'shout'"),
-        (reference("their_code:__builtins__"), "is no name of a class or function"),
-        (reference("their_code:shout.__globals__"), "is no name of a class or function"),
-        (instance("their_code:Plain"), "is no component of LangChain"),
-        (instance("their_code:shout"), "is no component of LangChain"),
-        (reference("their_code_too:shout"), "is not trusted by itself"),
-        (reference("their_cod:shout"), "is not trusted by itself"),
-        (reference("os:system"), "is not trusted by itself"),
-        (reference("builtins:eval"), "is not trusted by itself"),
-        (reference("langchain_core.load.load:loads"), "is not trusted by itself"),
-        (instance("langchain_community.llms:Any"), "is not trusted by itself"),
+        (reference("their_code:os.system"), "is imported there from another package"),
+        (reference("their_code:system"), "is imported there from another package"),
+        (reference("their_code:os"), "is imported there from another package"),
+        (reference("their_code:Holder.run"), "is imported there from another package"),
+        (reference("their_code:alias"), "is an alias of 'shout'"),
+        (reference("their_code:__builtins__"), "is not the name of a class or function"),
+        (reference("their_code:shout.__globals__"), "is not the name of a class or function"),
+        (instance("their_code:Plain"), "is not a LangChain component"),
+        (instance("their_code:shout"), "is not a LangChain component"),
+        (reference("their_code_too:shout"), "is not trusted by default"),
+        (reference("their_cod:shout"), "is not trusted by default"),
+        (reference("os:system"), "is not trusted by default"),
+        (reference("builtins:eval"), "is not trusted by default"),
+        (reference("langchain_core.load.load:loads"), "is not trusted by default"),
+        (instance("langchain_community.llms:Any"), "is not trusted by default"),
     ],
 )
 def test_allow_opens_nothing_else(tree: object, reason: str, package: str) -> None:
@@ -598,7 +598,7 @@ def test_private_functions_of_a_package(package: str) -> None:
 def test_allow_is_by_first_name(package: str) -> None:
     """``allow`` takes packages by their first name: nothing else opens anything."""
     for allow in ([], ["their_code.sub"], ["their_code:shout"], ["*"], [""], ["their"], ["their_code "], "their_code"):
-        assert "is not trusted by itself" in refusal(reference("their_code:shout"), allow=allow)
+        assert "is not trusted by default" in refusal(reference("their_code:shout"), allow=allow)
 
 
 @pytest.fixture
@@ -625,8 +625,8 @@ def test_models_that_download(gemma: list[str]) -> None:
     """A component that downloads what the file names when it is built needs the caller's word, by any of its names."""
     for name in ("langchain_google_vertexai.gemma:GemmaLocalHF", "langchain_google_vertexai:GemmaLocalHF"):
         tree = instance(name, model_name="theirs/model")
-        assert "is not trusted by itself" in refusal(tree)
-        assert "is not trusted by itself" in refusal(
+        assert "is not trusted by default" in refusal(tree)
+        assert "is not trusted by default" in refusal(
             component(name.replace(":", "."), model_name="theirs/model"), allow=["langchain_core"]
         )
         assert gemma == []

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mlflow.tracing.client import TracingClient
 
-from langchain_autotrace.span import Attr, SpanType, Status, TraceContext
+from langchain_autotrace.records import TraceContext
+from langchain_autotrace.semconv import Attr, SpanType, Status
 from tests.ship.support import CONTEXT, end, event, start, trace_id
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def searched(uri: str) -> list[str]:
 
 def in_experiment(**context: Any) -> TraceContext:
     """What a root says of its trace."""
-    return CONTEXT._replace(**context)
+    return cast("TraceContext", {**CONTEXT, **context})
 
 
 def rows(uri: str) -> dict[str, int]:
@@ -41,7 +42,7 @@ def rows(uri: str) -> dict[str, int]:
 
 
 A_CHAIN: list[Any] = [
-    start(1, 1, at=0.0015, attributes={"langchain.run_id": "r1"}, name="RunnableSequence"),
+    start(1, 1, at=0.0015, name="RunnableSequence", run_id="r1", tags=["a", "b"]),
     start(
         1,
         2,
@@ -67,5 +68,5 @@ A_CHAIN: list[Any] = [
     event(1, 3, "exception", at=2.5, **{"exception.type": "ValueError", "exception.stacktrace": "Traceback\n…"}),
     end(1, 3, at=3, status=Status.ERROR, message="ValueError: no", outputs=None),
     start(1, 4, 1, at=3, inputs=None),
-    end(1, 1, at=3.2525, attributes={"langchain.tags": ["a", "b"]}),
+    end(1, 1, at=3.2525),
 ]

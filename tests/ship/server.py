@@ -15,6 +15,7 @@ from tests.local_http import QuietHandler, serving
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+HEALTH = "/health"
 EXPERIMENTS = "/api/2.0/mlflow/experiments/get"
 TRACES = "/api/3.0/mlflow/traces"
 SPANS = "/v1/traces"
@@ -49,6 +50,8 @@ class FakeServer:
         self.asked.append(path)
         if self.answers[path]:
             return self.answers[path].pop(0)
+        if path == HEALTH:
+            return Answer(200, "OK", "text/plain")
         if path == VERSION:
             return Answer(200, self.version, "text/plain")
         if path == EXPERIMENTS:
@@ -59,6 +62,14 @@ class FakeServer:
             spans = request.resource_spans[0].scope_spans[0].spans
             self.spans += [(headers["x-mlflow-experiment-id"], span.name) for span in spans]
             return Answer(200, "", "application/x-protobuf")
+        return self._row(path, body)
+
+    def _row(self, path: str, body: bytes) -> Answer:
+        """Store a trace's row, or return a stored one."""
+        if not body:
+            found = self.rows.get(path.rpartition("/")[2])
+            missing = json.dumps({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such trace"})
+            return Answer(404, missing) if found is None else Answer(200, json.dumps({"trace": {"trace_info": found}}))
         row = json.loads(body)["trace"]["trace_info"]
         row["tags"]["mlflow.artifactLocation"] = f"{self.artifacts}/{row['trace_id']}"
         self.rows[row["trace_id"]] = row

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from langchain_autotrace.errors import SinkUnavailable, TraceRejected
-from langchain_autotrace.ship.assemble import Assembler, FinishedTrace, SpanRecords
+from langchain_autotrace.records import Record, SpanEnd, SpanEvent, SpanStart, TraceContext
+from langchain_autotrace.semconv import Kind, SpanType, Status
 from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.ship.sink import MemorySink
-from langchain_autotrace.span import Record, SpanEnd, SpanEvent, SpanStart, Status, TraceContext
+from langchain_autotrace.trace.join import JoinedTrace, Joiner, SpanRecords
+from langchain_autotrace.trace.spans import Span, Trace, trace_of
 from tests.journal.support import INFO
 
 if TYPE_CHECKING:
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from langchain_autotrace.journal.folder import DestinationFolder
     from langchain_autotrace.journal.writer import Journal
+    from langchain_autotrace.records import TraceRecord
 
 SECOND: Final = 1_000_000_000
 BEGIN: Final = 1_767_225_600 * SECOND
-CONTEXT: Final = TraceContext(None, None, {}, {})
+CONTEXT: Final = TraceContext(experiment=None, experiment_id=None, tags={}, metadata={})
 
 
 def trace_id(number: int) -> str:
@@ -41,27 +42,34 @@ def start(
     *,
     at: float = 0,
     inputs: object = ...,
+    type: str | None = None,  # noqa: A002 - a span's type
     attributes: dict[str, Any] | None = None,
     context: TraceContext = CONTEXT,
     **fields: Any,
 ) -> SpanStart:
-    """The start of a span, ``at`` seconds after the first; a root when it has no parent."""
+    """The start of a run, ``at`` seconds after the first, a root when it has no parent.
+
+    With a type or attributes it is the start of a span of MLflow's own API, which has them ready.
+    """
+    is_run = type is None and attributes is None
     return SpanStart(
         trace_id=trace_id(trace),
         span_id=span_id(span),
         parent_id=None if parent is None else span_id(parent),
-        name=f"span {span}",
-        type="CHAIN",
         time_ns=BEGIN + int(at * SECOND),
-        inputs=None if inputs is None else orjson.dumps(f"inputs {span}" if inputs is ... else inputs),
-        attributes=orjson.dumps(attributes or {}),
-        trace=context if parent is None else None,
+        kind=Kind.CHAIN if is_run else Kind.SPAN,
+        name=f"span {span}",
+        run_id=None,
+        tags=None,
+        context=context if parent is None else None,
+        inputs=None if inputs is None else [f"inputs {span}" if inputs is ... else inputs],
+        details={} if is_run else {"type": type or SpanType.CHAIN, "attributes": attributes or {}},
     )._replace(**fields)
 
 
 def event(trace: int, span: int, name: str = "event", *, at: float = 0, **attributes: Any) -> SpanEvent:
     """Something that happened in a span."""
-    return SpanEvent(trace_id(trace), span_id(span), name, BEGIN + int(at * SECOND), orjson.dumps(attributes))
+    return SpanEvent(trace_id(trace), span_id(span), BEGIN + int(at * SECOND), name, attributes)
 
 
 def end(
@@ -71,19 +79,19 @@ def end(
     at: float = 1,
     outputs: object = ...,
     attributes: dict[str, Any] | None = None,
-    **fields: Any,
+    status: str | None = None,
+    message: str = "",
 ) -> SpanEnd:
-    """The end of a span."""
+    """The end of a run; with attributes or a status, that of a span of MLflow's own API."""
+    is_run = attributes is None and status is None
+    details = {"attributes": attributes or {}, "status": status or Status.OK, "message": message}
     return SpanEnd(
         trace_id=trace_id(trace),
         span_id=span_id(span),
         time_ns=BEGIN + int(at * SECOND),
-        status=Status.OK,
-        message="",
-        inputs=None,
-        outputs=None if outputs is None else orjson.dumps(f"outputs {span}" if outputs is ... else outputs),
-        attributes=orjson.dumps(attributes or {}),
-    )._replace(**fields)
+        outputs=None if outputs is None else [f"outputs {span}" if outputs is ... else outputs],
+        details={} if is_run else details,
+    )
 
 
 def whole(trace: int, spans: int = 2) -> list[Record]:
@@ -97,14 +105,20 @@ def whole(trace: int, spans: int = 2) -> list[Record]:
     ]
 
 
-def finished(*records: Record) -> FinishedTrace:
-    """The one trace that the records make."""
-    assembler = Assembler()
-    assembler.process = INFO
+def joiner_of(*records: Record, now: float = 0.0) -> Joiner:
+    """A joiner that has got the records."""
+    joiner = Joiner()
+    joiner.process = INFO
     for record in records:
-        assembler.add(record, 0.0)
-    (trace,) = assembler.take(0.0, everything=True) or assembler.finish()
-    return trace
+        joiner.add(record, now)
+    return joiner
+
+
+def finished(*records: Record) -> Trace:
+    """The one trace that the records make."""
+    joiner = joiner_of(*records)
+    (joined,) = joiner.take(0.0, everything=True) or joiner.finish()
+    return trace_of(joined)
 
 
 def write(journal: Journal, *records: Record) -> None:
@@ -113,21 +127,30 @@ def write(journal: Journal, *records: Record) -> None:
         assert journal.append(record)
 
 
-Spans = dict[str, dict[str, SpanRecords]]
+Spans = dict[str, dict[str, Span]]
 
 
-def joined(records: Iterable[Record]) -> Spans:
-    """What a store holds when the records were delivered."""
-    found: Spans = {}
+def spans_of(records: Iterable[Record]) -> Spans:
+    """What a store holds, by trace id and span id, when the records of runs were delivered."""
+    joined: dict[str, dict[str, SpanRecords]] = {}
+    known: dict[str, list[TraceRecord]] = {}
     for record in records:
+        assert isinstance(record, SpanStart | SpanEvent | SpanEnd)
+        known.setdefault(record.trace_id, []).append(record)
+        spans = joined.setdefault(record.trace_id, {})
         if isinstance(record, SpanStart):
-            found.setdefault(record.trace_id, {})[record.span_id] = SpanRecords(record, [], None)
+            spans[record.span_id] = SpanRecords(record, [], None)
         elif isinstance(record, SpanEvent):
-            found[record.trace_id][record.span_id].events.append(record)
-        elif isinstance(record, SpanEnd):
-            spans = found[record.trace_id]
+            spans[record.span_id].events.append(record)
+        else:
             spans[record.span_id] = spans[record.span_id]._replace(end=record)
-    return found
+    return {
+        name: {
+            span.span_id: span
+            for span in trace_of(JoinedTrace(name, INFO, None, list(spans.values()), tuple(known[name]))).spans
+        }
+        for name, spans in joined.items()
+    }
 
 
 class Clock:
@@ -159,7 +182,7 @@ class ScriptedSink(MemorySink):
         self.trouble = {trace_id(number) for number in trouble}
         self.batches: list[int] = []
 
-    def write(self, batch: Sequence[FinishedTrace]) -> None:
+    def write(self, batch: Sequence[Trace]) -> None:
         """Fail, or store."""
         fault = self.faults.pop(0) if self.faults else None
         if fault is not None:
@@ -210,12 +233,3 @@ def a_status(delivered: int, **fields: object) -> dict[str, object]:
     return {
         "delivered": delivered, "rejected": 0, "torn": 0, "orphans": 0, "error": None, "unreadable": {}, **fields
     }  # fmt: skip
-
-
-def assembled(*records: Record, now: float = 0.0) -> Assembler:
-    """An assembler that has got the records."""
-    assembler = Assembler()
-    assembler.process = INFO
-    for record in records:
-        assembler.add(record, now)
-    return assembler

@@ -12,6 +12,7 @@ import pytest
 from langchain_autotrace import destination
 from langchain_autotrace.errors import CredentialsNeeded, DestinationError, JournalError
 from langchain_autotrace.journal.folder import DestinationFolder
+from langchain_autotrace.redaction import without_password
 from langchain_autotrace.ship import prices
 from langchain_autotrace.ship.connect import URI_VARIABLE, open_sink, tracking_uri
 from langchain_autotrace.ship.prices import CATALOG_VARIABLE, Probe
@@ -33,7 +34,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 def folder_of(path: Path, uri: str) -> DestinationFolder:
     """The folder of a destination."""
     folder = DestinationFolder(path / destination.slug(uri))
-    folder.create(destination.without_password(uri))
+    folder.create(without_password(uri))
     return folder
 
 
@@ -61,7 +62,7 @@ def test_a_password_that_is_missing(tmp_path: Path) -> None:
         tracking_uri(folder_of(tmp_path, SECRET))
 
     assert str(refused.value) == (
-        "postgresql://me:***@host/db needs its password: set MLFLOW_TRACKING_URI to the whole URI."
+        "postgresql://me:***@host/db needs its password: set MLFLOW_TRACKING_URI to the full URI."
     )
 
 

@@ -161,7 +161,7 @@ def test_a_folder_of_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (
             "postgresql://me:***@host/db",
             "=",
-            "postgresql://me:***@host/db needs its password: set MLFLOW_TRACKING_URI to the whole URI.",
+            "postgresql://me:***@host/db needs its password: set MLFLOW_TRACKING_URI to the full URI.",
         ),
         (
             "http://host",

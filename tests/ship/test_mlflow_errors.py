@@ -99,8 +99,8 @@ def test_our_own(error: SinkError) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "RuntimeError: "),
-        ("\n\n  first\nsecond", "RuntimeError:   first"),
+        ("", "RuntimeError"),
+        ("\n\n  first\nsecond", "RuntimeError: first"),
         (f"cannot reach {URI} now", "RuntimeError: cannot reach postgresql://me:***@host/db now"),
         (f"{'x' * 490} {URI}", f"RuntimeError: {'x' * 490} postgresq"),
         (

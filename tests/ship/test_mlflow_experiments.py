@@ -12,7 +12,7 @@ from langchain_autotrace.errors import SinkUnavailable
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from tests.bridge.support import forked
 from tests.ship.mlflow_support import in_experiment, read
-from tests.ship.support import CONTEXT, end, finished, start, trace_id
+from tests.ship.support import end, finished, start, trace_id
 
 
 def test_an_experiment_by_name(uri: str) -> None:
@@ -76,7 +76,7 @@ def create(uri: str, offset: int, others: list[str], names: list[str]) -> None:
     while not all(Path(one).exists() for one in others):
         time.sleep(0.001)
     for number, name in enumerate(names, offset + 1):
-        sink.write([finished(start(number, 1, context=CONTEXT._replace(experiment=name)), end(number, 1))])
+        sink.write([finished(start(number, 1, context=in_experiment(experiment=name)), end(number, 1))])
 
 
 def test_an_experiment_that_two_processes_create(store: str) -> None:

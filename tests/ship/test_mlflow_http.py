@@ -11,11 +11,9 @@ import pytest
 from mlflow.entities.trace_data import TraceData
 
 from langchain_autotrace.errors import SinkUnavailable, TraceRejected
-from langchain_autotrace.ship.assemble import FinishedTrace
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
-from tests.journal.support import INFO
-from tests.ship.server import EXPERIMENTS, SPANS, TRACES, VERSION, Answer, FakeServer, running
-from tests.ship.support import finished, start, trace_id, whole
+from tests.ship.server import EXPERIMENTS, HEALTH, SPANS, TRACES, VERSION, Answer, FakeServer, running
+from tests.ship.support import end, finished, start, trace_id, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +43,7 @@ def test_a_server(server: FakeServer) -> None:
 
     assert sorted(server.rows) == ROWS
     assert server.spans == STORED
-    assert server.asked == [EXPERIMENTS, TRACES, TRACES, VERSION, SPANS]
+    assert server.asked == [HEALTH, EXPERIMENTS, TRACES, TRACES, VERSION, SPANS]
     row = server.rows[ROWS[0]]
     assert (row["state"], row["request_preview"], row["tags"]["mlflow.traceName"]) == ("OK", '"inputs 1"', "span 1")
 
@@ -118,7 +116,7 @@ def test_no_server(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SinkUnavailable) as refused:
         MlflowSink(url).write(BATCH)
 
-    assert str(refused.value).startswith("http://me:***@127.0.0.1:1: ConnectionRefusedError: ")
+    assert str(refused.value).startswith("http://me:***@127.0.0.1:1: cannot reach the server (Connection refused).")
     assert "s3cret" not in str(refused.value)
     assert time.monotonic() - before < 10.0
 
@@ -128,6 +126,15 @@ def test_a_server_behind_a_proxy(server: FakeServer, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("http_proxy", server.url)
     monkeypatch.setenv("no_proxy", "")
     MlflowSink("http://mlflow.invalid:5000").write(BATCH)
+
+    assert server.spans == STORED
+
+
+@pytest.mark.parametrize("status", [401, 404, 500])
+def test_a_server_that_refuses_to_say_how_it_is(server: FakeServer, status: int) -> None:
+    """A server whose page of health is refused, as by a proxy before it, is there and gets the traces."""
+    server.answers[HEALTH] = [Answer(status, "no", "text/plain")]
+    MlflowSink(server.url).write(BATCH)
 
     assert server.spans == STORED
 
@@ -163,7 +170,7 @@ def test_a_server_that_takes_no_spans(server: FakeServer, tmp_path: Path, kind: 
 def test_late_spans_and_a_server(server: FakeServer) -> None:
     """Late spans whose trace the server does not have are refused."""
     server.answers[f"{TRACES}/{ROWS[0]}"] = [Answer(404, refusal("RESOURCE_DOES_NOT_EXIST"))]
-    late = FinishedTrace(trace_id(1), INFO, None, finished(*whole(1)).spans)
+    late = finished(start(1, 2, 1), end(1, 2))
 
     with pytest.raises(TraceRejected):
         MlflowSink(server.url).write([late])
@@ -172,11 +179,11 @@ def test_late_spans_and_a_server(server: FakeServer) -> None:
 def test_late_spans_in_the_batch_of_their_trace(server: FakeServer) -> None:
     """A span that is open in one part of a batch and ended in a later one is sent once, as it ended."""
     first = finished(start(1, 1), start(1, 2, 1), *whole(1)[3:])
-    late = FinishedTrace(trace_id(1), INFO, None, finished(*whole(1)).spans[1:])
+    late = finished(start(1, 2, 1), end(1, 2))
     MlflowSink(server.url).write([first, late])
 
     assert server.spans == [("0", "span 1"), ("0", "span 2")]
-    assert server.asked == [EXPERIMENTS, TRACES, VERSION, SPANS]
+    assert server.asked == [HEALTH, EXPERIMENTS, TRACES, VERSION, SPANS]
 
 
 def test_an_open_span_and_a_server(server: FakeServer) -> None:

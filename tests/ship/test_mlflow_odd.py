@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from langchain_autotrace.semconv import Attr, Status
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.shipper import Shipper
-from langchain_autotrace.span import Attr, Status
 from tests.journal.support import new_folder, new_journal
 from tests.ship.mlflow_support import in_experiment, read
 from tests.ship.support import end, event, finished, start, trace_id, whole, write
@@ -112,7 +112,9 @@ def test_odd_usage(uri: str) -> None:
     "fields",
     [
         {"time_ns": 2**63},
-        {"attributes": b"[1]"},
+        {"kind": "span", "details": {"attributes": [1]}},
+        {"details": {"truncated": 5}},
+        {"context": {"experiment": "mine"}},
         {"trace_id": "not hexadecimal"},
         {"span_id": "0123456789abcdef0123"},
         {"span_id": "x"},

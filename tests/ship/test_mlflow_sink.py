@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_autotrace.errors import SinkUnavailable, TraceRejected
-from langchain_autotrace.ship.assemble import FinishedTrace
+from langchain_autotrace.semconv import Attr, Status
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
-from langchain_autotrace.span import Attr, Status
 from tests.journal.support import INFO
 from tests.ship.mlflow_support import A_CHAIN, in_experiment, read, rows, searched
 from tests.ship.support import BEGIN, SECOND, end, finished, start, trace_id, whole
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 def chain(uri: str) -> Trace:
     """A chain with everything in it, as MLflow reads it."""
     context = in_experiment(tags={"team": "blue"}, metadata={"build": "7", "mlflow.trace.user": "bob"})
-    MlflowSink(uri).write([finished(A_CHAIN[0]._replace(trace=context), *A_CHAIN[1:])])
+    MlflowSink(uri).write([finished(A_CHAIN[0]._replace(context=context), *A_CHAIN[1:])])
     assert searched(uri) == [f"tr-{trace_id(1)}"]
     return read(uri)
 
@@ -161,7 +160,7 @@ def test_spans_that_come_late(uri: str, *, together: bool) -> None:
     sink = MlflowSink(uri)
     context = in_experiment(experiment="elsewhere")
     first = finished(start(1, 1, context=context), start(1, 2, 1), end(1, 1))
-    late = FinishedTrace(trace_id(1), INFO, None, finished(start(1, 2, 1), start(1, 3, 2), end(1, 3), end(1, 2)).spans)
+    late = finished(start(1, 2, 1), start(1, 3, 2), end(1, 3), end(1, 2))
     for batch in [[first, late]] if together else [[first], [late], [late]]:
         sink.write(batch)
 
@@ -176,7 +175,7 @@ def test_spans_that_come_late(uri: str, *, together: bool) -> None:
 
 def test_late_spans_whose_trace_is_not_there(uri: str) -> None:
     """Spans of a trace that the store does not have, or no longer, are refused with the reason."""
-    late = FinishedTrace(trace_id(1), INFO, None, finished(*whole(1)).spans)
+    late = finished(start(1, 2, 1), end(1, 2))
 
     with pytest.raises(TraceRejected, match=r"^the store does not have the trace that these spans belong to$"):
         MlflowSink(uri).write([late])

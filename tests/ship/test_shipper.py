@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from langchain_autotrace.journal import checkpoint
 from langchain_autotrace.journal.folder import DestinationFolder
+from langchain_autotrace.semconv import Attr, Outcome, Status
 from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.ship.sink import MemorySink
 from tests.journal.support import INFO, new_journal
@@ -17,9 +20,9 @@ from tests.ship.support import (
     a_status,
     end,
     event,
-    joined,
     run,
     shipper_of,
+    spans_of,
     start,
     status_of,
     trace_id,
@@ -30,8 +33,8 @@ from tests.ship.support import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from langchain_autotrace.ship.assemble import FinishedTrace
-    from langchain_autotrace.span import Record
+    from langchain_autotrace.records import Record, SpanEnd
+    from langchain_autotrace.trace.spans import Trace
 
 
 def test_batches(folder: DestinationFolder, clock: Clock) -> None:
@@ -50,16 +53,16 @@ def test_batches(folder: DestinationFolder, clock: Clock) -> None:
     assert (sum(at_once), max(at_once)) == (250, 100)
     assert before == at_once
     assert sink.batches == [*at_once, 1]
-    assert sink.spans == joined([*records, *whole(250)])
+    assert sink.spans == spans_of([*records, *whole(250)])
     assert status_of(folder) == a_status(251)
 
 
 def test_who_wrote_a_trace(folder: DestinationFolder, clock: Clock) -> None:
     """A trace says which process it is from, also after another shipper has begun in the middle of the journal."""
-    seen: list[FinishedTrace] = []
+    seen: list[Trace] = []
 
     class Watching(MemorySink):
-        def write(self, batch: list[FinishedTrace]) -> None:  # type: ignore[override] # what the shipper gives
+        def write(self, batch: list[Trace]) -> None:  # type: ignore[override] # what the shipper gives
             seen.extend(batch)
 
     journal = new_journal(folder)
@@ -75,7 +78,7 @@ def test_a_flush(folder: DestinationFolder, clock: Clock) -> None:
     sink, journal = ScriptedSink([DOWN, DOWN]), new_journal(folder)
     records: list[Record] = [start(1, 1), start(1, 2, 1), end(1, 1), *whole(2), start(3, 1)]
     write(journal, *records)
-    mark = journal.flush_mark()
+    mark = journal.request_flush()
     shipper = shipper_of(folder, sink, clock)
     answers: list[tuple[int, int]] = []
     while len(answers) < 300 and checkpoint.glance(folder, journal.process).flushed < mark:
@@ -85,7 +88,7 @@ def test_a_flush(folder: DestinationFolder, clock: Clock) -> None:
 
     assert set(answers) == {(0, 0)}
     assert clock() < 1_002.0
-    assert sink.spans == joined(records[:-1])
+    assert sink.spans == spans_of(records[:-1])
     assert checkpoint.load(folder, journal.process).unfinished == (start(3, 1), start(1, 2, 1))
 
 
@@ -95,13 +98,13 @@ def test_a_flush_under_a_load_that_never_ends(folder: DestinationFolder, clock: 
     numbers_of_traces = iter(range(1, 10**6))
 
     class Busy(ScriptedSink):
-        def write(self, batch: list[FinishedTrace]) -> None:  # type: ignore[override] # what the shipper gives
+        def write(self, batch: list[Trace]) -> None:  # type: ignore[override] # what the shipper gives
             super().write(batch)
             for _ in range(150):
                 write(journal, *whole(next(numbers_of_traces)))
 
     write(journal, *whole(0))
-    mark = journal.flush_mark()
+    mark = journal.request_flush()
     shipper = shipper_of(folder, Busy(), clock)
     for _ in range(100):
         shipper.step()
@@ -125,8 +128,28 @@ def test_a_trace_that_goes_on_for_long(folder: DestinationFolder, clock: Clock) 
 
     assert [len(one) for one in segments] == [1] * 30
     assert segments[-1][0] > 5
-    assert sink.spans[trace_id(1)] == joined([*long, end(1, 2), end(1, 1)])[trace_id(1)]
+    assert sink.spans[trace_id(1)] == spans_of([*long, end(1, 2), end(1, 1)])[trace_id(1)]
     assert len(sink.spans) == 31
+
+
+def failed(span: int, *classes: str) -> SpanEnd:
+    """The end of a run of the first trace that an exception of these classes has left."""
+    return end(1, span, outputs=None)._replace(details={"error": {"classes": [*classes], "message": ""}})
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_stream_that_was_closed_before_its_steps(folder: DestinationFolder, clock: Clock, *, restarts: bool) -> None:
+    """Steps that closing a stream has cancelled are no errors, also when another shipper delivers them."""
+    sink, journal = ScriptedSink(), new_journal(folder)
+    first = shipper_of(folder, sink, clock)
+    write(journal, start(1, 1), start(1, 2, 1), failed(1, "GeneratorExit", "BaseException"))
+    assert first.drain(timeout=1.0)
+    write(journal, failed(2, "asyncio.exceptions.CancelledError", "BaseException"))
+    assert (shipper_of(folder, sink, clock) if restarts else first).drain(timeout=1.0)
+
+    assert [(span.status, span.attributes) for span in sink.spans[trace_id(1)].values()] == [
+        (Status.OK, {Attr.OUTCOME: Outcome.ABANDONED})
+    ] * 2
 
 
 class SlowFolder(DestinationFolder):
@@ -155,7 +178,7 @@ def test_a_checkpoint_that_takes_long(folder: DestinationFolder, clock: Clock) -
 
     for number in range(100):
         deliver_one(number)
-    mark = journal.flush_mark()
+    mark = journal.request_flush()
     run(shipper, clock, 0.1)
     flushed = checkpoint.glance(folder, journal.process)
     deliver_one(100)
@@ -185,5 +208,23 @@ def test_a_journal_written_all_the_while(folder: DestinationFolder) -> None:
     journal.close()
     shipper.serve(linger=0.0, patience=0.0)
 
-    assert sink.spans == joined(record for number in range(900) for record in whole(number))
+    assert sink.spans == spans_of(record for number in range(900) for record in whole(number))
     assert status_of(folder) == a_status(900)
+
+
+def test_a_note_about_a_model(folder: DestinationFolder, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the sink notes is in the status before the checkpoint says that the trace is stored: no reader misses it."""
+    sink, journal = ScriptedSink(), new_journal(folder)
+    sink.notes.append("the chain 'x' could not be logged as a model")
+    write(journal, *whole(1))
+    noted: list[object] = []
+    save = checkpoint.save
+
+    def saved(*given: Any) -> None:
+        noted.append(folder.read_status().get("notes"))
+        save(*given)
+
+    monkeypatch.setattr(checkpoint, "save", saved)
+    shipper_of(folder, sink, clock).drain(timeout=1.0)
+
+    assert noted == [sink.notes]

@@ -12,8 +12,8 @@ import pytest
 
 from langchain_autotrace.errors import TraceRejected
 from langchain_autotrace.journal import checkpoint, codec
+from langchain_autotrace.semconv import Attr, Outcome
 from langchain_autotrace.ship.sink import MemorySink
-from langchain_autotrace.span import Outcome, Record
 from tests.journal.support import INFO, new_journal
 from tests.ship.support import (
     DOWN,
@@ -22,10 +22,10 @@ from tests.ship.support import (
     a_status,
     end,
     event,
-    joined,
     left_in,
     run,
     shipper_of,
+    spans_of,
     start,
     status_of,
     trace_id,
@@ -35,7 +35,8 @@ from tests.ship.support import (
 
 if TYPE_CHECKING:
     from langchain_autotrace.journal.folder import DestinationFolder
-    from langchain_autotrace.ship.assemble import FinishedTrace
+    from langchain_autotrace.records import Record
+    from langchain_autotrace.trace.spans import Trace
 
 
 class Timed(ScriptedSink):
@@ -47,7 +48,7 @@ class Timed(ScriptedSink):
         self.clock = clock
         self.times: list[float] = []
 
-    def write(self, batch: list[FinishedTrace]) -> None:  # type: ignore[override] # what the shipper gives
+    def write(self, batch: list[Trace]) -> None:  # type: ignore[override] # what the shipper gives
         """Note the time, and do as told."""
         self.times.append(self.clock())
         super().write(batch)
@@ -69,7 +70,7 @@ def test_a_store_that_is_down(folder: DestinationFolder, clock: Clock) -> None:
     times = sorted(set(sink.times))
     pauses = [round(later - sooner, 1) for sooner, later in itertools.pairwise(times)]
     assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
-    assert sink.spans == joined([*whole(1), *whole(2)])
+    assert sink.spans == spans_of([*whole(1), *whole(2)])
     assert folder.read_status()["failing_since"] is None
     assert status_of(folder) == a_status(2)
 
@@ -84,7 +85,7 @@ def test_a_store_that_is_down_for_days(folder: DestinationFolder, clock: Clock) 
         shipper.step()
         shipper.step()
 
-    assert sink.spans == joined(whole(1))
+    assert sink.spans == spans_of(whole(1))
 
 
 def test_an_error_of_yesterday(folder: DestinationFolder, clock: Clock) -> None:
@@ -106,14 +107,14 @@ def test_a_trace_that_is_refused(folder: DestinationFolder, clock: Clock, poison
     shipper = shipper_of(folder, sink, clock)
 
     assert shipper.drain(timeout=10.0)
-    assert sink.spans == joined(records)
+    assert sink.spans == spans_of(records)
     (path,) = folder.rejected.iterdir()
     head, *lines = path.read_bytes().splitlines()
     said = orjson.loads(head)
     assert path.name == f"{trace_id(poison)}.jsonl"
     assert (said["reason"], said["process"]) == (f"1 traces with {trace_id(poison)[-3:]}", journal.process)
     assert codec.decode(lines[0]) == INFO
-    assert joined(map(codec.decode, lines[1:])) == joined(bad)
+    assert spans_of(map(codec.decode, lines[1:])) == spans_of(bad)
     assert (path.stat().st_mode & 0o777, folder.rejected.stat().st_mode & 0o777) == (0o600, 0o700)
     assert status_of(folder) == a_status(99, rejected=1)
     assert checkpoint.load(folder, journal.process)[1:4] == (0, 99, 1)
@@ -133,7 +134,7 @@ def test_a_trace_at_which_the_store_is_out_of_order(
     assert sink.spans.keys() == {trace_id(number) for number in range(150)} - gone
     assert {path.stem for path in folder.rejected.iterdir()} == gone
     head = (folder.rejected / f"{trace_id(trouble[0])}.jsonl").read_bytes().splitlines()[0]
-    assert orjson.loads(head)["reason"] == "the store takes others, and not this one: error 500"
+    assert orjson.loads(head)["reason"] == "the store accepts other traces but not this one: error 500"
     assert status_of(folder) == a_status(150 - len(gone), rejected=len(gone))
 
 
@@ -147,7 +148,7 @@ def test_one_trace_at_which_the_store_is_out_of_order(folder: DestinationFolder,
 
     write(journal, *whole(2))
     run(shipper, clock, 40.0)
-    assert sink.spans == joined(whole(2))
+    assert sink.spans == spans_of(whole(2))
     assert status_of(folder) == a_status(1, rejected=1)
 
 
@@ -162,7 +163,7 @@ def test_a_store_that_goes_down_while_traces_are_tried_alone(
     write(journal, *records)
     run(shipper_of(folder, sink, clock), clock, 200.0)
 
-    assert sink.spans == joined(records)
+    assert sink.spans == spans_of(records)
     assert status_of(folder) == a_status(6)
 
 
@@ -180,6 +181,22 @@ def test_a_fault_while_a_refused_trace_is_looked_for(folder: DestinationFolder, 
     assert status_of(folder) == a_status(7, rejected=1)
 
 
+def test_records_that_make_no_trace(folder: DestinationFolder, clock: Clock) -> None:
+    """A trace whose records only look like ours is set aside, whole and with the reason, and the others are stored."""
+    sink, journal = ScriptedSink(), new_journal(folder)
+    bad: list[Record] = [start(1, 1)._replace(details={"truncated": 5}), end(1, 1)]
+    write(journal, *whole(2), *bad, *whole(3))
+    shipper_of(folder, sink, clock).drain(timeout=1.0)
+
+    assert sink.spans == spans_of([*whole(2), *whole(3)])
+    (path,) = folder.rejected.iterdir()
+    head, *lines = path.read_bytes().splitlines()
+    assert path.stem == trace_id(1)
+    assert orjson.loads(head)["reason"].startswith("its records do not form a trace (TypeError: 'int' object")
+    assert [codec.decode(line) for line in lines] == [INFO, *bad]
+    assert status_of(folder) == a_status(2, rejected=1)
+
+
 def test_late_spans_of_a_refused_trace(folder: DestinationFolder, clock: Clock) -> None:
     """Spans that come after the rest of their trace was set aside are set aside beside it, the same ones once."""
     sink, journal = ScriptedSink(poison=[1]), new_journal(folder)
@@ -193,7 +210,7 @@ def test_late_spans_of_a_refused_trace(folder: DestinationFolder, clock: Clock) 
     (path,) = folder.rejected.iterdir()
     _, *lines = path.read_bytes().splitlines()
     found = [codec.decode(line) for line in lines]
-    assert found == [INFO, start(1, 1), end(1, 1), start(1, 2, 1), event(1, 2), end(1, 2)]
+    assert found == [INFO, *records]
 
 
 class Crash(BaseException):
@@ -203,7 +220,7 @@ class Crash(BaseException):
 class Crashing(MemorySink):
     """Stores, and ends the shipper with every third write."""
 
-    def write(self, batch: list[FinishedTrace]) -> None:  # type: ignore[override] # what the shipper gives
+    def write(self, batch: list[Trace]) -> None:  # type: ignore[override] # what the shipper gives
         """Store, and maybe crash."""
         super().write(batch)
         if self.writes % 3 == 1:
@@ -227,9 +244,9 @@ def test_a_crash_between_store_and_checkpoint(folder: DestinationFolder, clock: 
 
     assert crashes >= 4
     stored = {trace: spans for trace, spans in sink.spans.items() if trace != trace_id(900)}
-    assert stored == joined(records[:-3])
+    assert stored == spans_of(records[:-3])
     late = sink.spans[trace_id(900)]
-    assert [span.end and orjson.loads(span.end.attributes) for span in late.values()] == [{}, {"outcome": Outcome.LOST}]
+    assert [span.attributes for span in late.values()] == [{}, {Attr.OUTCOME: Outcome.LOST}]
     assert left_in(folder) == set()
 
 
@@ -247,11 +264,11 @@ def test_a_journal_of_another_version(folder: DestinationFolder, clock: Clock) -
     shipper = shipper_of(folder, sink, clock)
     shipper.serve(linger=0.0, patience=0.0)
 
-    assert sink.spans == joined(whole(1))
+    assert sink.spans == spans_of(whole(1))
     assert {path: path.read_bytes() for path in before} == before
     assert status_of(folder)["unreadable"] == {
-        "new": "written in format 9; this version reads format 1. Use the version that wrote it.",
-        "saved": f"{saved} was written in format 8; this version reads format 1.",
+        "new": "written in format 9; this version reads format 2. Use the version that wrote it.",
+        "saved": f"{saved} was written in format 8; this version reads format 2.",
     }
     assert shipper.unserved() == set()
 
@@ -263,7 +280,7 @@ def test_a_torn_journal(folder: DestinationFolder, clock: Clock) -> None:
     with folder.segment(journal.process, 1).open("r+b") as file:
         content = file.read()
         file.seek(content.index(b"\x00"))
-        file.write(b'{"kind":"start","tra')
+        file.write(b'["start","000')
     journal._segment = None
     journal.close()
     shipper_of(folder, MemorySink(), clock).drain(timeout=1.0)
@@ -339,7 +356,7 @@ def test_a_folder_that_cannot_be_written_for_a_while(folder: DestinationFolder, 
     obstacle.rmdir()
     run(shipper, clock, 60.0)
 
-    assert re.match(rf"the journal folder {folder.path}: .*Is a directory", str(said))
-    assert sink.spans == joined(whole(1))
+    assert re.match(rf"cannot use the journal folder {folder.path}: .*Is a directory", str(said))
+    assert sink.spans == spans_of(whole(1))
     assert status_of(folder) == a_status(1)
     assert checkpoint.load(folder, journal.process).delivered == 1

@@ -18,10 +18,10 @@ from tests.ship.support import (
     ScriptedSink,
     a_status,
     end,
-    joined,
     left_in,
     run,
     shipper_of,
+    spans_of,
     start,
     status_of,
     trace_id,
@@ -110,7 +110,7 @@ def test_serving_until_nothing_is_left(folder: DestinationFolder, clock: Clock) 
     Shipper(folder, sink, clock=clock, sleep=sleep).serve(linger=5.0, patience=300.0)
 
     assert 1_055.0 <= clock() < 1_056.0
-    assert sink.spans == joined(whole(1))
+    assert sink.spans == spans_of(whole(1))
     assert left_in(folder) == set()
 
 
@@ -127,7 +127,7 @@ def test_a_process_that_comes_while_a_shipper_lingers(folder: DestinationFolder,
 
     Shipper(folder, sink, clock=clock, sleep=sleep).serve(linger=5.0, patience=300.0)
 
-    assert sink.spans == joined(whole(1))
+    assert sink.spans == spans_of(whole(1))
     assert 1_009.0 <= clock() < 1_010.0
 
 
@@ -141,7 +141,7 @@ def test_a_process_that_comes_at_the_last_moment(folder: DestinationFolder, cloc
     journal.close()
     shipper.serve(linger=0.0, patience=0.0)
 
-    assert sink.spans == joined(whole(1))
+    assert sink.spans == spans_of(whole(1))
 
 
 def test_draining(folder: DestinationFolder, clock: Clock) -> None:

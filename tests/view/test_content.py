@@ -67,8 +67,8 @@ def test_readable(value: Any, text: str) -> None:
 def test_shortened() -> None:
     """A long text loses its middle lines, a long line its end, and both say how much."""
     assert shortened("a\nb", 3) == "a\nb"
-    assert shortened("\n".join("abcdefghij"), 5) == "a\nb\n… (6 more lines: --full)\ni\nj"
-    assert shortened("x" * 1300, 5) == "x" * 300 + " … (1,000 more letters: --full)"
+    assert shortened("\n".join("abcdefghij"), 5, hint=": --full") == "a\nb\n… (6 more lines: --full)\ni\nj"
+    assert shortened("x" * 1300, 5) == "x" * 300 + " … (1,000 more characters)"
 
 
 def test_clean() -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import orjson
@@ -16,11 +16,12 @@ from langchain_core.runnables import RunnableLambda
 import langchain_autotrace
 from langchain_autotrace import destination
 from langchain_autotrace.errors import TraceRejected
-from langchain_autotrace.journal.folder import DestinationFolder, home, replace
+from langchain_autotrace.journal.folder import DestinationFolder, replace, state_dir
 from langchain_autotrace.journal.writer import Journal
-from langchain_autotrace.ship.aside import set_aside
-from langchain_autotrace.ship.assemble import Assembler
-from langchain_autotrace.span import ProcessInfo, Record, SpanEnd, SpanStart, TraceContext
+from langchain_autotrace.records import ProcessInfo, Record, SpanEnd, SpanStart, TraceContext
+from langchain_autotrace.semconv import Kind
+from langchain_autotrace.ship.rejected import write_rejected
+from langchain_autotrace.trace.join import Joiner
 from langchain_autotrace.view import follow as follow_module
 from tests.support import stored
 from tests.view.support import NOWHERE, abandon, ask, cli, cli_json, environment, fail, the_folder, traced
@@ -55,7 +56,7 @@ class TestStatus:
         assert (one["delivered"], one["waiting"]["traces"], one["waiting"]["open"], one["alive"]) == (1, 2, 1, 1)
         assert (one["destination"], one["has_shipper"], one["rejected"], one["error"]) == (store, False, 0, None)
         assert text.splitlines()[0] == store
-        assert "waiting    2 traces in the journal" in text
+        assert "pending    2 traces in the journal" in text
 
     def test_faults(self, store: str) -> None:
         """Rejections with their reasons, cut records, journals of other versions and errors are shown."""
@@ -107,10 +108,10 @@ class TestShip:
         traced(ask, tracking_uri=store)
         result = cli("ship", "--timeout", "0.5")
         assert result.exit_code == 1
-        assert result.stdout.splitlines() == [
-            f"{NOWHERE}: 0 traces delivered, 1 trace left: nobody answers (Connection refused).",
-            f"{store}: 1 trace delivered",
-        ]
+        assert _said(result) == (
+            f"{NOWHERE}: 0 traces delivered, 1 trace not delivered: cannot reach the server (Connection refused). "
+            f"{store}: 1 trace delivered"
+        )
 
     def test_another_shipper(self, store: str) -> None:
         """Where another shipper delivers, it waits for that one, and not for ever."""
@@ -127,7 +128,8 @@ class TestShip:
         with the_folder().shipper_lock():
             result = cli("ship", "--timeout", "0.3")
         assert result.exit_code == 1
-        assert _said(result) == f"{store}: 0 traces delivered, 1 trace left: another shipper is at it"
+        reason = "another shipper is delivering this folder"
+        assert _said(result) == f"{store}: 0 traces delivered, 1 trace not delivered: {reason}"
 
     def test_password(self, store: str) -> None:
         """A destination that needs its password is told so, and given with it is delivered to."""
@@ -136,47 +138,58 @@ class TestShip:
         first = cli("ship", "--timeout", "0.3")
         assert "http://ada:***@127.0.0.1:9/x needs its password: set MLFLOW_TRACKING_URI" in _said(first)
         second = cli("ship", "--timeout", "0.3", "--tracking-uri", "http://ada:secret@127.0.0.1:9/x")
-        assert "nobody answers (Connection refused)" in _said(second)
+        assert "cannot reach the server (Connection refused)" in _said(second)
         assert "secret" not in first.output + second.output
 
     def test_rejected_once_more(self, store: str) -> None:
         """Traces that were set aside are offered again; what the store takes is removed, what it refuses stays."""
         traced(ask, tracking_uri=store)
         folder = the_folder()
-        _set_aside(folder, "1" * 32, attributes=b"{}")
-        _set_aside(folder, "2" * 32, attributes=b"[]")
+        _reject(folder, *_records("1" * 32))
+        _reject(folder, *_records("2" * 32, time_ns=_TOO_LATE))
         assert cli("ship").exit_code == 0
         result = cli("ship", "--rejected")
         assert result.exit_code == 1
-        assert f"{store}: 1 trace that had been rejected delivered" in _said(result)
+        assert f"{store}: 1 previously rejected trace delivered" in _said(result)
         assert [path.stem for path in folder.rejected.iterdir()] == ["2" * 32]
         assert cli_json("show", "1" * 32)["trace"]["name"] == "again"
         (again,) = (one for one in stored(store) if one.info.trace_id == "tr-" + "1" * 32)
         assert again.info.trace_metadata["mlflow.source.name"] == _process().source
 
+    def test_rejected_records_that_make_no_trace(self, store: str) -> None:
+        """A trace that was set aside because its records make none stays, is said, and keeps back no other."""
+        traced(ask, tracking_uri=store)
+        folder = the_folder()
+        _reject(folder, *_records("1" * 32, details={"truncated": 5}))
+        _reject(folder, *_records("2" * 32))
+        assert cli("ship").exit_code == 0
+        result = cli("ship", "--rejected")
+        assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+        assert f"{store}: 1 previously rejected trace delivered" in _said(result)
+        assert [path.stem for path in folder.rejected.iterdir()] == ["1" * 32]
+
     def test_rejected_and_a_store_that_is_down(self) -> None:
         """Nothing is taken from the folder as long as the store does not answer."""
         traced(ask, tracking_uri=NOWHERE)
         folder = the_folder()
-        _set_aside(folder, "1" * 32, attributes=b"{}")
+        _reject(folder, *_records("1" * 32))
         (one,) = cli_json("ship", "--rejected", "--timeout", "0.1")["rejected"]
-        assert (one["delivered"], one["error"]) == (0, f"{NOWHERE}: nobody answers (Connection refused).")
-        assert "not all were offered" in cli("ship", "--rejected", "--timeout", "0.1").stdout
+        assert (one["delivered"], one["error"]) == (0, f"{NOWHERE}: cannot reach the server (Connection refused).")
+        assert "not all were retried" in cli("ship", "--rejected", "--timeout", "0.1").stdout
         assert len(list(folder.rejected.iterdir())) == 1
 
     def test_refused(self, store: str) -> None:
         """A trace that the store refuses is set aside, the others are delivered, and the exit status is 1."""
-        journal = Journal(DestinationFolder(home() / destination.slug(store)), _process)
+        journal = Journal(DestinationFolder(state_dir() / destination.slug(store)), _process)
         journal.folder.create(store)
-        for number, attributes in enumerate((b"{}", b"[]")):
-            for record in _records(f"{number + 1}" * 32, attributes):
-                journal.append(record)
+        for record in (*_records("1" * 32), *_records("2" * 32, time_ns=_TOO_LATE)):
+            journal.append(record)
         journal.close()
         result = cli("ship")
         assert result.exit_code == 1
         said = f"{store}: 1 trace delivered, 1 trace rejected (see langchain-autotrace status)"
         assert _said(result) == said
-        assert "offer them again: langchain-autotrace ship --rejected" in cli("status").stdout
+        assert "retry: langchain-autotrace ship --rejected" in cli("status").stdout
 
     def test_unreadable(self, store: str) -> None:
         """A journal of another version is left alone, with exit status 1."""
@@ -185,12 +198,12 @@ class TestShip:
         segment.write_bytes(b'{"kind":"process","version":99}\n')
         result = cli("ship")
         assert (result.exit_code, segment.exists()) == (1, True)
-        assert f"{store}: 1 trace delivered future was left alone: " in _said(result)
+        assert f"{store}: 1 trace delivered future was skipped: " in _said(result)
 
     def test_follow(self, tmp_path: Path) -> None:
         """A sidecar makes the database, delivers what comes, on SIGTERM what came last, and prints that alone."""
         uri = f"sqlite:///{tmp_path}/mlflow.db"
-        waiting = f"waiting for traces in {tmp_path}/home; Ctrl-C or SIGTERM ends"
+        waiting = f"waiting for traces in {tmp_path}/home; stop with Ctrl-C or SIGTERM"
         command = [sys.executable, "-m", "langchain_autotrace.cli", "ship", "--follow", "--json"]
         sidecar = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True
@@ -213,14 +226,14 @@ class TestShip:
 
         def on_line(line: str, **_: object) -> None:
             lines.append(line)
-            if "not delivered" in line:
+            if "delivery failed" in line:
                 signal.raise_signal(signal.SIGINT)
 
         monkeypatch.setattr(click, "echo", on_line)
         result = cli("ship", "--follow")
         assert result.exit_code == 1
         assert lines[1] == f"delivering to {NOWHERE}"
-        assert sum("not delivered, trying again" in line for line in lines) == 1
+        assert sum("delivery failed, retrying" in line for line in lines) == 1
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -237,20 +250,25 @@ def _process() -> ProcessInfo:
     return ProcessInfo(1, "host", 0, "ada", "program.py", "", "0")
 
 
-def _records(trace_id: str, attributes: bytes) -> list[Record]:
-    """A trace of one span; attributes that are no object are what a store refuses."""
-    now, context = time.time_ns(), TraceContext(None, None, {}, {})
+def _records(trace_id: str, *, time_ns: int | None = None, details: dict[str, Any] | None = None) -> list[Record]:
+    """A trace of one run; ``time_ns`` and ``details`` of its start may be what no store takes."""
+    now, context = time_ns or time.time_ns(), TraceContext(experiment=None, experiment_id=None, tags={}, metadata={})
+    span_id = trace_id[:16]
     return [
-        SpanStart(trace_id, trace_id[:16], None, "again", "CHAIN", now, b'"x"', attributes, context),
-        SpanEnd(trace_id, trace_id[:16], now + 1000, "OK", "", None, b'"y"', b"{}"),
+        SpanStart(trace_id, span_id, None, now, Kind.CHAIN, "again", None, None, context, ["x"], details or {}),
+        SpanEnd(trace_id, span_id, now + 1000, ["y"], {}),
     ]
 
 
-def _set_aside(folder: DestinationFolder, trace_id: str, *, attributes: bytes) -> None:
-    """A rejected trace as the shipper leaves it."""
-    assembler = Assembler()
-    assembler.process = _process()
-    for record in _records(trace_id, attributes):
-        assembler.add(record, 0.0)
-    (trace,) = assembler.take(0.0, everything=True)
-    set_aside(folder, "p", trace, TraceRejected("too large"))
+_TOO_LATE: Final = 2**63
+"""A time for which no database has room."""
+
+
+def _reject(folder: DestinationFolder, *records: Record) -> None:
+    """Leave a rejected trace as the shipper does."""
+    joiner = Joiner()
+    joiner.process = _process()
+    for record in records:
+        joiner.add(record, 0.0)
+    (joined,) = joiner.take(0.0, everything=True)
+    write_rejected(folder, "p", joined, TraceRejected("too large"))

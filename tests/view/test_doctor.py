@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from langchain_autotrace.capture.line import compiled_keeper
 from langchain_autotrace.view import doctor
 from langchain_autotrace.view import store as store_module
 from langchain_autotrace.view.doctor import Check
@@ -46,7 +45,7 @@ def test_json(store: str) -> None:
 def test_no_database_yet(tmp_path: Path) -> None:
     """A database that is still to be made is no fault, and is not made."""
     assert _checks("destination") == [
-        Check("ok", "destination", f"sqlite:///{tmp_path}/mlflow.db will be made with the first trace")
+        Check("ok", "destination", f"sqlite:///{tmp_path}/mlflow.db will be created with the first trace")
     ]
     assert not (tmp_path / "mlflow.db").exists()
 
@@ -54,9 +53,9 @@ def test_no_database_yet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "finding"),
     [
-        (NOWHERE, "nobody answers (Connection refused)."),
+        (NOWHERE, "cannot reach the server (Connection refused)."),
         ("foo://x", "unknown scheme"),
-        ("sqlite:///missing/x.db", "cannot be written"),
+        ("sqlite:///missing/x.db", "cannot write to"),
     ],
 )
 def test_bad_destination(uri: str, finding: str) -> None:
@@ -70,8 +69,8 @@ def test_bad_destination(uri: str, finding: str) -> None:
 @pytest.mark.parametrize(
     ("revision", "fix"),
     [
-        ("ffffffffffff", "a newer MLflow made it: pip install --upgrade mlflow-skinny"),
-        ("451aebb31d03", "an older MLflow made it: back it up, then run: mlflow db upgrade "),
+        ("ffffffffffff", "it was created by a newer MLflow: pip install --upgrade mlflow-skinny"),
+        ("451aebb31d03", "it was created by an older MLflow: back it up, then run: mlflow db upgrade "),
     ],
 )
 def test_schema(store: str, revision: str, fix: str) -> None:
@@ -82,7 +81,8 @@ def test_schema(store: str, revision: str, fix: str) -> None:
     (check,) = _checks("destination", "--tracking-uri", store)
     assert check.level == "problem"
     assert check.fix.startswith(fix)
-    assert f"Error: {store} does not fit the installed MLflow; {fix}" in cli("list", "--tracking-uri", store).stderr
+    said = f"Error: {store} has a schema that the installed MLflow does not support; {fix}"
+    assert said in cli("list", "--tracking-uri", store).stderr
 
 
 def test_journal_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_journal_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LANGCHAIN_AUTOTRACE_HOME", str(tmp_path / "file" / "home"))
     (check,) = _checks("journal")
-    assert (check.level, check.fix) == ("problem", "set LANGCHAIN_AUTOTRACE_HOME to a folder of yours")
+    assert (check.level, check.fix) == ("problem", "set LANGCHAIN_AUTOTRACE_HOME to a folder that you can write to")
 
 
 @pytest.mark.parametrize(("free", "level"), [(5_000_000, "problem"), (200_000_000, "warning"), (10**9, "ok")])
@@ -112,11 +112,11 @@ def test_backlog(store: str) -> None:
     (folder.rejected / "abc.jsonl").write_text('{"reason":"too large","time":0}\n')
     folder.segment("future", 1).write_text('{"kind":"process","version":99}\n')
     waiting, unreadable, refused = _checks("backlog")
-    assert f"1 trace for {store} in the journal since " in waiting.finding
+    assert f"1 trace for {store} pending since " in waiting.finding
     assert (waiting.level, waiting.fix) == ("warning", "langchain-autotrace ship")
     assert unreadable.level == "problem"
     assert "format 99" in unreadable.finding
-    assert refused.finding == f"{store} refused 1 trace"
+    assert refused.finding == f"{store} rejected 1 trace"
 
 
 def test_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_other_tracers(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     monkeypatch.setattr(autologging_utils, "autologging_is_disabled", lambda _: False)
     langsmith, mlflow = _checks("other tracers", "--tracking-uri", store)
-    assert langsmith.finding == "LANGSMITH_TRACING is set: LangSmith traces every run too"
+    assert langsmith.finding == "LANGSMITH_TRACING is set: LangSmith also traces every run"
     assert mlflow.fix == "mlflow.langchain.autolog(disable=True)"
 
 
@@ -149,23 +149,6 @@ def test_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (database.level, database.fix) == ("problem", "pip install sqlalchemy alembic")
     known.clear()
     assert [check.fix for check in _checks("packages")] == ["pip install mlflow-skinny"]
-
-
-def test_capture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says whether the compiled part is in use, and why not."""
-    found = [_checks("capture")[0].finding]
-    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_PURE_PYTHON", "1")
-    found += [_checks("capture")[0].finding]
-    monkeypatch.delenv("LANGCHAIN_AUTOTRACE_PURE_PYTHON")
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
-    found += [_checks("capture")[0].finding]
-    is_built = compiled_keeper(1000) is not None
-    assert [text.partition(":")[0].partition(",")[0] for text in found] == [
-        "compiled" if is_built else "in Python alone",
-        "in Python alone",
-        "in Python alone",
-    ]
-    assert "no C compiler" in found[2]
 
 
 def test_server(server: str) -> None:

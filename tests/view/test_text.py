@@ -153,5 +153,5 @@ def test_cost_in_the_list() -> None:
     assert isinstance(out, io.StringIO)
     heading, first, second = out.getvalue().splitlines()
     assert heading.split() == ["time", "name", "status", "duration", "tokens", "cost", "trace", "id"]
-    assert first.split()[-2:] == ["$0.5000", "tr-0123456789"]
-    assert second.split()[-2:] == ["-", "tr-0123456789"]
+    assert first.split()[-2:] == ["$0.5000", "6789abcdef"]
+    assert second.split()[-2:] == ["-", "6789abcdef"]

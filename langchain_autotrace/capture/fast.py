@@ -1,0 +1,151 @@
+"""The usual way an event is written: as it is, in one pass over a private copy of its values.
+
+orjson must see nothing that another thread can change: it lets other threads run where a value makes it run Python code
+(``Enum.value`` does), and when one of these shortens a list that it is in the midst of, the process dies of a
+segmentation fault. So containers are copied first, which also turns objects into plain values and finds what is too
+large before it is written. What cannot be written this way, or may hold a secret, is left to ``careful.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, Final
+
+import orjson
+
+from langchain_autotrace.capture.convert import JSON_SCALARS, STOPPED, converter_of, converters
+from langchain_autotrace.capture.interfaces import Journal
+from langchain_autotrace.redaction import may_hold_secret
+
+_OPTIONS: Final = orjson.OPT_APPEND_NEWLINE
+_CONTAINERS: Final = frozenset({dict, list, tuple})
+_LONG: Final = 64
+"""Characters of a text that is worth counting."""
+_ITEM_BYTES: Final = 8
+"""What an item of a container counts, whatever it is. Counting too much costs time: the careful way looks closer."""
+
+
+class WriteResult(Enum):
+    """What became of an event that was to be written the fast way."""
+
+    WRITTEN = "written"
+    TOO_LARGE = "too large"
+    UNSUPPORTED = "unsupported"
+    """It holds something that cannot be written without care."""
+    SUSPECT = "suspect"
+    """It may hold a secret."""
+
+
+# Plain names: looking up a member of an enumeration costs as much as a call in Python 3.11.
+WRITTEN: Final = WriteResult.WRITTEN
+_TOO_LARGE: Final = WriteResult.TOO_LARGE
+_UNSUPPORTED: Final = WriteResult.UNSUPPORTED
+_SUSPECT: Final = WriteResult.SUSPECT
+
+
+def write(
+    head: tuple[object, ...],
+    values: Sequence[tuple[object] | None],
+    details: dict[str, Any],
+    limit: int,
+    journal: Journal,
+) -> WriteResult:
+    """Write the line of an event to the journal, unless it has to be written with care.
+
+    Args:
+        head: the kind of the record, and its first fields: what nobody else changes.
+        values: the next fields, inputs or outputs of any types: each in a tuple, or None where there is none.
+        details: its last field, with values of any types; they may be replaced by plain ones.
+        limit: bytes over which a line is too large.
+        journal: where to write.
+    """
+    copier = _Copier(limit)
+    try:
+        given = [None if value is None else (copier.copy_any(value[0]),) for value in values]
+        copier.copy_items(details)
+        if copier.room < 0:
+            return _TOO_LARGE
+        line = orjson.dumps((*head, *given, details), None, _OPTIONS)
+    except _TooLargeError:
+        return _TOO_LARGE
+    except STOPPED:
+        raise
+    except BaseException:  # noqa: BLE001 - the user's objects raise anything; the careful way guards each step
+        return _UNSUPPORTED
+    return _append(line, limit, journal)
+
+
+def _append(line: bytes, limit: int, journal: Journal) -> WriteResult:
+    if len(line) > limit:
+        return _TOO_LARGE
+    if may_hold_secret(line):
+        return _SUSPECT
+    try:
+        journal.put(line)
+    except ValueError:  # the segment is full
+        journal.write(line)
+    return WRITTEN
+
+
+class _TooLargeError(Exception):
+    """The value has too many items."""
+
+
+class _Copier:
+    """Copies containers with all that is in them, and counts how large they are.
+
+    Attributes:
+        room: about how many bytes are left; below zero when the value is too large.
+    """
+
+    __slots__ = ("room",)
+
+    def __init__(self, limit: int) -> None:
+        self.room = limit
+
+    def copy(self, value: Any) -> Any:  # noqa: ANN401 - any value but a scalar
+        """Return a list or dict of plain values in place of a container or an object.
+
+        Raises:
+            BaseException: what the objects raise, and ``RecursionError`` for a value that contains itself.
+        """
+        kind = type(value)
+        if kind in _CONTAINERS and len(value) * _ITEM_BYTES > self.room:
+            raise _TooLargeError
+        made: Any = (converters.get(kind) or converter_of(kind))(value)
+        kind = type(made)
+        if kind is list:
+            self.room -= _ITEM_BYTES * len(made) + _ITEM_BYTES
+            for index, item in enumerate(made):
+                kind = type(item)
+                if kind is str:
+                    if len(item) > _LONG:
+                        self.room -= len(item)
+                elif kind not in JSON_SCALARS:
+                    made[index] = self.copy(item)
+        elif kind is dict:
+            self.room -= _ITEM_BYTES * len(made) + _ITEM_BYTES
+            self.copy_items(made)
+        else:
+            return self.copy_any(made)
+        if self.room < 0:
+            raise _TooLargeError
+        return made
+
+    def copy_any(self, value: Any) -> Any:  # noqa: ANN401 - any value
+        """Return the same in place of any value."""
+        kind = type(value)
+        if kind is str:
+            self.room -= len(value)
+        return value if kind in JSON_SCALARS else self.copy(value)
+
+    def copy_items(self, made: dict[str, Any]) -> None:
+        """Replace the values of a dict that nobody else has by plain ones."""
+        for key, item in made.items():
+            kind = type(item)
+            if kind is str:
+                if len(item) > _LONG:
+                    self.room -= len(item)
+            elif kind not in JSON_SCALARS:
+                made[key] = self.copy(item)

@@ -1,0 +1,155 @@
+"""Names used in spans: types, statuses, outcomes and attributes, and how LangChain's terms map to them.
+
+They are MLflow's own names where MLflow has one, so that its pages show the spans as they show its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+
+class SpanType(StrEnum):
+    """Type of a span: the values of ``mlflow.entities.SpanType`` that LangChain's runs have."""
+
+    CHAIN = "CHAIN"
+    CHAT_MODEL = "CHAT_MODEL"
+    LLM = "LLM"
+    RETRIEVER = "RETRIEVER"
+    TOOL = "TOOL"
+    AGENT = "AGENT"
+    PARSER = "PARSER"
+    UNKNOWN = "UNKNOWN"
+
+
+class Status(StrEnum):
+    """Status of a span that has ended, as in OpenTelemetry's status code."""
+
+    OK = "OK"
+    ERROR = "ERROR"
+
+
+class Outcome(StrEnum):
+    """Value of the attribute ``outcome``: why a span ended other than by returning or raising."""
+
+    INTERRUPTED = "interrupted"
+    """LangGraph's control flow: an interrupt, or a ``Command`` that hands over to another graph."""
+    ABANDONED = "abandoned"
+    """The consumer closed the stream before its end."""
+    CANCELLED = "cancelled"
+    """The asyncio task was cancelled."""
+    LOST = "lost"
+    """The process died while the span was open."""
+
+
+class Kind(StrEnum):
+    """What started: a run, named after LangChain's callback, or a span of MLflow's own API."""
+
+    CHAIN = "chain"
+    CHAT_MODEL = "chat_model"
+    LLM = "llm"
+    TOOL = "tool"
+    RETRIEVER = "retriever"
+    SPAN = "span"
+
+
+class Attr:
+    """Names of span attributes."""
+
+    INPUTS: Final = "mlflow.spanInputs"
+    OUTPUTS: Final = "mlflow.spanOutputs"
+    SPAN_TYPE: Final = "mlflow.spanType"
+    TRACE_REQUEST_ID: Final = "mlflow.traceRequestId"
+    CHAT_TOOLS: Final = "mlflow.chat.tools"
+    TOKEN_USAGE: Final = "mlflow.chat.tokenUsage"  # noqa: S105 - the name of an attribute
+    MODEL: Final = "mlflow.llm.model"
+    PROVIDER: Final = "mlflow.llm.provider"
+    MESSAGE_FORMAT: Final = "mlflow.message.format"
+    SESSION: Final = "session.id"
+    USER: Final = "user.id"
+    # Names that spans of mlflow.langchain.autolog have.
+    METADATA: Final = "metadata"
+    INVOCATION_PARAMS: Final = "invocation_params"
+    # OpenTelemetry's semantic conventions for generative AI.
+    REQUEST_MODEL: Final = "gen_ai.request.model"
+    FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+    TIME_TO_FIRST_TOKEN: Final = "gen_ai.response.time_to_first_chunk"  # noqa: S105 - the name of an attribute
+    REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+    # Our own.
+    OUTCOME: Final = "outcome"
+    TAGS: Final = "langchain.tags"
+    RUN_ID: Final = "langchain.run_id"
+    USAGE_METADATA: Final = "langchain.usage_metadata"
+    CACHE_HIT: Final = "langchain.cache_hit"
+    CHUNK_COUNT: Final = "langchain.chunk_count"
+    TOOL_CALL_ID: Final = "langchain.tool_call_id"
+    PARENT_RUN_ID: Final = "langchain.parent_run_id"
+    TRUNCATED: Final = "langchain_autotrace.truncated"
+    CONTENT_HASH: Final = "langchain_autotrace.content_hash"
+    """Hash of the chain that ran, where chains are logged as models; also a tag of the model."""
+
+
+LOADABLE_TAG: Final = "langchain_autotrace.loadable"
+"""Tag of a logged model: whether it can be loaded, "true" or "false"."""
+REASON_TAG: Final = "langchain_autotrace.reason"
+"""Tag of a logged model: why it cannot be loaded."""
+
+CONTROL_FLOW: Final = "langgraph.errors.GraphBubbleUp"
+"""Base class of the exceptions by which LangGraph steers a graph: interrupts, ``Command`` to a parent graph."""
+PAUSE: Final = "langgraph.errors.GraphInterrupt"
+"""Class of those exceptions that pause the whole graph."""
+STREAM_CLOSED: Final = "GeneratorExit"
+"""Class of the exception that a generator gets when its consumer closes it."""
+CANCELLED: Final = frozenset({"asyncio.exceptions.CancelledError", "concurrent.futures._base.CancelledError"})
+"""Classes of the exceptions that a cancelled task gets."""
+
+USAGE_PLACES: Final = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics", "token_count")
+"""Names under which the metadata of a model's answer has the token usage."""
+
+_AGENT_INTEGRATION: Final = "langchain_create_agent"
+"""What langchain's ``create_agent`` writes into ``metadata["ls_integration"]``."""
+_TYPES: Final = {
+    Kind.CHAT_MODEL: SpanType.CHAT_MODEL,
+    Kind.LLM: SpanType.LLM,
+    Kind.TOOL: SpanType.TOOL,
+    Kind.RETRIEVER: SpanType.RETRIEVER,
+}
+_UNNAMED: Final = {Kind.CHAT_MODEL: "chat model"}
+
+
+def metadata_of(details: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return LangChain's metadata of a run, as they were before the redact hook; ``details`` are those of its start."""
+    found = details.get("metadata_facts", details.get("metadata"))
+    return found if isinstance(found, dict) else {}
+
+
+def span_name(kind: str, name: object, details: Mapping[str, Any]) -> str:
+    """Return the name of a run's span: the run's own name, else its class's, its graph node's, or its kind.
+
+    Args:
+        kind: a value of :class:`Kind`.
+        name: the name that LangChain gave, if any.
+        details: those of the run's :class:`~langchain_autotrace.records.SpanStart`.
+    """
+    node = metadata_of(details).get("langgraph_node")  # where LangGraph's asynchronous Send has the name
+    return str(name or details.get("class") or node or _UNNAMED.get(kind, kind))  # type: ignore[call-overload]
+
+
+def span_type(kind: str, name: str, details: Mapping[str, Any]) -> str:
+    """Return the type of a run's span, a value of :class:`SpanType`.
+
+    Args:
+        kind: a value of :class:`Kind`.
+        name: the span's name.
+        details: those of the run's :class:`~langchain_autotrace.records.SpanStart`.
+    """
+    found = _TYPES.get(kind)  # type: ignore[call-overload] # a Kind's value is a key too
+    if found is not None:
+        return str(found.value)
+    if details.get("run_type") == "parser":
+        return SpanType.PARSER.value
+    metadata = metadata_of(details)
+    # An agent is the graph that create_agent made, not the runs within it, which have the same metadata.
+    is_agent = metadata.get("ls_integration") == _AGENT_INTEGRATION
+    return (SpanType.AGENT if is_agent and name == metadata.get("lc_agent_name", "LangGraph") else SpanType.CHAIN).value

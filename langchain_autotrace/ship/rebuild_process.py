@@ -1,0 +1,78 @@
+"""Check in a separate process whether chains can be rebuilt (``langchain_autotrace.models.rebuild``)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from langchain_autotrace.records import ModelSeen
+from langchain_autotrace.ship.python import interpreter, search_path
+
+_SECONDS: Final = 60.0
+_MAX_ERROR: Final = 300
+
+
+class Rebuilt(NamedTuple):
+    """The result of rebuilding a chain."""
+
+    reason: str | None
+    """Why the chain cannot be loaded; None when it can."""
+    allow: list[str]
+    """Top-level packages that loading has to allow."""
+    requirements: list[str]
+    """Requirements with versions, without mlflow."""
+    python: str
+    """Version of the Python that rebuilt it."""
+    langchain_core: str
+    """Version of langchain-core that rebuilt it."""
+
+
+class Rebuilding:
+    """A background process that rebuilds chains."""
+
+    def __init__(self, models: Sequence[ModelSeen]) -> None:
+        """Start the process."""
+        self._models = list(models)
+        self._thread = threading.Thread(target=self._run, name="langchain-autotrace-rebuild", daemon=True)
+        self._answers: list[bytes] = []
+        self._failure = "no output"
+        self._thread.start()
+
+    def result(self, model: ModelSeen) -> Rebuilt:
+        """Wait for the process, and return the result for one of the models."""
+        self._thread.join()
+        index = self._models.index(model)
+        if index < len(self._answers):
+            return Rebuilt(**orjson.loads(self._answers[index]))
+        if len(self._models) > 1:  # another chain may have ended the process: retry alone
+            return Rebuilding([model]).result(model)
+        return Rebuilt(f"the process that rebuilds it failed: {self._failure}", [], [], "", "")
+
+    def _run(self) -> None:
+        try:
+            self._ask()
+        except (OSError, subprocess.SubprocessError) as error:
+            self._failure = f"{type(error).__name__}: {str(error)[:_MAX_ERROR]}"
+
+    def _ask(self) -> None:
+        request = orjson.dumps([_asked(model) for model in self._models])
+        done = subprocess.run(  # noqa: S603 - our own module, in our own interpreter
+            [interpreter(), "-m", "langchain_autotrace.models.rebuild"],
+            input=request,
+            capture_output=True,
+            timeout=_SECONDS + len(self._models),
+            check=False,
+            env={**os.environ, "PYTHONPATH": search_path(), "LANGCHAIN_AUTOTRACE_DISABLE": "true"},
+        )
+        self._answers = done.stdout.splitlines()
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        self._failure = f"exit status {done.returncode}; {lines[-1][:_MAX_ERROR] if lines else 'no output'}"
+
+
+def _asked(model: ModelSeen) -> dict[str, Any]:
+    return {**model.form, "hash": model.content_hash}

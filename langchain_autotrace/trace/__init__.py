@@ -1,0 +1,1 @@
+"""Events become spans: pure functions on plain values, without LangChain and MLflow."""

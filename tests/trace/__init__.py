@@ -1,0 +1,1 @@
+"""Tests of the stage that makes spans of events: JSON in, JSON out, without LangChain and MLflow."""
