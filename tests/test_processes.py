@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from langchain_autotrace import trace_id
 from langchain_autotrace.journal.folder import all_folders
 from tests.support import Tree, deliver, stored, tree
 from tests.uncovered import unmeasured
@@ -379,3 +380,51 @@ def test_secrets_are_not_in_the_journal(store: str, tmp_path: Path) -> None:
     assert b"hunter2" not in written
     assert {oct(path.stat().st_mode & 0o777) for path in folder.path.iterdir() if path.is_file()} == {"0o600"}
     assert oct(folder.path.stat().st_mode & 0o777) == "0o700"
+
+
+def test_a_run_id_that_later_processes_use_again(store: str) -> None:
+    """Each process that gives its run the same id has a whole trace; the first has the id that the program knows."""
+    run_id = "5f0c6a54-2f8e-4d0e-9b5e-6a1f0c9b7d11"
+    topics = ["first", "second", "third"]
+    for topic in topics:
+        run(
+            f"chain.invoke({{'topic': {topic!r}}}, {{'run_id': {run_id!r}}})",
+            store,
+            LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT="30",
+        )
+
+    traces = stored(store)
+    assert [trace.data.spans[0].inputs for trace in traces] == [{"topic": topic} for topic in topics]
+    assert [len(trace.data.spans) for trace in traces] == [4] * 3
+    assert [trace.info.trace_id for trace in traces].index(trace_id(run_id)) == 0
+    assert len({trace.info.trace_id for trace in traces}) == 3
+
+
+def test_a_late_run_below_a_run_id_that_was_used_before(store: str) -> None:
+    """What ends after its trace was delivered goes to its own process's trace, not to the earlier one of the id."""
+    program = """
+    import threading
+    from uuid import UUID
+    from langchain_core.runnables import RunnableConfig
+
+    go = threading.Event()
+    late = RunnableLambda(lambda x: go.wait(30) and x, name="late")
+    threads = []
+
+    def leave_running(topic: str, config: RunnableConfig) -> str:
+        threads.append(threading.Thread(target=late.invoke, args=(topic, config)))
+        threads[0].start()
+        time.sleep(0.2)
+        return topic
+
+    RunnableLambda(leave_running, name="root").invoke(TOPIC, {"run_id": UUID("5f0c6a54-2f8e-4d0e-9b5e-6a1f0c9b7d11")})
+    assert langchain_autotrace.flush(30).ok
+    go.set()
+    threads[0].join()
+    assert langchain_autotrace.flush(30).ok
+    """
+    for topic in ("first", "second"):
+        run(program.replace("TOPIC", repr(topic)), store)
+
+    spans = [{span.name: (span.inputs, span.outputs) for span in trace.data.spans} for trace in stored(store)]
+    assert spans == [{"root": (word, word), "late": (word, word)} for word in ("first", "second")]

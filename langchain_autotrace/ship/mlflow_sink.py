@@ -23,6 +23,7 @@ from langchain_autotrace.ship.mlflow_entities import MlflowTrace, mlflow_trace, 
 from langchain_autotrace.ship.mlflow_errors import mapped_errors
 from langchain_autotrace.ship.model_log import ModelLog
 from langchain_autotrace.ship.reach import check_answers
+from langchain_autotrace.ship.reused_ids import with_unused_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,6 +84,7 @@ class MlflowSink:
     def _store(self, batch: Sequence[Trace]) -> None:
         if self._kind == "server":
             check_answers(self._uri, timeout=_REACH_SECONDS)
+        batch = with_unused_ids(batch, self._stored_row)
         self._models.prepare(model for trace in batch for model in trace.models)
         experiment_ids: dict[str, str] = {}
         for trace in batch:
