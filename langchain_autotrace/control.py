@@ -163,6 +163,7 @@ def autolog(  # noqa: PLR0913 - one argument for each setting
     redact_patterns: Sequence[str | re.Pattern[str]] | None = None,
     capture_content: bool | None = None,
     max_value_bytes: int | None = None,
+    max_file_bytes: int | None = None,
     shipper: Shipper | None = None,
     exit_timeout: float | None = None,
     bridge: bool | None = None,
@@ -194,6 +195,8 @@ def autolog(  # noqa: PLR0913 - one argument for each setting
         redact_patterns: regular expressions of additional secrets; each match is replaced by ``[REDACTED]``.
         capture_content: False keeps names, times, models, token counts and statuses, but no content.
         max_value_bytes: size in bytes over which a value is cut; at least 1,000, by default 1,000,000.
+        max_file_bytes: size in bytes over which a file within a value (an image, audio, a PDF) is not kept, only its
+            type and size; by default 20,000,000. A smaller one becomes an attachment of the trace.
         shipper: "process" (default), "thread", or "external" if ``langchain-autotrace ship`` runs elsewhere.
         exit_timeout: seconds to wait at exit for delivery, by default 5.0.
         bridge: False leaves the spans of MLflow's own API (``@mlflow.trace``, ``mlflow.start_span``) to MLflow, in
@@ -228,6 +231,7 @@ def autolog(  # noqa: PLR0913 - one argument for each setting
             redact_patterns=redact_patterns,
             capture_content=capture_content,
             max_value_bytes=max_value_bytes,
+            max_file_bytes=max_file_bytes,
             shipper=shipper,
             exit_timeout=exit_timeout,
             bridge=bridge,

@@ -104,11 +104,10 @@ class ErrorFacts(TypedDict, total=False):
     """Its stack trace, with its causes. Left out where the exception steers a graph or a stream."""
 
 
-class SpanFile(NamedTuple):
-    """A file that a value of an open span refers to by its id (``mlflow.tracing.attachments``)."""
+class TraceFile(NamedTuple):
+    """A file that values of a trace refer to by its id (``mlflow.tracing.attachments``). It comes before the first."""
 
     trace_id: str
-    span_id: str
     file_id: str
     content: str
     """Its bytes in Base64."""
@@ -184,6 +183,6 @@ class ProcessInfo(NamedTuple):
     """Version of langchain_autotrace that wrote the file."""
 
 
-TraceRecord: TypeAlias = SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate | ModelSeen
+TraceRecord: TypeAlias = SpanStart | SpanEvent | SpanEnd | TraceFile | TraceUpdate | ModelSeen
 """A record that belongs to a trace."""
 Record: TypeAlias = ProcessInfo | TraceRecord | Flush

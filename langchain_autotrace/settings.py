@@ -108,6 +108,11 @@ class Settings(BaseModel):
 
     A larger value is cut, and its size recorded.
     """
+    max_file_bytes: int = Field(default=20_000_000, ge=0)
+    """Maximum size of one file (an image, audio, a PDF) within a value, in bytes.
+
+    Of a larger one the type and the size are recorded; with 0, of every file.
+    """
     shipper: Shipper = "process"
     """The kind of shipper: a detached process, a thread, or external (``langchain-autotrace ship`` runs elsewhere)."""
     silent: bool = False
@@ -151,6 +156,7 @@ class HandlerSettings(TypedDict, total=False):
     redact_patterns: Sequence[str | re.Pattern[str]]
     capture_content: bool
     max_value_bytes: int
+    max_file_bytes: int
     shipper: Shipper
     exit_timeout: float
     log_models: bool

@@ -14,7 +14,7 @@ from opentelemetry.trace import StatusCode
 
 from langchain_autotrace.capture.guard import guarded
 from langchain_autotrace.ids import TRACE_ID_PREFIX
-from langchain_autotrace.records import SpanEnd, SpanEvent, SpanFile, SpanStart, TraceContext, TraceUpdate
+from langchain_autotrace.records import SpanEnd, SpanEvent, SpanStart, TraceContext, TraceFile, TraceUpdate
 from langchain_autotrace.semconv import Attr, Kind, SpanType, Status
 
 if TYPE_CHECKING:
@@ -75,11 +75,11 @@ class JournaledSpan(LiveSpan):
     def write_end(self, ended: ReadableSpan) -> None:
         """Write the span's events and files, and then its end."""
         trace_id, span_id = f"{ended.context.trace_id:032x}", f"{ended.context.span_id:016x}"
-        for name, time_ns, found in events_of(ended):
-            self.recorder.write_span(SpanEvent(trace_id, span_id, time_ns, name, found), self.journal)
         for file_id, file in getattr(self, "_attachments", {}).items():
             content = base64.b64encode(file.content_bytes).decode()
-            self.recorder.write_span(SpanFile(trace_id, span_id, file_id, content), self.journal)
+            self.recorder.write_span(TraceFile(trace_id, file_id, content), self.journal)
+        for name, time_ns, found in events_of(ended):
+            self.recorder.write_span(SpanEvent(trace_id, span_id, time_ns, name, found), self.journal)
         attributes = values(ended.attributes)
         inputs, outputs = attributes.get(Attr.INPUTS), attributes.get(Attr.OUTPUTS)
         status, message = status_of(ended)

@@ -22,14 +22,15 @@ from langchain_autotrace import redaction
 from langchain_autotrace.capture.convert import STOPPED, beginning, convert
 from langchain_autotrace.capture.cut import fit
 from langchain_autotrace.capture.exceptions import error_text
+from langchain_autotrace.capture.files import Replace
 from langchain_autotrace.records import (
     ModelForm,
     ModelSeen,
     SpanEnd,
     SpanEvent,
-    SpanFile,
     SpanStart,
     TraceContext,
+    TraceFile,
     TraceUpdate,
 )
 from langchain_autotrace.semconv import USAGE_PLACES, Attr
@@ -74,10 +75,14 @@ _CLASS: Final = re.compile(r"[A-Za-z_][\w.]*(?=:)", re.ASCII)
 
 
 class Subject(NamedTuple):
-    """The span that an event belongs to, for the user's hook."""
+    """The span that an event belongs to.
+
+    ``name`` and ``type`` are for the user's hook; ``replace`` takes files out of its values.
+    """
 
     name: str
     type: str
+    replace: Replace | None = None
 
 
 class CarefulWriter:
@@ -133,7 +138,7 @@ class CarefulWriter:
             details |= {"facts": self._scrubbed(fit(facts, self._limit).value)} if facts else {}
         return event._replace(outputs=outputs, details=details if self._content else {**details, "content": False})
 
-    def file(self, record: SpanFile) -> SpanFile | None:
+    def file(self, record: TraceFile) -> TraceFile | None:
         """Return the record of a file; None where nothing unseen may pass: the hook sees JSON."""
         return record if self._content and self._hook is None else None
 
@@ -251,7 +256,7 @@ class CarefulWriter:
 
     def _value(self, value: object, field: str, subject: Subject, sizes: dict[str, int]) -> Any:  # noqa: ANN401 - JSON
         """Convert a value and cut it to size, scrub it, and show it to the user's hook."""
-        plain, size = fit(value, self._limit)
+        plain, size = fit(value, self._limit, subject.replace)
         if size is not None:
             sizes[field] = size
         return self._redacted(self._scrubbed(plain), _FIELDS.get(field, field), subject)
@@ -265,7 +270,7 @@ class CarefulWriter:
         if self._hook is None:
             return plain
         try:
-            context = (RedactContext(*subject, field),) if self._takes_context else ()
+            context = (RedactContext(subject.name, subject.type, field),) if self._takes_context else ()
             return orjson.loads(orjson.dumps(self._hook(plain, *context), option=orjson.OPT_NON_STR_KEYS))
         except Exception as error:  # noqa: BLE001 - whatever it is, the value must not pass
             self._note_failure(error)

@@ -285,7 +285,8 @@ def _own(held: Any) -> object:  # noqa: ANN401 - any value
     return held.copy() if type(held) in (dict, list) else held
 
 
-def _from_bytes(value: bytes | bytearray | memoryview) -> object:
+def from_bytes(value: bytes | bytearray | memoryview) -> str:
+    """Return the text of UTF-8, and a data URL of other bytes."""
     raw = bytes(value)
     try:
         return raw.decode()
@@ -346,7 +347,7 @@ _BY_BASE: Final[tuple[tuple[type | tuple[type, ...], Converter], ...]] = (
     (tuple, _from_tuple),
     ((dt.date, dt.time), lambda value: value.isoformat()),
     ((dt.timedelta, decimal.Decimal, pathlib.PurePath), str),
-    ((bytes, bytearray, memoryview), _from_bytes),
+    ((bytes, bytearray, memoryview), from_bytes),
     (Mapping, _from_mapping),
     ((set, frozenset, deque), list),
     ((AbstractSet, Sequence, ValuesView), _from_items),

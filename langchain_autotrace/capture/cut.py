@@ -7,7 +7,7 @@ replaced by what went wrong.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -20,8 +20,10 @@ from langchain_autotrace.capture.convert import (
     class_name,
     convert,
     digits,
+    from_bytes,
     key_text,
 )
+from langchain_autotrace.capture.files import MIN_LENGTH, Replace
 
 _EXACT: Final = frozenset({int, bool, type(None)})
 """Types of scalars that are plain as they are: a float may be NaN."""
@@ -33,6 +35,7 @@ _MAX_STEPS: Final = 60_000
 _MAX_TRY: Final = 2_000
 _MAX_TRIES: Final = 20
 _MIN_ROOM: Final = 64
+_NOTHING: Final[Mapping[Any, Any]] = {}
 
 _Part: TypeAlias = tuple[Any, int]
 """A plain value, and the bytes of JSON that it takes."""
@@ -47,17 +50,18 @@ class Fitted(NamedTuple):
     """About how many bytes of JSON the whole value would have taken, when it was cut; None otherwise."""
 
 
-def fit(value: object, limit: int) -> Fitted:
+def fit(value: object, limit: int, replace: Replace | None = None) -> Fitted:
     """Return a value as plain values that take at most ``limit`` bytes of JSON; ``limit`` is 100 or more.
 
+    ``replace`` returns what stands for a text of over ``MIN_LENGTH`` characters: a file's reference for a file.
     NaN and infinities, which JSON does not know, become None; bytes become text where they are UTF-8; an object of an
     unknown class becomes its ``repr``. Nothing is raised but ``STOPPED``.
     """
     try:
         try:
-            return Fitted(_Cutter(steps=limit).write(value, limit, whole=True)[0], None)
+            return Fitted(_Cutter(limit, replace).write(value, limit, whole=True)[0], None)
         except _TooLargeError:
-            cutter = _Cutter(_MAX_STEPS)
+            cutter = _Cutter(_MAX_STEPS, replace)
             kept, size = cutter.write(value, limit, whole=False)
     except STOPPED:
         raise
@@ -77,9 +81,10 @@ class _Cutter:
     does not fit raises ``_TooLargeError``.
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, replace: Replace | None) -> None:
         self.left_out = 0
         """Bytes that were left out, as far as is known."""
+        self._replace = replace
         self._path: set[int] = set()
         self._steps = steps
         self._last_step = 0
@@ -100,7 +105,7 @@ class _Cutter:
     def _any(self, value: Any, room: int, *, whole: bool, depth: int) -> _Part:  # noqa: ANN401 - any value
         kind = type(value)
         if kind is str:
-            return self._text(value, room, whole=whole)
+            return self._text(self._without_files(value, None, _NOTHING), room, whole=whole)
         if kind in JSON_SCALARS:
             return self._scalar(value, room, whole=whole)
         if depth > _MAX_DEPTH or id(value) in self._path:
@@ -139,11 +144,19 @@ class _Cutter:
             return self._framed(kept, [note], parts, size, left_out)
         held = value.copy()  # other threads may write to it
         names = [_readable(key_text(key)) for key in islice(held, room // 5 + 1)]
-        heads, items = [_size(name) + 1 for name in names], list(islice(held.values(), len(names)))
+        heads = [_size(name) + 1 for name in names]
+        items = [self._without_files(item, key, held) for key, item in islice(held.items(), len(names))]
         parts = self._parts(heads, items, room, whole=whole, least=24, depth=depth)
         named = [(name, part) for name, (part, _) in zip(names, parts, strict=False)]
         found, taken = self._framed(named, [(_CUT, _cut_items(size))], parts, size, left_out)
         return dict(found), taken
+
+    def _without_files(self, value: Any, key: object, beside: Mapping[Any, Any]) -> Any:  # noqa: ANN401 - any value
+        """Return what stands for a value that may be a file; the keys beside it may say its type."""
+        if self._replace is None:
+            return value
+        text = from_bytes(value) if type(value) is bytes else value
+        return self._replace(text, key, beside) if type(text) is str and len(text) > MIN_LENGTH else value
 
     def _framed(self, kept: list[Any], note: list[Any], parts: Sequence[_Part], size: int, left_out: int) -> _Part:
         """Return the parts of a container of ``size`` items, with a note where some are missing; and their bytes.

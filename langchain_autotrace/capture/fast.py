@@ -8,20 +8,20 @@ large before it is written. What cannot be written this way, or may hold a secre
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
 import orjson
 
-from langchain_autotrace.capture.convert import JSON_SCALARS, STOPPED, converter_of, converters
+from langchain_autotrace.capture.convert import JSON_SCALARS, STOPPED, converter_of, converters, from_bytes
+from langchain_autotrace.capture.files import MIN_LENGTH, Files
 from langchain_autotrace.capture.interfaces import Journal
 from langchain_autotrace.redaction import may_hold_secret
 
 _OPTIONS: Final = orjson.OPT_APPEND_NEWLINE
 _CONTAINERS: Final = frozenset({dict, list, tuple})
-_LONG: Final = 64
-"""Characters of a text that is worth counting."""
+_NOTHING: Final[Mapping[Any, Any]] = {}
 _ITEM_BYTES: Final = 8
 """What an item of a container counts, whatever it is. Counting too much costs time: the careful way looks closer."""
 
@@ -44,23 +44,25 @@ _UNSUPPORTED: Final = WriteResult.UNSUPPORTED
 _SUSPECT: Final = WriteResult.SUSPECT
 
 
-def write(
+def write(  # noqa: PLR0913, PLR0917 - by position: called for each event
     head: tuple[object, ...],
     values: Sequence[tuple[object] | None],
     details: dict[str, Any],
     limit: int,
     journal: Journal,
+    files: Files,
 ) -> WriteResult:
     """Write the line of an event to the journal, unless it has to be written with care.
 
     Args:
-        head: the kind of the record, and its first fields: what nobody else changes.
+        head: the kind of the record, the trace, and the next fields: what nobody else changes.
         values: the next fields, inputs or outputs of any types: each in a tuple, or None where there is none.
         details: its last field, with values of any types; they may be replaced by plain ones.
         limit: bytes over which a line is too large.
         journal: where to write.
+        files: takes files out of the values.
     """
-    copier = _Copier(limit)
+    copier = _Copier(limit, files, head[1], journal)
     try:
         given = [None if value is None else (copier.copy_any(value[0]),) for value in values]
         copier.copy_items(details)
@@ -99,10 +101,13 @@ class _Copier:
         room: about how many bytes are left; below zero when the value is too large.
     """
 
-    __slots__ = ("room",)
+    __slots__ = ("_files", "_journal", "_trace", "room")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, files: Files, trace: object, journal: Journal) -> None:
         self.room = limit
+        self._files = files
+        self._trace = trace
+        self._journal = journal
 
     def copy(self, value: Any) -> Any:  # noqa: ANN401 - any value but a scalar
         """Return a list or dict of plain values in place of a container or an object.
@@ -120,8 +125,8 @@ class _Copier:
             for index, item in enumerate(made):
                 kind = type(item)
                 if kind is str:
-                    if len(item) > _LONG:
-                        self.room -= len(item)
+                    if len(item) > MIN_LENGTH:
+                        made[index] = self._long(item)
                 elif kind not in JSON_SCALARS:
                     made[index] = self.copy(item)
         elif kind is dict:
@@ -136,8 +141,8 @@ class _Copier:
     def copy_any(self, value: Any) -> Any:  # noqa: ANN401 - any value
         """Return the same in place of any value."""
         kind = type(value)
-        if kind is str:
-            self.room -= len(value)
+        if kind is str and len(value) > MIN_LENGTH:
+            return self._long(value)
         return value if kind in JSON_SCALARS else self.copy(value)
 
     def copy_items(self, made: dict[str, Any]) -> None:
@@ -145,7 +150,15 @@ class _Copier:
         for key, item in made.items():
             kind = type(item)
             if kind is str:
-                if len(item) > _LONG:
-                    self.room -= len(item)
+                if len(item) > MIN_LENGTH:
+                    made[key] = self._long(item, key, made)
+            elif kind is bytes:
+                made[key] = self._long(from_bytes(item), key, made)
             elif kind not in JSON_SCALARS:
                 made[key] = self.copy(item)
+
+    def _long(self, text: str, key: object = None, beside: Mapping[Any, Any] = _NOTHING) -> str:
+        """Return what stands for a text that is worth counting, and may be a file."""
+        shown = self._files.replace(text, key, beside, self._trace, self._journal)
+        self.room -= len(shown)
+        return shown

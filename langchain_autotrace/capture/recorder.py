@@ -6,11 +6,13 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from langchain_autotrace.capture import fast, scope
 from langchain_autotrace.capture.careful import CarefulWriter, Subject
+from langchain_autotrace.capture.files import Files
 from langchain_autotrace.capture.interfaces import (
     NOT_SAMPLED,
     Journal,
@@ -28,9 +30,9 @@ from langchain_autotrace.records import (
     Record,
     SpanEnd,
     SpanEvent,
-    SpanFile,
     SpanStart,
     TraceContext,
+    TraceFile,
     TraceUpdate,
 )
 from langchain_autotrace.semconv import Status, span_name, span_type
@@ -81,6 +83,8 @@ class Recorder:
         self._careful = CarefulWriter(settings)
         self._is_always_careful = not settings.capture_content or bool(settings.redact or settings.redact_patterns)
         self._limit = settings.max_value_bytes
+        is_kept = settings.capture_content and settings.redact is None
+        self._files = Files(encode, settings.max_file_bytes, kept=is_kept)
         self._ids = RunIds()
         self._sample = random.Random(os.urandom(16)).random  # noqa: S311 - sampling, not secrets
         self._samples = settings.sample_rate < 1.0
@@ -186,9 +190,9 @@ class Recorder:
         if bridge is not None:
             bridge.ended(run)
 
-    def write_span(self, record: SpanStart | SpanEvent | SpanEnd | SpanFile | TraceUpdate, journal: Journal) -> None:
+    def write_span(self, record: SpanStart | SpanEvent | SpanEnd | TraceFile | TraceUpdate, journal: Journal) -> None:
         """Write a record of MLflow's own API, with values of any types."""
-        if isinstance(record, SpanFile):
+        if isinstance(record, TraceFile):
             self._append(self._careful.file(record), journal)
         elif isinstance(record, TraceUpdate):
             self._append(self._careful.update(record), journal)
@@ -214,11 +218,14 @@ class Recorder:
         subject: Run | Subject,
     ) -> None:
         """Write an event, the fast way or the careful way."""
-        if not self._is_always_careful and fast.write(head, values, details, self._limit, journal) is _WRITTEN:
-            return
+        if not self._is_always_careful:
+            result = fast.write(head, values, details, self._limit, journal, self._files)
+            if result is _WRITTEN:
+                return
         kind, *fields = head
         record = _RECORDS[kind]._make((*fields, *(None if value is None else [*value] for value in values), details))
-        self._append(self._careful.plain(record, Subject(subject.name, subject.type)), journal)
+        replace = partial(self._files.replace, trace=record.trace_id, journal=journal)
+        self._append(self._careful.plain(record, Subject(subject.name, subject.type, replace)), journal)
 
     def _append(self, record: Record | None, journal: Journal) -> None:
         if record is not None:

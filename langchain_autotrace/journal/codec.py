@@ -23,8 +23,8 @@ from langchain_autotrace.records import (
     Record,
     SpanEnd,
     SpanEvent,
-    SpanFile,
     SpanStart,
+    TraceFile,
     TraceRecord,
     TraceUpdate,
 )
@@ -51,7 +51,7 @@ _FORMS: Final[dict[str, tuple[type[TraceRecord], tuple[_Types, ...]]]] = {
     ),
     EVENT: (SpanEvent, (_TEXT, _TEXT, _NUMBER, _TEXT, _OBJECT)),
     END: (SpanEnd, (_TEXT, _TEXT, _NUMBER, _LIST + _NONE, _OBJECT)),
-    "file": (SpanFile, (_TEXT, _TEXT, _TEXT, _TEXT)),
+    "file": (TraceFile, (_TEXT, _TEXT, _TEXT)),
     "trace": (TraceUpdate, (_TEXT, _OBJECT)),
     "model": (ModelSeen, (_TEXT, _TEXT, _OBJECT)),
 }

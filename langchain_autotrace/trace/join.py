@@ -10,8 +10,8 @@ from langchain_autotrace.records import (
     Record,
     SpanEnd,
     SpanEvent,
-    SpanFile,
     SpanStart,
+    TraceFile,
     TraceRecord,
     TraceUpdate,
 )
@@ -31,7 +31,6 @@ class SpanRecords(NamedTuple):
     events: list[SpanEvent]
     end: SpanEnd | None
     """None while the span is open."""
-    files: tuple[SpanFile, ...] = ()
 
 
 class JoinedTrace(NamedTuple):
@@ -47,12 +46,14 @@ class JoinedTrace(NamedTuple):
     update: TraceUpdate | None = None
     models: tuple[ModelSeen, ...] = ()
     """Chains that returned for the first time in it."""
+    files: tuple[TraceFile, ...] = ()
+    """Files that values of these spans, or of later ones, refer to."""
 
 
 class _Open:
     """A trace that is being joined."""
 
-    __slots__ = ("due_from", "models", "open", "records", "root", "spans", "update")
+    __slots__ = ("due_from", "files", "models", "open", "records", "root", "spans", "update")
 
     def __init__(self) -> None:
         self.records: list[TraceRecord] = []
@@ -60,6 +61,7 @@ class _Open:
         self.spans: dict[str, SpanRecords] = {}
         self.update: TraceUpdate | None = None
         self.models: tuple[ModelSeen, ...] = ()
+        self.files: tuple[TraceFile, ...] = ()
         self.open: set[str] = set()
         self.due_from: float | None = None
         """When it began to wait for its late spans: its root has ended, or one of the spans that came late."""
@@ -92,16 +94,18 @@ class Joiner:
             self._start(record)
         elif isinstance(record, SpanEnd):
             self._end(record, now)
-        elif isinstance(record, SpanEvent | SpanFile):
+        elif isinstance(record, SpanEvent):
             self._within(record)
-        elif isinstance(record, TraceUpdate | ModelSeen):
+        elif isinstance(record, TraceUpdate | ModelSeen | TraceFile):
             self._of_trace(record)
 
-    def _of_trace(self, record: TraceUpdate | ModelSeen) -> None:
+    def _of_trace(self, record: TraceUpdate | ModelSeen | TraceFile) -> None:
         trace = self._trace(record.trace_id)
         trace.records.append(record)
         if isinstance(record, TraceUpdate):
             trace.update = record
+        elif isinstance(record, TraceFile):
+            trace.files = (*trace.files, record)
         else:
             trace.models = (*trace.models, record)
 
@@ -125,18 +129,15 @@ class Joiner:
             del self._ready[record.trace_id]
             self._due[record.trace_id] = None
 
-    def _within(self, record: SpanEvent | SpanFile) -> None:
+    def _within(self, record: SpanEvent) -> None:
         trace = self._traces.get(record.trace_id)
         span = trace.spans.get(record.span_id) if trace else None
         if trace is None or span is None:
             self.orphans += 1
             return
         trace.records.append(record)
-        if isinstance(record, SpanEvent):
-            self._last_time_ns = max(self._last_time_ns, record.time_ns)
-            span.events.append(record)
-        else:
-            trace.spans[record.span_id] = span._replace(files=(*span.files, record))
+        self._last_time_ns = max(self._last_time_ns, record.time_ns)
+        span.events.append(record)
 
     def _end(self, record: SpanEnd, now: float) -> None:
         self._last_time_ns = max(self._last_time_ns, record.time_ns)
@@ -181,6 +182,7 @@ class Joiner:
             tuple(trace.records),
             trace.update,
             trace.models,
+            trace.files,
         )
         if trace.open:
             self._traces[trace_id] = self._rest_of(trace, joined)
@@ -191,7 +193,7 @@ class Joiner:
         rest = _Open()
         closed = closed_streams(joined.records)
         for record in trace.records:
-            if not isinstance(record, SpanStart | SpanEvent | SpanFile) or record.span_id not in trace.open:
+            if not isinstance(record, SpanStart | SpanEvent) or record.span_id not in trace.open:
                 continue
             if isinstance(record, SpanStart) and record.parent_id in closed:
                 details = {**record.details, IN_CLOSED_STREAM: True}

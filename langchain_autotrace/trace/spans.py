@@ -100,7 +100,7 @@ def trace_of(joined: JoinedTrace) -> Trace:
         context=contexts[0] if contexts else None if root is None else _NO_CONTEXT,
         update={} if joined.update is None else joined.update.fields,
         models=joined.models,
-        files={file.file_id: file.content for one in joined.spans for file in one.files},
+        files={file.file_id: file.content for file in joined.files},
         records=joined.records,
     )
 

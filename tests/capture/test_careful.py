@@ -20,9 +20,9 @@ from langchain_autotrace.records import (
     ModelSeen,
     SpanEnd,
     SpanEvent,
-    SpanFile,
     SpanStart,
     TraceContext,
+    TraceFile,
     TraceRecord,
     TraceUpdate,
 )
@@ -263,7 +263,7 @@ def test_a_chain_that_holds_a_secret() -> None:
 )
 def test_a_file(given: dict[str, Any], is_kept: bool) -> None:  # noqa: FBT001 - an expectation
     """A file is kept as it is, unless content is off or there is a hook, which sees JSON and no files."""
-    record = SpanFile(TRACE, SPAN, "f", "AAAA")
+    record = TraceFile(TRACE, "f", "AAAA")
 
     assert writer(**given).file(record) == (record if is_kept else None)
 

@@ -21,8 +21,8 @@ from langchain_autotrace.records import (
     Record,
     SpanEnd,
     SpanEvent,
-    SpanFile,
     SpanStart,
+    TraceFile,
     TraceUpdate,
 )
 from tests.journal.support import INFO
@@ -55,7 +55,7 @@ records: st.SearchStrategy[Record] = st.one_of(
     starts,
     st.builds(SpanEvent, ids, ids, times, texts, objects),
     st.builds(SpanEnd, ids, ids, times, boxes, objects),
-    st.builds(SpanFile, ids, ids, texts, texts),
+    st.builds(TraceFile, ids, texts, texts),
     st.builds(TraceUpdate, ids, objects),
     st.builds(ModelSeen, ids, texts, objects),
     st.builds(Flush, st.integers(1, 2**31)),
@@ -82,7 +82,7 @@ def test_any_record(record: Record) -> None:
         ),
         (SpanEvent("a", "b", 1, "n", {"k": None}), b'["event","a","b",1,"n",{"k":null}]\n'),
         (SpanEnd("a", "b", 2, ["é"], {}), '["end","a","b",2,["é"],{}]\n'.encode()),
-        (SpanFile("a", "b", "f", "cGl4"), b'["file","a","b","f","cGl4"]\n'),
+        (TraceFile("a", "f", "cGl4"), b'["file","a","f","cGl4"]\n'),
         (TraceUpdate("a", {"tags": {}}), b'["trace","a",{"tags":{}}]\n'),
         (Flush(3), b'{"kind":"flush","number":3}\n'),
         (
@@ -152,7 +152,7 @@ def line_of(*form: object) -> bytes:
         (line_of("event", TRACE, CHILD, 1, "n", {}), SpanEvent(TRACE_ID, CHILD_ID, 1, "n", {})),
         (line_of("end", TRACE, CHILD, 2, [None], {}), SpanEnd(TRACE_ID, CHILD_ID, 2, [None], {})),
         (line_of("end", "a" * 32, CHILD, 2, None, {}), SpanEnd("a" * 32, CHILD_ID, 2, None, {})),
-        (line_of("file", TRACE, "b" * 16, "f", ""), SpanFile(TRACE_ID, "b" * 16, "f", "")),
+        (line_of("file", TRACE, "f", ""), TraceFile(TRACE_ID, "f", "")),
         (line_of("trace", TRACE, {"name": "n"}), TraceUpdate(TRACE_ID, {"name": "n"})),
         (line_of("model", TRACE, "h", A_FORM), ModelSeen(TRACE_ID, "h", A_FORM)),
     ],
@@ -251,7 +251,7 @@ VALID: dict[str, tuple[list[object], list[list[object]]]] = {
     ),
     "event": (["a", "b", 1, "n", {}], [NO_TEXT, NO_TEXT, NO_NUMBER, NO_TEXT, NO_OBJECT]),
     "end": (["a", "b", 1, None, {}], [NO_TEXT, NO_TEXT, NO_NUMBER, NO_LIST_OR_NONE, NO_OBJECT]),
-    "file": (["a", "b", "f", "c"], [NO_TEXT, NO_TEXT, NO_TEXT, NO_TEXT]),
+    "file": (["a", "f", "c"], [NO_TEXT, NO_TEXT, NO_TEXT]),
     "trace": (["a", {}], [NO_TEXT, NO_OBJECT]),
     "model": (["a", "h", {}], [NO_TEXT, NO_TEXT, NO_OBJECT]),
 }

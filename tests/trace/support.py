@@ -12,9 +12,9 @@ from langchain_autotrace.records import (
     Record,
     SpanEnd,
     SpanEvent,
-    SpanFile,
     SpanStart,
     TraceContext,
+    TraceFile,
 )
 from langchain_autotrace.trace.join import JoinedTrace, Joiner
 from langchain_autotrace.trace.spans import Span, trace_of
@@ -77,9 +77,9 @@ def event(trace: int, span: int, name: str = "event", *, at: float = 0, **detail
     return SpanEvent(trace_id(trace), span_id(span), time_at(at), name, details)
 
 
-def file(trace: int, span: int, file_id: str, content: str) -> SpanFile:
-    """A file that a value of a span refers to."""
-    return SpanFile(trace_id(trace), span_id(span), file_id, content)
+def file(trace: int, file_id: str, content: str) -> TraceFile:
+    """A file that values of a trace refer to."""
+    return TraceFile(trace_id(trace), file_id, content)
 
 
 def end(

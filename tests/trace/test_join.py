@@ -84,7 +84,7 @@ def test_interleaved_traces() -> None:
 def test_a_trace_made_again_from_its_records() -> None:
     """The records of a trace make the same trace."""
     update = TraceUpdate(trace_id(1), {"tags": {"k": "v"}})
-    records = (start(1, 1), update, start(1, 2, 1), event(1, 2), file(1, 2, "f", "AAAA"), end(1, 2), model_seen(1))
+    records = (start(1, 1), update, start(1, 2, 1), event(1, 2), file(1, "f", "AAAA"), end(1, 2), model_seen(1))
     trace = joined(*records, end(1, 1))
 
     assert trace.records == (*records, end(1, 1))
@@ -103,19 +103,20 @@ def test_a_start_that_comes_again() -> None:
 
 
 def test_files_updates_and_models() -> None:
-    """A trace has the files of its spans, the last of its updates, and its chains to be logged."""
+    """A trace has its files, the last of its updates, and its chains to be logged."""
     updates = [TraceUpdate(trace_id(1), {"tags": {"k": value}}) for value in "ab"]
-    files = [file(1, 1, "f1", "AAAA"), file(1, 1, "f2", "BBBB")]
+    files = [file(1, "f1", "AAAA"), file(1, "f2", "BBBB")]
     records = (start(1, 1), updates[0], files[0], updates[1], files[1], model_seen(1), end(1, 1))
 
     assert joined(*records) == JoinedTrace(
         trace_id(1),
         INFO,
         start(1, 1),
-        [SpanRecords(start(1, 1), [], end(1, 1), tuple(files))],
+        [SpanRecords(start(1, 1), [], end(1, 1))],
         records,
         updates[1],
         (model_seen(1),),
+        tuple(files),
     )
 
 
@@ -161,8 +162,7 @@ def test_a_span_that_ends_after_its_root() -> None:
 def test_late_spans_with_what_had_happened_in_them() -> None:
     """A span that comes again has what happened before its trace was delivered; what is of the trace does not."""
     update = TraceUpdate(trace_id(1), {"name": "n"})
-    early = (event(1, 2), file(1, 2, "f", "AAAA"))
-    made = joiner(start(1, 1), update, start(1, 2, 1), *early, event(1, 1), end(1, 1))
+    made = joiner(*(start(1, 1), update, file(1, "f", "AAAA"), start(1, 2, 1), event(1, 2), event(1, 1), end(1, 1)))
     made.take(2.0)
     made.add(end(1, 2), 5.0)
 
@@ -171,8 +171,8 @@ def test_late_spans_with_what_had_happened_in_them() -> None:
             trace_id(1),
             INFO,
             None,
-            [SpanRecords(start(1, 2, 1), [event(1, 2)], end(1, 2), (file(1, 2, "f", "AAAA"),))],
-            (start(1, 2, 1), *early, end(1, 2)),
+            [SpanRecords(start(1, 2, 1), [event(1, 2)], end(1, 2))],
+            (start(1, 2, 1), event(1, 2), end(1, 2)),
         )
     ]
 
@@ -274,14 +274,28 @@ def test_a_late_span_that_was_lost() -> None:
 
 
 def test_records_without_a_start() -> None:
-    """Events, files and ends whose start is missing are counted, and make no trace."""
-    made = joiner(
-        *(event(1, 1), file(1, 1, "f", ""), end(1, 1), start(2, 1), end(2, 2), event(2, 2), file(2, 2, "f", "")),
-        end(2, 1),
-    )
+    """Events and ends whose start is missing are counted, and make no trace."""
+    made = joiner(event(1, 1), end(1, 1), start(2, 1), end(2, 2), event(2, 2), end(2, 1))
 
     assert made.take(0.0) == [joined(start(2, 1), end(2, 1))]
-    assert made.orphans == 6
+    assert made.orphans == 4
+
+
+def test_a_file_before_and_after_the_delivery_of_its_trace() -> None:
+    """A file comes before the first value that names it: the root's inputs, or a late span's outputs."""
+    made = joiner(file(1, "f1", "AAAA"), start(1, 1), start(1, 2, 1), end(1, 1))
+    (first,) = made.take(2.0)
+    for record in (file(1, "f2", "BBBB"), end(1, 2)):
+        made.add(record, 5.0)
+    (second,) = made.take(5.0)
+
+    assert (first.files, second.files) == ((file(1, "f1", "AAAA"),), (file(1, "f2", "BBBB"),))
+    assert made.orphans == 0
+
+
+def test_a_file_of_a_trace_that_never_starts() -> None:
+    """A file whose trace's first start was cut off by a crash makes no trace."""
+    assert joiner(file(1, "f", "AAAA")).finish() == []
 
 
 def test_late_spans_below_a_stream_that_its_consumer_closed() -> None:

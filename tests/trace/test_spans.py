@@ -70,7 +70,7 @@ def test_a_trace() -> None:
     """A trace has its spans, and what belongs to the whole of it: process, context, updates, models, files."""
     update = TraceUpdate(trace_id(1), {"tags": {"k": "v"}, "state": "ERROR"})
     records = (
-        *(start(1, 1), start(1, 2, 1), update, file(1, 2, "f1", "AAAA"), file(1, 1, "f2", "BBBB")),
+        *(start(1, 1), start(1, 2, 1), update, file(1, "f1", "AAAA"), file(1, "f2", "BBBB")),
         *(end(1, 2), model_seen(1), end(1, 1)),
     )
 
