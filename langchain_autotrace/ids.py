@@ -45,3 +45,8 @@ def span_digits(made_of: object) -> str:
     if len(digits) == _SPAN_DIGITS:
         return digits
     return digits[16:] if digits[12] in _RANDOM_VERSIONS else blake2b(digits.encode(), digest_size=8).hexdigest()
+
+
+def derived_span_id(span_id: str, key: str) -> str:
+    """Return the id of a span without a run, below the span of an id; ``key`` tells those below one span apart."""
+    return blake2b(f"{span_id} {key}".encode(), digest_size=8).hexdigest()

@@ -107,8 +107,8 @@ CANCELLED: Final = frozenset({"asyncio.exceptions.CancelledError", "concurrent.f
 USAGE_PLACES: Final = ("token_usage", "usage", "usage_metadata", "amazon-bedrock-invocationMetrics", "token_count")
 """Names under which the metadata of a model's answer has the token usage."""
 
-_AGENT_INTEGRATION: Final = "langchain_create_agent"
-"""What langchain's ``create_agent`` writes into ``metadata["ls_integration"]``."""
+AGENT_INTEGRATIONS: Final = frozenset({"langchain_create_agent", "deepagents"})
+"""What langchain's ``create_agent`` and deepagents' ``create_deep_agent`` write into ``metadata["ls_integration"]``."""
 _TYPES: Final = {
     Kind.CHAT_MODEL: SpanType.CHAT_MODEL,
     Kind.LLM: SpanType.LLM,
@@ -137,7 +137,9 @@ def span_name(kind: str, name: object, details: Mapping[str, Any]) -> str:
 
 
 def span_type(kind: str, name: str, details: Mapping[str, Any]) -> str:
-    """Return the type of a run's span, a value of :class:`SpanType`.
+    """Return the type of a run's span, a value of :class:`SpanType`, by its start alone.
+
+    Not every agent is known by its start: see ``trace/agents.py``.
 
     Args:
         kind: a value of :class:`Kind`.
@@ -151,5 +153,6 @@ def span_type(kind: str, name: str, details: Mapping[str, Any]) -> str:
         return SpanType.PARSER.value
     metadata = metadata_of(details)
     # An agent is the graph that create_agent made, not the runs within it, which have the same metadata.
-    is_agent = metadata.get("ls_integration") == _AGENT_INTEGRATION
-    return (SpanType.AGENT if is_agent and name == metadata.get("lc_agent_name", "LangGraph") else SpanType.CHAIN).value
+    is_agent = metadata.get("ls_integration") in AGENT_INTEGRATIONS
+    is_graph = name == (metadata.get("lc_agent_name") or "LangGraph")
+    return (SpanType.AGENT if is_agent and is_graph else SpanType.CHAIN).value

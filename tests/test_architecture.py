@@ -48,7 +48,7 @@ RULES: Final = {
     "settings": rule("destination errors redaction", "pydantic"),
     "capture": rule("errors ids records redaction semconv settings", "langchain_core orjson pydantic"),
     "journal": rule("errors ids records", "filelock orjson platformdirs"),
-    "trace": rule("records semconv", "orjson"),
+    "trace": rule("ids records semconv", "orjson"),
     "ship": rule(
         "destination errors ids journal records redaction semconv settings trace",
         "filelock mlflow orjson requests sqlalchemy yaml",

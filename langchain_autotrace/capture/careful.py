@@ -58,7 +58,7 @@ _WITHOUT_CONTENT: Final = frozenset(value for name, value in vars(Attr).items() 
 _PREVIEWS: Final = ("request_preview", "response_preview")
 _KNOWN_METADATA: Final = frozenset(
     {
-        *("ls_model_name", "ls_provider", "ls_integration", "lc_agent_name", "langgraph_node"),
+        *("ls_model_name", "ls_provider", "ls_integration", "lc_agent_name", "langgraph_node", "langgraph_triggers"),
         *("session_id", "thread_id", "conversation_id", "user_id"),
     }
 )

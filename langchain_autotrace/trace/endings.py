@@ -18,6 +18,8 @@ _LOST_CLASS: Final = "langchain_autotrace.ProcessEnded"
 LOST: Final[ErrorFacts] = {"classes": [_LOST_CLASS], "message": "the process ended while this was running"}
 """Error of a span that was open when its process died."""
 
+_INVALID_TOOL: Final = "invalid_tool"
+"""Tool that an AgentExecutor runs in place of one that does not exist."""
 
 IN_CLOSED_STREAM: Final = "in_closed_stream"
 """Detail of a start: the span is below a stream that its consumer closed, and that was delivered before."""
@@ -126,24 +128,26 @@ def _tool_error(start: SpanStart, end: SpanEnd) -> str | None:
     if (end.details.get("facts") or {}).get("status") == "error":
         message = end.outputs[0] if end.outputs else None
         return text_of(message.get("content")) if isinstance(message, dict) else ""
+    if start.details.get("class") == _INVALID_TOOL:
+        return text_of(end.outputs[0]) if end.outputs else ""
     call_id = start.details.get("tool_call_id")
-    for message in _tool_messages(end.outputs[0] if end.outputs else None):
+    for message in tool_messages(end.outputs[0] if end.outputs else None):
         if message.get("status") == "error" and call_id in (None, message.get("tool_call_id")):
             return text_of(message.get("content"))
     return None
 
 
-def _tool_messages(output: object) -> Iterator[Mapping[str, Any]]:
+def tool_messages(output: object) -> Iterator[Mapping[str, Any]]:
     """Yield the tool messages of a tool's output: itself, or those of a ``Command``, or of a list of both."""
     if isinstance(output, list):
         for one in output:
-            yield from _tool_messages(one)
+            yield from tool_messages(one)
     elif isinstance(output, dict) and output.get("type") == "tool":
         yield output
-    elif isinstance(output, dict) and "goto" in output and isinstance(update := output.get("update"), dict):
-        for value in update.values():
-            if isinstance(value, list):
-                yield from _tool_messages(value)
+    elif isinstance(output, dict) and "goto" in output:
+        update = output.get("update")
+        for value in update.values() if isinstance(update, dict) else [update]:  # else a list of keys and values
+            yield from tool_messages(value)
 
 
 def _is_stream(start: SpanStart | None, end: SpanEnd) -> bool:

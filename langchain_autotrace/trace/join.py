@@ -15,7 +15,9 @@ from langchain_autotrace.records import (
     TraceRecord,
     TraceUpdate,
 )
+from langchain_autotrace.trace.agents import graphs
 from langchain_autotrace.trace.endings import IN_CLOSED_STREAM, LOST, closed_streams
+from langchain_autotrace.trace.tool_spans import ANSWERED, answered_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -191,13 +193,15 @@ class Joiner:
     def _rest_of(self, trace: _Open, joined: JoinedTrace) -> _Open:
         """Return what is open. It is delivered too, so that its children have their parent, and again when it ends."""
         rest = _Open()
-        closed = closed_streams(joined.records)
+        closed, known, answered = closed_streams(joined.records), graphs(joined.records), answered_calls(joined)
         for record in trace.records:
             if not isinstance(record, SpanStart | SpanEvent) or record.span_id not in trace.open:
                 continue
-            if isinstance(record, SpanStart) and record.parent_id in closed:
-                details = {**record.details, IN_CLOSED_STREAM: True}
-                rest.records.append(record._replace(details=details))
+            if isinstance(record, SpanStart):
+                notes = known.notes(record.span_id)
+                notes |= {IN_CLOSED_STREAM: True} if record.parent_id in closed else {}
+                notes |= {ANSWERED: calls} if (calls := answered.get(record.span_id)) else {}
+                rest.records.append(record._replace(details={**record.details, **notes}) if notes else record)
             else:
                 rest.records.append(record)
         rest.spans = {span_id: span for span_id, span in trace.spans.items() if span_id in trace.open}

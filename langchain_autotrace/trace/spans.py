@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_autotrace.records import ProcessInfo, SpanEnd, SpanEvent, SpanStart, TraceContext, TraceRecord
-from langchain_autotrace.semconv import Attr, Kind, Outcome, SpanType, Status, metadata_of, span_name, span_type
+from langchain_autotrace.semconv import Attr, Kind, Outcome, SpanType, Status, metadata_of
 from langchain_autotrace.trace import chat, usage
+from langchain_autotrace.trace.agents import Graphs, graphs
 from langchain_autotrace.trace.endings import LOST, Ending, endings
+from langchain_autotrace.trace.tool_spans import tool_spans
 
 if TYPE_CHECKING:
     from langchain_autotrace.records import ModelSeen
@@ -86,10 +88,12 @@ class Trace(NamedTuple):
 def trace_of(joined: JoinedTrace) -> Trace:
     """Return the trace that the records make."""
     ended = endings(joined.records)
-    spans = [_span(one, ended.get(one.start.span_id)) for one in joined.spans]
+    known = graphs(joined.records)
+    spans = [_span(one, ended.get(one.start.span_id), known) for one in joined.spans]
     spans = _with_lost_inputs(_with_streamed(spans, joined.spans))
     if joined.root is not None:
         _set_owners(spans, joined.spans)
+    spans += tool_spans(joined, spans)
     root = next((span for span in spans if joined.root is not None and span.span_id == joined.root.span_id), None)
     contexts = [one.start.context for one in joined.spans if one.start.context is not None]
     return Trace(
@@ -105,16 +109,16 @@ def trace_of(joined: JoinedTrace) -> Trace:
     )
 
 
-def _span(records: SpanRecords, ending: Ending | None) -> Span:
+def _span(records: SpanRecords, ending: Ending | None, known: Graphs) -> Span:
     start, end = records.start, records.end
     is_run = start.kind != Kind.SPAN
-    name = span_name(start.kind, start.name, start.details) if is_run else str(start.name)
+    name, kind = known.name_and_type(start) if is_run else (str(start.name), SpanType.UNKNOWN.value)
     span = Span(
         trace_id=start.trace_id,
         span_id=start.span_id,
         parent_id=start.parent_id,
         name=name,
-        type=span_type(start.kind, name, start.details) if is_run else SpanType.UNKNOWN.value,
+        type=kind,
         start_ns=start.time_ns,
         end_ns=None if end is None else end.time_ns,
         status=None if ending is None else ending.status.value,

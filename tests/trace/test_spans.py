@@ -152,7 +152,7 @@ AGENT: Final = {"ls_integration": "langchain_create_agent", "lc_agent_name": "ca
         ("chain", "prompt", {"run_type": "prompt"}, "CHAIN"),
         ("chain", "calculator", {"metadata": AGENT}, "AGENT"),
         ("chain", "calculator", {"metadata": "[hidden]", "metadata_facts": AGENT}, "AGENT"),
-        ("chain", "model", {"metadata": AGENT}, "CHAIN"),
+        ("chain", "run_name", {"metadata": AGENT}, "AGENT"),
         ("chain", "LangGraph", {"metadata": {"ls_integration": "langchain_create_agent"}}, "AGENT"),
         ("chain", "LangGraph", {"metadata": {"ls_integration": "langgraph"}}, "CHAIN"),
         ("tool", "add", {"metadata": AGENT}, "TOOL"),
