@@ -1,8 +1,8 @@
 """Record the event files of agents whose packages the tests do not have: `python -m scripts.record_agents`.
 
 It needs `pip install deepagents langchain-classic langgraph-supervisor langgraph-swarm`. Each program below runs as in
-`scripts/record_events.py`, and its journal becomes `tests/trace/agents/<program>.jsonl`. The trees that they are to make
-are in `tests/trace/test_agents.py`.
+`scripts/record_events.py`; its journal becomes `tests/trace/agents/<program>.jsonl`. The trees that a person expects
+of them are in `tests/trace/test_agents.py`.
 """
 
 import json
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from deepagents import create_deep_agent
 from langchain_classic.agents import AgentExecutor, create_tool_calling_agent
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
@@ -18,7 +19,6 @@ from langgraph.prebuilt import create_react_agent
 from langgraph_supervisor import create_supervisor
 from langgraph_swarm import create_handoff_tool, create_swarm
 
-from deepagents import create_deep_agent
 from scripts.record_events import Json, Model, add, recorded, settled
 
 AGENTS = Path(__file__).resolve().parents[1] / "tests" / "trace" / "agents"

@@ -92,7 +92,9 @@ Tree = tuple[str, str, str, list["Tree"]]
 def tree(trace: Trace) -> Tree:
     """The trace as (name, type, status or outcome, children in the order of their starts)."""
     children: dict[str | None, list[Span]] = {}
-    for span in sorted(trace.data.spans, key=lambda one: (one.start_time_ns, one.get_attribute("langchain.run_id"))):
+    for span in sorted(
+        trace.data.spans, key=lambda one: (one.start_time_ns, one.get_attribute("langchain.run_id") or "")
+    ):
         children.setdefault(span.parent_id, []).append(span)
 
     def node(span: Span) -> Tree:
