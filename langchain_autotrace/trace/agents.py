@@ -68,15 +68,15 @@ def graphs(records: Iterable[TraceRecord]) -> Graphs:
     agents = {*runs.acting}
     workflows: dict[str, str] = {}
     for span_id, start in runs.starts.items():
-        if start.kind == Kind.CHAT_MODEL and _hands_over(start):
-            agents.update(runs.graphs_around(start)[1:2])  # the one above the agent's own
+        if start.kind == Kind.CHAT_MODEL and (above := runs.graphs_around(start)[1:2]) and _hands_over(start):
+            agents.update(above)  # the graph around the agent's own
         if start.kind != Kind.CHAIN:
             continue
-        nodes = runs.nodes[span_id]
+        nodes = runs.nodes.get(span_id, ())
         if start.details.get(AGENT) or runs.is_agent(start, nodes):
             agents.add(span_id)
         function = start.details.get(WORKFLOW) or next(filter(None, map(_entrypoint, nodes)), None)
-        if function and _name(start) in (_GRAPH_NAME, function):
+        if function and runs.names[span_id] in (_GRAPH_NAME, function):
             workflows[span_id] = function
     return Graphs(frozenset(agents), workflows)
 
@@ -93,29 +93,35 @@ class _Runs:
                 self.starts[record.span_id] = record
             elif isinstance(record, SpanEvent) and record.name in _EXECUTOR_EVENTS and "log" in record.details:
                 self.acting.add(record.span_id)
+        self.names = {start.span_id: _name(start) for start in self.starts.values()}
+        self.within = {
+            start.span_id: metadata_of(start.details).get("langgraph_node") for start in self.starts.values()
+        }
+        """Names of the nodes that runs are within, by the ids of the runs."""
         self.children: dict[str | None, list[SpanStart]] = defaultdict(list)
-        self.nodes: dict[str, list[SpanStart]] = defaultdict(list)
-        for start in self.starts.values():
+        self.nodes: dict[str | None, list[SpanStart]] = defaultdict(list)
+        are_nodes: set[str] = set()
+        for span_id, start in self.starts.items():  # parents start before their children
             self.children[start.parent_id].append(start)
-            if start.parent_id is not None and self._is_node(start):
+            if self._is_node(start, is_below_node=start.parent_id in are_nodes):
+                are_nodes.add(span_id)
                 self.nodes[start.parent_id].append(start)
 
-    def _is_node(self, start: SpanStart) -> bool:
+    def _is_node(self, start: SpanStart, *, is_below_node: bool) -> bool:
         """Return whether a run is a node of its parent: it has the node's name, which runs within it inherit.
 
         A graph that is a node runs within the node, and may have the same name.
         """
-        node = _node(start)
-        if node is None or node != _name(start):
+        node, parent_id = self.within[start.span_id], start.parent_id
+        if parent_id is None or node is None or node != self.names[start.span_id]:
             return False
-        above = self.starts.get(start.parent_id or "")
-        return above is None or _node(above) != node or not self._is_node(above)
+        return not (is_below_node and self.within[parent_id] == node)
 
     def is_agent(self, start: SpanStart, nodes: Sequence[SpanStart]) -> bool:
         """Return whether a run is an agent's graph, or an executor."""
-        if _name(start) == _EXECUTOR or any(map(self._is_agents_node, nodes)):
+        if self.names[start.span_id] == _EXECUTOR or any(map(self._is_agents_node, nodes)):
             return True
-        names = {_name(node) for node in nodes}
+        names = {self.names[node.span_id] for node in nodes}
         integration = metadata_of(start.details).get("ls_integration")
         if integration is None:  # older versions of create_agent say nothing
             return {"model", "tools"} <= names
@@ -126,8 +132,9 @@ class _Runs:
         return is_first or "model" in names
 
     def _is_agents_node(self, node: SpanStart) -> bool:
-        own = [_name(child) for child in self.children[node.span_id] if _node(child) == _node(node)]
-        return any((_name(node), name) in _STEPS or name == _DELEGATING for name in own)
+        name, within = self.names[node.span_id], self.within[node.span_id]
+        ran = [self.names[one.span_id] for one in self.children[node.span_id] if self.within[one.span_id] == within]
+        return any((name, function) in _STEPS or function == _DELEGATING for function in ran)
 
     def graphs_around(self, start: SpanStart) -> list[str]:
         """Return the ids of the graphs that a run is in, from the inside."""
@@ -142,10 +149,6 @@ class _Runs:
 
 def _name(start: SpanStart) -> str:
     return span_name(start.kind, start.name, start.details)
-
-
-def _node(start: SpanStart) -> object:
-    return metadata_of(start.details).get("langgraph_node")
 
 
 def _agent(start: SpanStart) -> tuple[object, object]:
