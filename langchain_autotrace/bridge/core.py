@@ -15,10 +15,9 @@ from langchain_autotrace.bridge.known_traces import Traces, live_span, trace_inf
 from langchain_autotrace.bridge.processor import JournalSpanProcessor, set_last
 from langchain_autotrace.bridge.sampling import Sampler
 from langchain_autotrace.capture import scope
+from langchain_autotrace.capture.enclosing import callback_manager, run_of
 from langchain_autotrace.capture.guard import internal_errors
-from langchain_autotrace.capture.handler import CallbackHandler
 from langchain_autotrace.capture.interfaces import NOT_SAMPLED, UNCHANGED, Changes, ParentSpan
-from langchain_autotrace.capture.runs import find, key_of
 from langchain_autotrace.ids import TRACE_ID_PREFIX
 from langchain_autotrace.semconv import Attr
 
@@ -215,35 +214,19 @@ class MlflowBridge:
     def innermost_run(self) -> Run | Literal[False] | None:
         """Return the innermost run that encloses the calling code; None without one, False if it is not traced."""
         run: Run | None = None
-        manager = nesting.callback_manager()
+        current = self.current()
+        manager = callback_manager()
         if manager is not None:
-            found = self._run_of(manager, manager.parent_run_id)
+            found = run_of(manager, manager.parent_run_id, current)
             if found is False:  # not traced, nor are its spans, unless MLflow's autolog traces the run
                 return None if self._yields() else False
             run = found or None
         if self._leaves:
             leaf_manager = nesting.leaf_on_stack()
-            leaf = self._run_of(leaf_manager, getattr(leaf_manager, "run_id", None)) or None
+            leaf = run_of(leaf_manager, getattr(leaf_manager, "run_id", None), current) or None
             if leaf is not None and (run is None or nesting.descends(leaf, run)):
                 run = leaf
         return run
-
-    def _run_of(self, manager: Any, run_id: Any) -> Run | Literal[False] | None:  # noqa: ANN401 - LangChain's
-        """Return the open run of a callback manager; False if it is not traced, None if it is unknown.
-
-        If several of our handlers know the run, the one of ``autolog()`` takes precedence.
-        """
-        if run_id is None:
-            return None
-        current, key = self.current(), key_of(run_id)
-        found: Run | Literal[False] | None = None
-        for handler in getattr(manager, "handlers", ()):
-            if isinstance(handler, CallbackHandler) and key in handler.runs:
-                run: Run | Literal[False] | None = False if handler.runs[key] is None else find(handler.runs, key)
-                if handler.recorder is current:
-                    return run
-                found = run if found is None else found
-        return found
 
     def live(self, run: Run) -> Span:
         """Return the MLflow span that represents a run, created on first use together with its ancestors'."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from langchain_core.language_models import BaseChatModel, BaseLLM
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables.config import var_child_runnable_config
 from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 from opentelemetry.trace import (
     INVALID_SPAN_CONTEXT,
@@ -58,13 +57,6 @@ def leaf_on_stack() -> object:
             return known.get("run_manager") or (managers[0] if managers else None)
         frame = frame.f_back
     return None
-
-
-def callback_manager() -> Any:  # noqa: ANN401 - LangChain's, or None
-    """Return the callback manager of the enclosing lambda, tool or graph node; None outside of one."""
-    config = var_child_runnable_config.get()
-    manager = config.get("callbacks") if config else None
-    return manager if hasattr(manager, "parent_run_id") else None
 
 
 def is_around(span: SpanContext, run: Run) -> bool:

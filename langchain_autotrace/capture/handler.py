@@ -10,7 +10,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_autotrace.capture.exceptions import error_facts, error_text
 from langchain_autotrace.capture.guard import guarded, internal_errors
 from langchain_autotrace.capture.recorder import Recorder
-from langchain_autotrace.capture.runs import OpenRuns, Run, close, find, key_of
+from langchain_autotrace.capture.runs import Run, RunHolder, close, find, key_of
 from langchain_autotrace.semconv import PAUSE, STREAM_CLOSED, Kind
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _RETRIEVER: Final = Kind.RETRIEVER.value
 Serialized = Mapping[str, Any] | None
 
 
-class CallbackHandler(BaseCallbackHandler):
+class CallbackHandler(RunHolder, BaseCallbackHandler):
     """All callbacks of LangChain, synchronous and inline, so that none costs a thread and none comes late.
 
     LangChain hands a root run's handlers on to all runs below it. Each root gets a handler of its own: so runs of one
@@ -52,9 +52,6 @@ class CallbackHandler(BaseCallbackHandler):
     ignore_retriever = False
     ignore_chat_model = False
     ignore_custom_event = False
-
-    recorder: Recorder
-    runs: OpenRuns
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from langchain_autotrace.capture import fast, scope
 from langchain_autotrace.capture.careful import CarefulWriter, Subject
+from langchain_autotrace.capture.enclosing import parent_of
 from langchain_autotrace.capture.files import Files
 from langchain_autotrace.capture.interfaces import (
     NOT_SAMPLED,
@@ -128,15 +129,17 @@ class Recorder:
         """
         now = self._clock()
         key = key_of(run_id)
-        parent = None if parent_run_id is None else find(open_runs, key_of(parent_run_id))
+        known = None if parent_run_id is None else find(open_runs, key_of(parent_run_id))
+        parent = parent_of(parent_run_id, known, self)
         same = open_runs.get(key)
         if same is not None and same.tags is tags:
             same.note(copies=same.copies + 1)  # another handler of ours is in the run's list: the same event once more
             return
         bridge = bridge_holder.bridge
-        parent_span = None if bridge is None else bridge.parent_span(self, parent)
+        parent_span = None if bridge is None else bridge.parent_span(self, parent or None)
         if (
             _suppressed()
+            or parent is False
             or parent_span is NOT_SAMPLED
             or (parent is None and self._is_left_out(open_runs, parent_run_id, parent_span))
         ):

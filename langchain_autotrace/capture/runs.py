@@ -179,6 +179,13 @@ OpenRuns: TypeAlias = dict[object, Run | None]
 """Open runs by :func:`key_of` of their ids; None for a run that is left out."""
 
 
+class RunHolder:
+    """A handler's open runs, and the recorder that writes their events."""
+
+    recorder: Recorder
+    runs: OpenRuns
+
+
 class _Process:
     """Tells this process from the one that it was forked from."""
 
