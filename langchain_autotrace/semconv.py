@@ -63,6 +63,7 @@ class Attr:
     TRACE_REQUEST_ID: Final = "mlflow.traceRequestId"
     CHAT_TOOLS: Final = "mlflow.chat.tools"
     TOKEN_USAGE: Final = "mlflow.chat.tokenUsage"  # noqa: S105 - the name of an attribute
+    COST: Final = "mlflow.llm.cost"
     MODEL: Final = "mlflow.llm.model"
     PROVIDER: Final = "mlflow.llm.provider"
     MESSAGE_FORMAT: Final = "mlflow.message.format"

@@ -48,7 +48,7 @@ RULES: Final = {
     "settings": rule("destination errors redaction", "pydantic"),
     "capture": rule("errors ids records redaction semconv settings", "langchain_core orjson pydantic"),
     "journal": rule("errors ids records", "filelock orjson platformdirs"),
-    "trace": rule("ids records semconv", "orjson"),
+    "trace": rule("ids records semconv", "genai_prices orjson"),  # a table of prices: data, and functions on it
     "ship": rule(
         "destination errors ids journal records redaction semconv settings trace",
         "filelock mlflow orjson requests sqlalchemy yaml",
@@ -197,7 +197,7 @@ first = set(sys.modules)
 langchain_autotrace.autolog(shipper="external", exit_timeout=0)
 from langchain_core.runnables import RunnableLambda
 assert RunnableLambda(lambda x: x + 1).invoke(1) == 2
-heavy = {"mlflow", "sqlalchemy", "alembic", "rich", "click", "vcr", "pandas", "numpy", "langgraph"}
+heavy = {"genai_prices", "mlflow", "sqlalchemy", "alembic", "rich", "click", "vcr", "pandas", "numpy", "langgraph"}
 print(sorted(heavy & first), sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run(

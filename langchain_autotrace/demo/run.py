@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from langchain_autotrace import autolog, disable, flush, last_trace_id, settings
-from langchain_autotrace.demo.replay import environment, replayed
+from langchain_autotrace.demo.replay import replayed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["AGENT", "EXPERIMENT", "NAMES", "Demo", "has_key", "run"]
 
@@ -22,8 +22,6 @@ NAMES: Final = ("joke_chain", "rag_chain", "weather_agent")
 """Names of the programs, in the order in which they run."""
 
 _FLUSH_SECONDS: Final = 60.0
-# Without a network MLflow would try for ten seconds to load current prices; recorded answers cost nothing.
-_OFFLINE: Final = {"MLFLOW_MODEL_CATALOG_URI": ""}
 
 
 class Demo(NamedTuple):
@@ -56,22 +54,21 @@ def run(tracking_uri: str, say: Callable[[str, str], None], storing: Callable[[]
     """
     from langchain_autotrace.demo.programs import PROGRAMS  # noqa: PLC0415 - raises where the extra is missing
 
-    with _api():
-        autolog(
-            tracking_uri=tracking_uri,
-            experiment=EXPERIMENT,
-            # These override the environment: whoever runs the demo wants traces.
-            disable=False,
-            log_traces=True,
-            sample_rate=1.0,
-            shipper="process" if settings.env("shipper") == "external" else None,
-        )
-        try:
-            failed, agent_trace = _run(PROGRAMS, say)
-            storing()
-            return Demo(failed, agent_trace, flush(_FLUSH_SECONDS).error)
-        finally:
-            disable()
+    autolog(
+        tracking_uri=tracking_uri,
+        experiment=EXPERIMENT,
+        # These override the environment: whoever runs the demo wants traces.
+        disable=False,
+        log_traces=True,
+        sample_rate=1.0,
+        shipper="process" if settings.env("shipper") == "external" else None,
+    )
+    try:
+        failed, agent_trace = _run(PROGRAMS, say)
+        storing()
+        return Demo(failed, agent_trace, flush(_FLUSH_SECONDS).error)
+    finally:
+        disable()
 
 
 def _run(programs: Mapping[str, Callable[[], str]], say: Callable[[str, str], None]) -> tuple[int, str | None]:
@@ -86,10 +83,3 @@ def _run(programs: Mapping[str, Callable[[], str]], say: Callable[[str, str], No
         if name == AGENT:
             agent_trace = last_trace_id()
     return failed, agent_trace
-
-
-@contextmanager
-def _api() -> Iterator[None]:
-    missing = {name: value for name, value in _OFFLINE.items() if name not in os.environ}
-    with environment({} if has_key() else missing):
-        yield

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from langchain_autotrace import destination, settings
 from langchain_autotrace.errors import CredentialsNeeded, DestinationError
 from langchain_autotrace.redaction import without_password
-from langchain_autotrace.ship import prices
 
 if TYPE_CHECKING:
     from langchain_autotrace.journal.folder import DestinationFolder
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 URI_VARIABLE: Final = "LANGCHAIN_AUTOTRACE_SHIP_TO"
 """Environment variable by which ``autolog()`` gives the complete tracking URI to the shipper process it starts."""
+CATALOG_VARIABLE: Final = "MLFLOW_MODEL_CATALOG_URI"
+"""MLflow's environment variable for the address of a price table; empty asks for none over the network."""
 
 
 def tracking_uri(folder: DestinationFolder) -> str:
@@ -51,7 +52,8 @@ def open_sink(folder: DestinationFolder, uri: str | None = None) -> Sink:
     uri = uri or tracking_uri(folder)
     # MLflow reports usage of its API, but it is not the program that makes these calls.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    probe = prices.Probe() if destination.kind(uri) in {"sqlite", "database"} else None
+    # MLflow downloads prices when it writes to a database itself, and retries for six seconds without a network.
+    os.environ.setdefault(CATALOG_VARIABLE, "")
     try:
         # Import the package before its submodules: if the program is importing it in another thread, Python takes the
         # import locks in another order and hands out partly initialized modules.
@@ -60,6 +62,4 @@ def open_sink(folder: DestinationFolder, uri: str | None = None) -> Sink:
     except ImportError as error:
         msg = f"MLflow cannot be imported ({error}). Run: pip install mlflow-skinny sqlalchemy alembic."
         raise DestinationError(msg) from error
-    if probe is not None:
-        probe.settle()
     return MlflowSink(uri)

@@ -27,9 +27,10 @@ from mlflow.utils import git_utils, mlflow_tags
 from langchain_autotrace.ids import TRACE_ID_PREFIX
 from langchain_autotrace.records import ProcessInfo, TraceContext
 from langchain_autotrace.semconv import Attr, Status
+from langchain_autotrace.ship.mlflow_cost import COST_KEYS, costs_of, with_cost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from langchain_autotrace.trace.spans import Span, Trace
 
@@ -69,7 +70,8 @@ class MlflowTrace(NamedTuple):
 
 
 def mlflow_trace(trace: Trace, experiment_id: str) -> MlflowTrace:
-    """Return a trace as MLflow's entities."""
+    """Return a trace as MLflow's entities, with the cost of its spans."""
+    trace = trace._replace(spans=[with_cost(span) for span in trace.spans])
     spans = [_mlflow_span(span) for span in trace.spans]
     info = None if trace.root is None else _info(trace, trace.root, experiment_id)
     if info is not None:
@@ -115,9 +117,12 @@ def _metadata(trace: Trace, given: Mapping[str, str]) -> dict[str, str]:
         value = next((span.attributes[name] for span in trace.spans if span.attributes.get(name)), None)
         if value:
             found[key] = str(value)
-    totals = _totals(_outermost_usages(trace.spans))
+    totals = _totals(_outermost(trace.spans, _usage), _TOKEN_KEYS)
     if totals:
         found[TraceMetadataKey.TOKEN_USAGE] = orjson.dumps(totals).decode()
+    costs = _totals(_outermost(trace.spans, costs_of), COST_KEYS)
+    if costs:
+        found[TraceMetadataKey.COST] = orjson.dumps(costs).decode()
     reasoning = sum(_count(span.attributes.get(Attr.REASONING_TOKENS)) for span in trace.spans)
     if reasoning:
         found[_REASONING] = str(reasoning)
@@ -126,17 +131,17 @@ def _metadata(trace: Trace, given: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _outermost_usages(spans: Sequence[Span]) -> list[Mapping[str, int]]:
-    """Return the token usages to add up: without those below another, such as a client's own span within a model's."""
-    usages = {span.span_id: _usage(span) for span in spans}
+def _outermost(spans: Sequence[Span], amounts_of: Callable[[Span], Mapping[str, float]]) -> list[Mapping[str, float]]:
+    """Return the tokens or costs to add up: not those below others, such as of a client's own span within a model's."""
+    amounts = {span.span_id: amounts_of(span) for span in spans}
     parents = {span.span_id: span.parent_id for span in spans}
-    counted: list[Mapping[str, int]] = []
-    for span_id, usage in usages.items():
-        above = parents[span_id] if usage else None
-        while above is not None and not usages.get(above):
+    counted: list[Mapping[str, float]] = []
+    for span_id, amount in amounts.items():
+        above = parents[span_id] if amount else None
+        while above is not None and not amounts.get(above):
             above = parents.get(above)
-        if usage and above is None:
-            counted.append(usage)
+        if amount and above is None:
+            counted.append(amount)
     return counted
 
 
@@ -148,8 +153,8 @@ def _usage(span: Span) -> dict[str, int]:
     return {key: count for key, count in usage.items() if isinstance(count, int)}
 
 
-def _totals(usages: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    return {key: sum(one.get(key, 0) for one in usages) for key in _TOKEN_KEYS if any(key in one for one in usages)}
+def _totals(amounts: Sequence[Mapping[str, float]], keys: Sequence[str]) -> dict[str, float]:
+    return {key: sum(one.get(key, 0) for one in amounts) for key in keys if any(key in one for one in amounts)}
 
 
 def _count(value: object) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
@@ -29,6 +30,8 @@ _LEAST: Final = 30
 """Minimum width in columns for a span's text, however deep the span."""
 _STYLES: Final = {"OK": "green", "ERROR": "bold red"}
 _UNUSUAL: Final = "yellow"
+_SMALL: Final = 0.01
+"""Amount in US dollars below which two digits are shown, wherever they are."""
 _ERROR_LINES: Final = 4
 _VALUE_LINES: Final = 10
 _SEE_ALL: Final = ": --full"
@@ -243,5 +246,6 @@ def money(dollars: float | None) -> str:
     """Return a cost in US dollars as text, with more digits for small amounts; ``-`` for None."""
     if dollars is None:
         return "-"
-    digits = 2 if dollars >= 1 or not dollars else 4
-    return f"${dollars:,.{digits}f}" if not dollars or dollars >= 10**-digits else f"${dollars:.1g}"
+    if dollars and dollars < _SMALL:
+        return f"${Decimal(f'{dollars:.2g}'):f}"
+    return f"${dollars:,.{2 if dollars >= 1 or not dollars else 4}f}"

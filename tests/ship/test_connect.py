@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,9 +12,7 @@ from langchain_autotrace import destination
 from langchain_autotrace.errors import CredentialsNeeded, DestinationError, JournalError
 from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.redaction import without_password
-from langchain_autotrace.ship import prices
-from langchain_autotrace.ship.connect import URI_VARIABLE, open_sink, tracking_uri
-from langchain_autotrace.ship.prices import CATALOG_VARIABLE, Probe
+from langchain_autotrace.ship.connect import CATALOG_VARIABLE, URI_VARIABLE, open_sink, tracking_uri
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,59 +88,15 @@ def test_no_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         open_sink(folder_of(tmp_path, "http://host"))
 
 
-@pytest.fixture
-def catalog_host(monkeypatch: pytest.MonkeyPatch) -> socket.socket:
-    """A host that answers in place of the one that has the prices."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    monkeypatch.setattr(prices, "_HOST", listening.getsockname())
-    return listening
-
-
-def test_prices_that_can_be_loaded(catalog_host: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where prices can be loaded, MLflow loads them."""
-    monkeypatch.setattr(prices, "_is_installed", lambda: False)
-    Probe().settle()
-    catalog_host.close()
-
-    assert CATALOG_VARIABLE not in os.environ
-
-
-def test_prices_that_cannot_be_loaded(catalog_host: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a network, MLflow goes without prices instead of waiting for them."""
-    monkeypatch.setattr(prices, "_is_installed", lambda: False)
-    catalog_host.close()
-    Probe().settle()
-
-    assert os.environ[CATALOG_VARIABLE] == ""
-
-
-def test_prices_that_are_installed(catalog_host: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where MLflow brings prices, no network is asked for them."""
-    monkeypatch.setattr(prices, "_is_installed", lambda: True)
-    catalog_host.settimeout(0.05)
-    Probe().settle()
-
-    assert os.environ[CATALOG_VARIABLE] == ""
-    with pytest.raises(TimeoutError):
-        catalog_host.accept()
-    catalog_host.close()
-
-
-def test_prices_that_the_user_has_settled(catalog_host: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the user's variable says of prices stays as it is."""
-    monkeypatch.setenv(CATALOG_VARIABLE, "file:///prices")
-    catalog_host.close()
-    Probe().settle()
-
-    assert os.environ[CATALOG_VARIABLE] == "file:///prices"
-
-
-def test_opening(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opening a database switches off that MLflow counts calls, and asks for prices; a server has its own."""
-    monkeypatch.setattr(prices, "_is_installed", lambda: True)
+@pytest.mark.parametrize("place", ["database", "http://127.0.0.1:1"])
+@pytest.mark.parametrize(("given", "kept"), [(None, ""), ("file:///prices", "file:///prices")])
+def test_opening(
+    tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch, place: str, given: str | None, kept: str
+) -> None:
+    """Opening a destination switches off that MLflow counts calls and downloads prices, unless the user wants them."""
     monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
-    open_sink(folder_of(tmp_path, "http://127.0.0.1:1"))
-    before = CATALOG_VARIABLE in os.environ
-    open_sink(folder_of(tmp_path, store))
+    if given is not None:
+        monkeypatch.setenv(CATALOG_VARIABLE, given)
+    open_sink(folder_of(tmp_path, store if place == "database" else place))
 
-    assert (before, os.environ[CATALOG_VARIABLE], os.environ["MLFLOW_DISABLE_TELEMETRY"]) == (False, "", "true")
+    assert (os.environ[CATALOG_VARIABLE], os.environ["MLFLOW_DISABLE_TELEMETRY"]) == (kept, "true")

@@ -1,0 +1,72 @@
+"""The cost of a span: MLflow's own price where it has one, else that of ``genai-prices``."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from mlflow.tracing.constant import CostKey
+from mlflow.utils import providers
+
+from langchain_autotrace.semconv import Attr
+from langchain_autotrace.ship.connect import CATALOG_VARIABLE
+from langchain_autotrace.trace.cost import cost_of, is_local
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_autotrace.trace.spans import Span
+
+COST_KEYS: Final = (CostKey.INPUT_COST, CostKey.OUTPUT_COST, CostKey.TOTAL_COST)
+_FREE: Final = dict.fromkeys(COST_KEYS, 0.0)
+"""Cost of a local model, set where MLflow has prices: it would take those of any provider that has a model of the same
+name, such as DeepSeek's for Ollama's deepseek-r1."""
+
+
+def with_cost(span: Span) -> Span:
+    """Return the span with the cost that the program has set on it, else the calculated one, if any."""
+    cost: Mapping[str, float] | None
+    if Attr.COST in span.attributes:
+        cost = costs_of(span)
+    elif is_local(span.attributes.get(Attr.PROVIDER)):
+        cost = _FREE if span.attributes.get(Attr.TOKEN_USAGE) and _has_table() else None
+    else:
+        cost = cost_of(span.attributes, span.start_ns, _mlflow_price)
+    others = {key: value for key, value in span.attributes.items() if key != Attr.COST}
+    return span._replace(attributes=others | {Attr.COST: cost} if cost else others)
+
+
+def costs_of(span: Span) -> dict[str, float]:
+    """Return the amounts of a span's cost: MLflow adds them up, and fails on any other value."""
+    cost = span.attributes.get(Attr.COST)
+    found = [(key, cost.get(key)) for key in COST_KEYS] if isinstance(cost, dict) else []
+    return {key: amount for key, amount in found if isinstance(amount, int | float) and math.isfinite(amount)}
+
+
+def _mlflow_price(provider: str | None, model: str, counts: Mapping[str, int]) -> dict[str, float] | None:
+    """Return the cost by MLflow's table of the provider itself; None if the model is not in it."""
+    if provider is None or not _has_table():
+        return None
+    found = providers.cost_per_token(
+        model,
+        counts.get("input_tokens", 0),
+        counts.get("output_tokens", 0),
+        custom_llm_provider=provider.lower(),
+        cache_read_input_tokens=counts.get("cache_read_input_tokens"),
+        cache_creation_input_tokens=counts.get("cache_creation_input_tokens"),
+    )
+    # A model of its table may have no price.
+    return dict(zip(COST_KEYS, (*found, sum(found)), strict=True)) if found and any(found) else None
+
+
+def _has_table() -> bool:
+    """Return whether MLflow has prices: the full package contains them, and the user may name a table."""
+    return bool(os.environ.get(CATALOG_VARIABLE)) or _is_installed()
+
+
+@functools.cache
+def _is_installed() -> bool:
+    return Path(str(providers.__file__)).with_name("model_catalog").joinpath("openai.json").exists()
