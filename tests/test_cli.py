@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -292,7 +291,7 @@ class TestDemo:
         ):
             assert part in result.stdout
         assert [row["tokens"]["total"] for row in cli_json("list")] == [710, 105, 55]
-        assert [row["cost_usd"] for row in cli_json("list")] == pytest.approx([0.00013185, 0.0000306, 0.0000249])
+        assert [row["cost_usd"] for row in cli_json("list")] == pytest.approx([0.00012705, 0.0000279, 0.0000213])
 
     def test_elsewhere(self, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """The commands that it names lead to its traces, wherever they are, and a failed program is told and traced."""

@@ -51,12 +51,15 @@ def test_every_program(name: str, store: str) -> None:
 
 
 def test_usage_is_summed_once(store: str) -> None:
-    """A trace's tokens are the sum over its model calls, cached and reasoning tokens included."""
+    """A trace's tokens and cost are the sums over its model calls, cached and reasoning tokens included."""
     (trace,) = traces_of("agent", store)
     calls = [attribute(span, "mlflow.chat.tokenUsage") for span in models(trace)]
     assert len(calls) >= 3
     total = {key: sum(call.get(key, 0) for call in calls) for key in calls[0]}
     assert {key: (trace.info.token_usage or {})[key] for key in total} == total
+    costs = [span.llm_cost or {} for span in models(trace)]
+    assert min(cost["total_cost"] for cost in costs) > 0
+    assert trace.info.cost == pytest.approx({key: sum(cost[key] for cost in costs) for key in costs[0]})
 
 
 def test_an_agent_with_parallel_tools(store: str) -> None:

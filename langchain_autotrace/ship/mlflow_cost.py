@@ -35,8 +35,10 @@ def with_cost(span: Span) -> Span:
         cost = _FREE if span.attributes.get(Attr.TOKEN_USAGE) and _has_table() else None
     else:
         cost = cost_of(span.attributes, span.start_ns, _mlflow_price)
+    if not cost and Attr.COST not in span.attributes:
+        return span
     others = {key: value for key, value in span.attributes.items() if key != Attr.COST}
-    return span._replace(attributes=others | {Attr.COST: cost} if cost else others)
+    return span._replace(attributes={**others, Attr.COST: cost} if cost else others)
 
 
 def costs_of(span: Span) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,8 @@ The library itself knows most names (``google_genai``, ``mistralai``, ``xai``), 
 one name has both (``anthropic_bedrock``)."""
 _MAKERS: Final = frozenset({"openai", "anthropic", "google", "x-ai"})
 """Makers whose models have one price wherever they are called, such as through a gateway that the library lacks."""
+_BEFORE_NAME: Final = re.compile(r"^.*(/|\b(anthropic|openai)\.)")
+"""What gateways and Bedrock put before a model's name: ``anthropic/claude-3.5-sonnet``, ``eu.anthropic.claude-…``."""
 _OPEN_WEIGHTS: Final = "gpt-oss"
 """Models of these makers that anyone may serve, at any price."""
 _LOCAL: Final = frozenset(
@@ -54,15 +57,15 @@ def cost_of(
     if not isinstance(counts, dict) or is_local(provider):
         return None
     provider = str(provider) if provider else None
+    counts = {name: _count(counts, name) for name in counts}
     details = attributes.get(Attr.USAGE_METADATA)
     tokens, finer = _tokens(counts), _finer_tokens(details if isinstance(details, dict) else {})
     if not tokens["input_tokens"] and not tokens["output_tokens"]:
         return None
     tier = _tier(details)
     is_plain = not finer and tier is None and tokens["input_tokens"] <= _LARGEST_PLAIN_INPUT
-    for model in dict.fromkeys((attributes.get(Attr.MODEL), attributes.get(Attr.REQUEST_MODEL))):
-        if not model or not isinstance(model, str):
-            continue
+    named = (attributes.get(Attr.MODEL), attributes.get(Attr.REQUEST_MODEL))
+    for model in dict.fromkeys(name for name in named if name and isinstance(name, str)):
         if preferred is not None and is_plain and (cost := preferred(provider, model, counts)) is not None:
             return cost
         if (cost := _listed(provider, model, [tokens | finer, tokens], start_ns, tier)) is not None:
@@ -145,6 +148,6 @@ def _references(provider: str | None, model: str) -> Iterator[tuple[str, str | N
     if provider is not None:
         name = provider.lower()
         yield model, next((host for part, host in _HOSTS if part in name), name), None
-    bare = model.rpartition("/")[2]  # gateways put the maker before it: anthropic/claude-3.5-sonnet
+    bare = _BEFORE_NAME.sub("", model)
     if not bare.startswith(_OPEN_WEIGHTS):
         yield bare, None, _MAKERS
