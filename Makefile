@@ -2,7 +2,7 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 
-.PHONY: setup check lint types test record bench check-server check-matrix
+.PHONY: setup check lint types test record bench check-server check-matrix check-oldest
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -44,3 +44,10 @@ check-matrix:
 		.venv-$$version/bin/python -m pip install --quiet --editable '.[test]' mlflow-skinny==$$version || exit 1; \
 		.venv-$$version/bin/python -m pytest || exit 1; \
 	done
+
+# The oldest LangChain that is supported, with LangGraph of its time: whole programs, and what capture reads of them.
+OLDEST ?= langchain-core==1.2.5 langchain==1.2.4 langgraph==1.0.10 langgraph-prebuilt==1.0.8 langchain-openai==1.1.6
+check-oldest:
+	test -d .venv-oldest || python3 -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --editable '.[test]' $(OLDEST)
+	.venv-oldest/bin/python -m pytest tests/test_owners.py tests/test_interrupts.py

@@ -55,7 +55,9 @@ class SpanStart(NamedTuple):
 
     Of a run: ``parent_run_id`` (of a parent that is not traced), ``metadata``, ``class``, ``run_type``, ``params``
     (invocation parameters of a model), ``tool_call_id``, ``session_id`` and ``user_id`` (given by ``context()``),
-    ``content_hash``; ``content`` is False where values are not captured.
+    ``configurable`` and ``agent_context`` (session and user that a root's config or a graph's ``context`` names, by
+    ``semconv.SESSION_KEYS`` and ``USER_KEYS``), ``resumes`` (whether a graph's inputs resume it), ``content_hash``;
+    ``content`` is False where values are not captured.
     Of a span of MLflow's: ``type``, ``attributes``.
     Of both: ``truncated``, the sizes in bytes that cut values had, by ``inputs`` or the name of the detail.
     """
@@ -84,7 +86,9 @@ class SpanEnd(NamedTuple):
     """What else was said.
 
     Of a run: ``inputs`` (in a list, when they were not known at the start), ``error`` (:class:`ErrorFacts`), ``chunks``
-    and ``first_chunk_ns`` of a streamed answer, ``streamed`` (the text of one that was not finished), ``facts`` (token
+    and ``first_chunk_ns`` of a streamed answer, ``streamed`` (the text of one that was not finished), ``interrupts``
+    (``value`` and ``id`` of what an interrupted graph asks), ``stopped`` (the nodes
+    ``before`` which a graph has stopped, or ``after`` which it was to stop and the ``next`` ones), ``facts`` (token
     usage, models and reasons, where the redact hook may have changed the value that holds them), ``changes``
     (what the program has set on the run through MLflow's API: ``attributes``, ``status``, ``message``, ``inputs`` and
     ``outputs`` in lists); ``content`` is False where values are not captured.

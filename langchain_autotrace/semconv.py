@@ -87,9 +87,24 @@ class Attr:
     TOOL_CALL_ID: Final = "langchain.tool_call_id"
     PARENT_RUN_ID: Final = "langchain.parent_run_id"
     TRUNCATED: Final = "langchain_autotrace.truncated"
+    ANSWER: Final = "langgraph.resume"
+    """What was answered, on the root of a trace that resumes an interrupted one."""
+    INTERRUPTED_THREAD: Final = "langchain_autotrace.interrupted_thread"
+    """Thread id of an interrupted graph, on the root and in the trace's metadata: a resume finds the trace by it."""
+    RESUMES: Final = "langchain_autotrace.resumes"
+    """MLflow's id (``tr-…``) of the trace that this one resumes, on the root and in the trace's metadata."""
     CONTENT_HASH: Final = "langchain_autotrace.content_hash"
     """Hash of the chain that ran, where chains are logged as models; also a tag of the model."""
 
+
+SESSION_KEYS: Final = ("session_id", "thread_id", "conversation_id")
+"""Names under which metadata, ``configurable`` or an agent's context have the session, the first one counts."""
+USER_KEYS: Final = ("user_id", "langgraph_auth_user_id")
+"""The same of the user; LangGraph's server writes the second."""
+THREAD_KEY: Final = "thread_id"
+"""Name of LangGraph's thread, in ``configurable`` and in metadata."""
+INTERRUPTS: Final = "__interrupt__"
+"""Key of a graph's output under which LangGraph returns what was asked."""
 
 LOADABLE_TAG: Final = "langchain_autotrace.loadable"
 """Tag of a logged model: whether it can be loaded, "true" or "false"."""

@@ -33,7 +33,7 @@ from langchain_autotrace.records import (
     TraceFile,
     TraceUpdate,
 )
-from langchain_autotrace.semconv import USAGE_PLACES, Attr
+from langchain_autotrace.semconv import SESSION_KEYS, USAGE_PLACES, USER_KEYS, Attr
 from langchain_autotrace.settings import RedactContext, Settings
 
 _logger: Final = logging.getLogger("langchain_autotrace")
@@ -41,11 +41,14 @@ _logger: Final = logging.getLogger("langchain_autotrace")
 _MAX_NAME: Final = 1_000
 _DETAILS: Final = frozenset({"metadata", "params"})
 """Details that are values of the user's."""
+_CONTENT: Final = frozenset({"streamed", "interrupts"})
+"""Details that were said: of an answer, or by a graph that asks."""
 _FIELDS: Final = {
     "metadata": Attr.METADATA,
     "params": Attr.INVOCATION_PARAMS,
     "tags": Attr.TAGS,
     "streamed": "outputs",
+    "interrupts": "outputs",
 }
 """What the redact hook is told of a field: what it is called on the span."""
 _WITHOUT_CONTENT: Final = frozenset(value for name, value in vars(Attr).items() if name.isupper()) - {
@@ -59,7 +62,8 @@ _PREVIEWS: Final = ("request_preview", "response_preview")
 _KNOWN_METADATA: Final = frozenset(
     {
         *("ls_model_name", "ls_provider", "ls_integration", "lc_agent_name", "langgraph_node", "langgraph_triggers"),
-        *("session_id", "thread_id", "conversation_id", "user_id"),
+        *SESSION_KEYS,
+        *USER_KEYS,
     }
 )
 """Metadata that says which model, agent, session and user it is, and not what was said."""
@@ -182,8 +186,8 @@ class CarefulWriter:
                 kept["inputs"] = self._optional(value, "inputs", subject, sizes) if self._content else None
             elif name == "error":
                 kept["error"] = self._error(value, subject)
-            elif name == "streamed":
-                kept |= {"streamed": self._value(value, "streamed", subject, sizes)} if self._content else {}
+            elif name in _CONTENT:
+                kept |= {name: self._value(value, name, subject, sizes)} if self._content else {}
             elif name in _DETAILS:
                 kept |= self._detail(name, value, subject, sizes)
             else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.callbacks import BaseCallbackHandler
 
+from langchain_autotrace.capture.calls import asked
 from langchain_autotrace.capture.exceptions import error_facts, error_text
 from langchain_autotrace.capture.guard import guarded, internal_errors
 from langchain_autotrace.capture.recorder import Recorder
@@ -272,6 +273,7 @@ class CallbackHandler(RunHolder, BaseCallbackHandler):
                 details["streamed"] = run.chunks
         if PAUSE in facts["classes"]:
             _mark_incomplete(run)
+            details |= asked(error)
         run.recorder.end(run, None if response is None else (response,), details)
 
     def _goes_on_below(self, run: Run) -> bool:

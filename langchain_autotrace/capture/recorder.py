@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import FrameType
 from typing import Any, Final
 from uuid import UUID
 
-from langchain_autotrace.capture import fast, scope
+from langchain_autotrace.capture import calls, fast, scope
 from langchain_autotrace.capture.careful import CarefulWriter, Subject
 from langchain_autotrace.capture.enclosing import parent_of
 from langchain_autotrace.capture.files import Files
@@ -36,13 +38,15 @@ from langchain_autotrace.records import (
     TraceFile,
     TraceUpdate,
 )
-from langchain_autotrace.semconv import Status, span_name, span_type
+from langchain_autotrace.semconv import Kind, Status, span_name, span_type
 from langchain_autotrace.settings import Settings
 
 _MAX_OPEN: Final = 50_000
 """Open runs remembered of a handler. LangChain loses the end of some (a generator that is never collected)."""
 _suppressed: Final = scope.suppressed.get
 _WRITTEN: Final = fast.WriteResult.WRITTEN
+_CHAIN: Final = Kind.CHAIN.value
+_NOTHING: Final[dict[str, Any]] = {}
 _RECORDS: Final[dict[str, type[SpanStart | SpanEvent | SpanEnd]]] = {START: SpanStart, EVENT: SpanEvent, END: SpanEnd}
 
 
@@ -152,6 +156,8 @@ class Recorder:
             context = self._begin_trace(run, parent_run_id, parent_span, details)
         else:
             run = Run(self, self._ids.of_child(run_id, key, parent.seen), parent, parent.journal, tags)
+        if parent is None or kind == _CHAIN:
+            self._read_call(run, kind, inputs, details)
         if parent_span is not None:
             run.attach(parent_span)
             context = parent_span.context
@@ -234,6 +240,21 @@ class Recorder:
         if record is not None:
             journal.write(self._encode(record))
 
+    @staticmethod
+    def _read_call(run: Run, kind: str, inputs: tuple[object] | None, details: dict[str, Any]) -> None:
+        """Add session and user from the call that starts a root run; and note the method that runs a graph."""
+        graph: FrameType | None = None
+        if run.parent is None:
+            call = calls.root_call(sys._getframe(2))  # noqa: SLF001 - the way to the stack
+            details |= call.details
+            graph = call.graph if kind == _CHAIN else None
+        elif "langgraph_node" not in (details.get("metadata") or _NOTHING):  # not within a graph
+            graph = calls.graph_above(sys._getframe(2))  # noqa: SLF001 - as above
+        if graph is not None:
+            run.note(graph=graph)
+            if calls.resumes(inputs):
+                details["resumes"] = True
+
     def _begin_trace(
         self, run: Run, parent_run_id: UUID | None, parent_span: ParentSpan | None, details: dict[str, Any]
     ) -> TraceContext:
@@ -282,7 +303,10 @@ class Recorder:
         return self._samples and self._sample() >= self.settings.sample_rate
 
     def _finish_special(self, run: Run, outputs: tuple[object] | None, details: dict[str, Any]) -> None:
-        """Add what the program has set on a run through MLflow's API, and write what is to be logged of its chain."""
+        """Add where a graph has stopped, and what was set through MLflow's API; write what is logged of a chain."""
+        if run.graph is not None and "error" not in details and (stop := calls.stop_of(run.graph)) is not None:
+            details["stopped"] = stop
+            run.note(is_incomplete=True)
         if run.live is not None and bridge_holder.bridge is not None:
             changes = bridge_holder.bridge.changes(run)
             for name, time_ns, found in changes.events:

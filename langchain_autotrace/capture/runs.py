@@ -13,6 +13,8 @@ from langchain_autotrace.capture.interfaces import Journal, ParentSpan
 from langchain_autotrace.ids import span_digits, trace_digits
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from langchain_autotrace.capture.recorder import Recorder
 
 _REMEMBERED: Final = 10_000
@@ -94,6 +96,8 @@ class Run:
     """MLflow's object for the run, once the program has asked for it."""
     model_call: Any = None
     """What the logging of models has noted of the run."""
+    graph: FrameType | None = None
+    """The method that runs a LangGraph graph, when the run is one: its variables say where the graph has stopped."""
     shadowed: Run | None = None
     """An older open run of the same id."""
     kind = name = type = ""

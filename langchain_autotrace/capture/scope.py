@@ -73,8 +73,9 @@ def context(
     the block in ``traces.ids``.
 
     Args:
-        session_id: MLflow's trace session (``mlflow.trace.session``), up to 250 characters. A run's own metadata
-            (``session_id``, ``thread_id`` or ``conversation_id``) takes precedence.
+        session_id: MLflow's trace session (``mlflow.trace.session``), up to 250 characters. What the run itself names
+            takes precedence: ``session_id``, ``thread_id`` or ``conversation_id`` in its metadata, its ``configurable``
+            or, of a graph, its ``context``.
         user_id: MLflow's trace user (``mlflow.trace.user``). A run's own ``user_id`` takes precedence.
         tags: trace tags, added to those of enclosing blocks.
         metadata: trace metadata, added to that of enclosing blocks; immutable in MLflow.

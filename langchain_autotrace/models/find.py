@@ -6,19 +6,16 @@ But when a callback is called, the methods of the running runnable are on the st
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any, Final
 
 from langchain_core.callbacks import AsyncCallbackManager
 from langchain_core.runnables import Runnable
 
-_MAX_FRAMES: Final = 60
+from langchain_autotrace.capture.stack import callers, is_of_langchain, own_object, waiting_batch
+
 _MAX_WAITING: Final = 10_000
-_OF_LANGCHAIN: Final = frozenset(
-    {"langchain", "langchain_autotrace", "langchain_classic", "langchain_core", "langgraph"}
-)
 
 _waiting: Final[dict[int, Runnable[Any, Any]]] = {}
 """id(callback manager) -> runnable, for ``abatch()`` calls whose runs have not started yet."""
@@ -30,16 +27,8 @@ def outermost_runnable(frame: FrameType | None) -> Runnable[Any, Any] | None:
     The walk goes from ``frame`` to its callers over LangChain's functions and the methods of runnables, and ends at the
     first function that is neither.
     """
-    found, manager = _outermost(_callers(frame))
+    found, manager = _outermost(callers(frame))
     return _of_batch(manager) if found is None and isinstance(manager, AsyncCallbackManager) else found
-
-
-def _callers(frame: FrameType | None) -> Iterator[FrameType]:
-    for _ in range(_MAX_FRAMES):
-        if frame is None:
-            return
-        yield frame
-        frame = frame.f_back
 
 
 def _outermost(frames: Iterable[FrameType]) -> tuple[Runnable[Any, Any] | None, object]:
@@ -47,12 +36,10 @@ def _outermost(frames: Iterable[FrameType]) -> tuple[Runnable[Any, Any] | None, 
     found: Runnable[Any, Any] | None = None
     last: object = None
     for frame in frames:
-        code, itself = frame.f_code, None
-        if code.co_argcount and code.co_varnames[0] == "self":
-            itself = frame.f_locals.get("self")
+        itself = own_object(frame)
         if isinstance(itself, Runnable):
             found = itself
-        elif str(frame.f_globals.get("__name__", "")).partition(".")[0] not in _OF_LANGCHAIN:
+        elif not is_of_langchain(frame):
             break
         last = last if itself is None else itself
     return found, last
@@ -67,27 +54,9 @@ def _of_batch(manager: AsyncCallbackManager) -> Runnable[Any, Any] | None:
 
 def _note_batch(manager: AsyncCallbackManager) -> None:
     """Find the ``abatch`` call that waits for this manager, and note its runnable for all of its managers."""
-    try:
-        tasks = asyncio.all_tasks()
-    except RuntimeError:  # no asyncio event loop runs in this thread
-        return
-    for task in tasks:
-        frames = list(_suspended(task.get_coro()))
-        for index, frame in enumerate(frames):
-            managers = frame.f_locals.get("callback_managers") if frame.f_code.co_name == "abatch" else None
-            if isinstance(managers, list) and any(one is manager for one in managers):
-                found, _ = _outermost(reversed(frames[: index + 1]))
-                if len(_waiting) > _MAX_WAITING:  # entries of cancelled batches are never taken out
-                    _waiting.clear()
-                _waiting.update({} if found is None else {id(one): found for one in managers})
-                return
-
-
-def _suspended(awaited: object) -> Iterator[FrameType]:
-    """Yield the frames of a suspended coroutine, the outermost first."""
-    for _ in range(_MAX_FRAMES):
-        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
-        if frame is None:
-            return
-        yield frame
-        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+    batch = waiting_batch(manager)
+    if batch is not None:
+        found, _ = _outermost(reversed(batch.frames))
+        if len(_waiting) > _MAX_WAITING:  # entries of cancelled batches are never taken out
+            _waiting.clear()
+        _waiting.update({} if found is None else {id(one): found for one in batch.managers})

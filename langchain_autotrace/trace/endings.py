@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from langchain_autotrace.records import ErrorFacts, SpanEnd, SpanStart, TraceRecord
 from langchain_autotrace.semconv import CANCELLED, CONTROL_FLOW, PAUSE, STREAM_CLOSED, Kind, Outcome, Status
 from langchain_autotrace.trace.chat import text_of
+from langchain_autotrace.trace.interrupts import asks
 
 _LOST_CLASS: Final = "langchain_autotrace.ProcessEnded"
 LOST: Final[ErrorFacts] = {"classes": [_LOST_CLASS], "message": "the process ended while this was running"}
@@ -67,6 +68,8 @@ def endings(records: Iterable[TraceRecord]) -> dict[str, Ending]:
                 ending = _PAUSED
             elif ending is RETURNED and _is_stream(start, record) and (open_below[span_id] or parent_id in closed):
                 ending = _CLOSED
+            elif ending is RETURNED and start is not None and start.details.get("resumes"):
+                paused.discard(parent_id)  # the caller of a graph that has paused has resumed it
             found[span_id] = ending
             open_below[parent_id] -= 1
             if ending.is_pause:
@@ -113,7 +116,7 @@ def _own(start: SpanStart | None, end: SpanEnd) -> Ending:
     elif start is not None and start.kind == Kind.TOOL and (text := _tool_error(start, end)) is not None:
         ending = Ending(Status.ERROR, None, text)
     else:
-        ending = RETURNED
+        ending = _PAUSED if asks(start, end) else RETURNED
     changes = details.get("changes")
     if changes and changes.get("status") == Status.ERROR and ending.status == Status.OK:
         return ending._replace(status=Status.ERROR, message=changes.get("message", ""))

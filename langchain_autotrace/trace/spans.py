@@ -10,15 +10,14 @@ from langchain_autotrace.semconv import Attr, Kind, Outcome, SpanType, Status, m
 from langchain_autotrace.trace import chat, usage
 from langchain_autotrace.trace.agents import Graphs, graphs
 from langchain_autotrace.trace.endings import LOST, Ending, endings
+from langchain_autotrace.trace.interrupts import resume_shown, set_thread, with_interrupts
+from langchain_autotrace.trace.owners import set_owners, thread_of
 from langchain_autotrace.trace.tool_spans import tool_spans
 
 if TYPE_CHECKING:
     from langchain_autotrace.records import ModelSeen
     from langchain_autotrace.trace.join import JoinedTrace, SpanRecords
 
-_MAX_OWNER: Final = 250
-"""MLflow's limit for the value of trace metadata (``MAX_CHARS_IN_TRACE_INFO_METADATA``)."""
-_SESSION_KEYS: Final = ("session_id", "thread_id", "conversation_id")
 _TOOL_PARAMS: Final = ("tools", "functions", "toolConfig")
 """Parameters that hold tools: of most, of OpenAI before them, of Bedrock."""
 _PLACEHOLDER: Final = [{"input": ""}]
@@ -83,6 +82,8 @@ class Trace(NamedTuple):
     """Files that values refer to: Base64 by their ids."""
     records: tuple[TraceRecord, ...]
     """What it was made of."""
+    resumed_thread: str | None = None
+    """Id of LangGraph's thread, when the trace resumes an interrupted one."""
 
 
 def trace_of(joined: JoinedTrace) -> Trace:
@@ -91,10 +92,12 @@ def trace_of(joined: JoinedTrace) -> Trace:
     known = graphs(joined.records)
     spans = [_span(one, ended.get(one.start.span_id), known) for one in joined.spans]
     spans = _with_lost_inputs(_with_streamed(spans, joined.spans))
+    spans = with_interrupts(spans, joined.spans, ended)
     if joined.root is not None:
-        _set_owners(spans, joined.spans)
-    spans += tool_spans(joined, spans)
+        set_owners(spans, joined.spans)
     root = next((span for span in spans if joined.root is not None and span.span_id == joined.root.span_id), None)
+    resumed = None if root is None else set_thread(root, spans, joined.spans, thread_of(joined.spans))
+    spans += tool_spans(joined, spans)
     contexts = [one.start.context for one in joined.spans if one.start.context is not None]
     return Trace(
         trace_id=joined.trace_id,
@@ -106,6 +109,7 @@ def trace_of(joined: JoinedTrace) -> Trace:
         models=joined.models,
         files={file.file_id: file.content for file in joined.files},
         records=joined.records,
+        resumed_thread=resumed,
     )
 
 
@@ -164,7 +168,7 @@ def _inputs(records: SpanRecords) -> list[Any] | None:
         return [chat.chat_inputs(given[0])]
     if start.kind == Kind.TOOL and isinstance(given[0], str):
         return [{"input": given[0]}]
-    return [given[0]]
+    return [resume_shown(given[0]) if start.details.get("resumes") else given[0]]
 
 
 def _outputs(records: SpanRecords) -> list[Any] | None:
@@ -349,18 +353,3 @@ def _with_lost_inputs(spans: list[Span]) -> list[Span]:
             given[span.parent_id] = shown.inputs
         made.append(shown)
     return made[::-1]
-
-
-def _set_owners(spans: Sequence[Span], records: Sequence[SpanRecords]) -> None:
-    """Set session and user on the first span of the trace that names them, or on its root.
-
-    LangGraph's are named below the root. What the root's own metadata says counts before ``context()``.
-    """
-    for name, keys in ((Attr.SESSION, _SESSION_KEYS), (Attr.USER, ("user_id",))):
-        for span, one in zip(spans, records, strict=True):
-            details = one.start.details
-            metadata = metadata_of(details)
-            found = next((metadata[key] for key in keys if metadata.get(key)), None) or details.get(keys[0])
-            if found and one.start.kind != Kind.SPAN:
-                span.attributes[name] = str(found)[:_MAX_OWNER]
-                break

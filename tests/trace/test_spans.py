@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_autotrace.journal.codec import decode
-from langchain_autotrace.records import TraceContext, TraceUpdate
+from langchain_autotrace.records import Record, TraceContext, TraceUpdate
 from langchain_autotrace.semconv import Attr
 from langchain_autotrace.trace.join import Joiner
 from langchain_autotrace.trace.spans import Event, Span, Trace, trace_of
@@ -531,6 +531,118 @@ def test_an_interrupt() -> None:
     ]
 
 
+QUESTIONS: Final = [{"value": "sure?", "id": "i1"}]
+
+
+def test_what_an_interrupt_asks() -> None:
+    """What is asked is an output of the node, of its tool, and of the graph, beside its state, each once."""
+    made = spans_of(
+        *(start(1, 1), start(1, 2, 1), start(1, 3, 2, kind="tool")),
+        *(
+            failed(1, 3, PAUSED, interrupts=QUESTIONS),
+            failed(1, 2, PAUSED, interrupts=QUESTIONS),
+            end(1, 1, outputs=[{"a": 1}]),
+        ),
+    )
+    assert [one.outputs for one in made] == [
+        [{"a": 1, "__interrupt__": QUESTIONS}],
+        [{"__interrupt__": QUESTIONS}],
+        [{"__interrupt__": QUESTIONS}],
+    ]
+
+
+def test_interrupts_of_nodes_at_the_same_time() -> None:
+    """A graph asks what its nodes ask, in the order in which they have started."""
+    (root, *_) = spans_of(
+        *(start(1, 1), start(1, 2, 1), start(1, 3, 1), failed(1, 3, PAUSED, interrupts=["b"])),
+        *(failed(1, 2, PAUSED, interrupts=["a"]), end(1, 1, outputs=None)),
+    )
+    assert root.outputs == [{"__interrupt__": ["a", "b"]}]
+
+
+@pytest.mark.parametrize(
+    ("stopped", "shown"),
+    [
+        ({"before": ["b"]}, {"before": ["b"]}),
+        ({"after": ["*"]}, {"after": ["a1", "a2"]}),
+        ({"after": ["a2", "b"], "next": ["c"]}, {"after": ["a2"], "next": ["c"]}),
+        ({"after": ["gone"]}, {"after": ["gone"]}),
+    ],
+    ids=["before a node", "after any node", "after some nodes", "after nodes that are not known"],
+)
+def test_a_graph_that_was_to_stop(stopped: dict[str, Any], shown: dict[str, Any]) -> None:
+    """A graph that stops before or after nodes is interrupted, and says which; after which, its last step shows."""
+    steps = [("first", 1), ("a1", 2), ("a2", 2)]
+    nodes = [start(1, 2 + n, 1, name=name, metadata={"langgraph_step": step}) for n, (name, step) in enumerate(steps)]
+    (root, *_) = spans_of(
+        start(1, 1), *nodes, *(end(1, 2 + n) for n in range(3)), end(1, 1, outputs=[{"x": 1}], stopped=stopped)
+    )
+
+    assert root == span(
+        1, 1, outputs=[{"x": 1, "__interrupt__": [{"value": shown}]}], attributes={Attr.OUTCOME: "interrupted"}
+    )
+
+
+def test_a_pause_that_its_caller_has_resumed() -> None:
+    """A run that has called a graph, was asked, and has answered, was not interrupted; the graph was."""
+    made = spans_of(
+        *(start(1, 1), start(1, 2, 1), end(1, 2, stopped={"before": ["b"]})),
+        *(start(1, 3, 1, inputs=[None], resumes=True), end(1, 3), end(1, 1)),
+    )
+    assert [one.attributes.get(Attr.OUTCOME) for one in made] == [None, "interrupted", None]
+
+
+def test_an_output_that_says_that_it_was_interrupted() -> None:
+    """A run whose output has what LangGraph returns of an interrupt was interrupted, whatever is below it."""
+    (made,) = spans_of(start(1, 1), end(1, 1, outputs=[{"__interrupt__": QUESTIONS}]))
+    assert made == span(1, 1, outputs=[{"__interrupt__": QUESTIONS}], attributes={Attr.OUTCOME: "interrupted"})
+
+
+def test_the_caller_of_an_interrupted_graph_that_returns_something_else() -> None:
+    """What a caller of an interrupted graph has returned stays as it is, where it is no state."""
+    made = spans_of(
+        start(1, 1), start(1, 2, 1), end(1, 2, outputs=[{}], stopped={"before": ["b"]}), end(1, 1, outputs=["later"])
+    )
+    assert made[0] == span(1, 1, outputs=["later"], attributes={Attr.OUTCOME: "interrupted"})
+
+
+COMMAND: Final[dict[str, Any]] = {"graph": None, "update": None, "resume": "yes", "goto": []}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "details", "shown", "answer", "thread"),
+    [
+        ([COMMAND], {"resumes": True}, [{"resume": "yes"}], "yes", "t"),
+        ([{**COMMAND, "update": {"a": 1}}], {"resumes": True}, [{"update": {"a": 1}, "resume": "yes"}], "yes", "t"),
+        ([None], {"resumes": True}, [None], None, "t"),
+        (None, {"resumes": True, "content": False}, None, None, "t"),
+        (["[hidden]"], {"resumes": True}, ["[hidden]"], None, "t"),
+        ([COMMAND], {}, [COMMAND], None, None),
+    ],
+    ids=["an answer", "an answer and an update", "nothing was asked", "no content", "the hook", "a dict like it"],
+)
+def test_a_run_that_resumes(
+    inputs: list[Any] | None, details: dict[str, Any], shown: list[Any] | None, answer: str | None, thread: str | None
+) -> None:
+    """The root of a trace that resumes a graph says what was answered, shortly; the trace says which thread."""
+    records: list[Record] = [
+        start(1, 1, inputs=inputs, configurable={"thread_id": "t"}, **details),
+        *(start(1, 2, 1), end(1, 2), end(1, 1)),
+    ]
+
+    trace = trace_of(joined(*records))
+    assert trace.root == span(
+        1, 1, inputs=shown, attributes={Attr.SESSION: "t", **({Attr.ANSWER: answer} if answer else {})}
+    )
+    assert trace.resumed_thread == thread
+
+
+def test_a_graph_that_has_nothing_to_go_on_with() -> None:
+    """A graph that is called with None and runs no node resumes nothing."""
+    trace = trace_of(joined(start(1, 1, inputs=[None], resumes=True, configurable={"thread_id": "t"}), end(1, 1)))
+    assert trace.resumed_thread is None
+
+
 def test_a_process_that_died() -> None:
     """What was open when the process died is an error that says so, ends with the last event, and keeps its inputs."""
     died: dict[str, Any] = {
@@ -693,6 +805,8 @@ def test_a_closed_stream_whose_model_goes_on() -> None:
 
 OWNED: Final = {"session_id": "s-meta", "user_id": "u-meta"}
 AROUND: Final = {"session_id": "s-around", "user_id": "u-around"}
+GIVEN: Final = {"session_id": "s-given", "thread_id": "t"}
+CTX: Final = {"session_id": "s-ctx", "user_id": "u-ctx"}
 
 
 @pytest.mark.parametrize(
@@ -709,6 +823,12 @@ AROUND: Final = {"session_id": "s-around", "user_id": "u-around"}
         ({"metadata": "[hidden]", "metadata_facts": OWNED}, {}, [("s-meta", "u-meta"), (None, None)]),
         ({"metadata": "[hidden]"}, {}, [(None, None), (None, None)]),
         ({"metadata": {"session_id": "s" * 300}}, {}, [("s" * 250, None), (None, None)]),
+        ({"metadata": OWNED, "configurable": GIVEN, "agent_context": CTX}, {}, [("s-meta", "u-meta"), (None, None)]),
+        ({"configurable": GIVEN, "agent_context": CTX, **AROUND}, {}, [("s-given", "u-ctx"), (None, None)]),
+        ({"agent_context": CTX, **AROUND}, {"metadata": OWNED}, [("s-ctx", "u-ctx"), (None, None)]),
+        ({"metadata": {"thread_id": "t"}, "configurable": GIVEN}, {}, [("s-given", None), (None, None)]),
+        ({"metadata": {"thread_id": "own"}, "configurable": GIVEN}, {}, [("own", None), (None, None)]),
+        ({"configurable": {"langgraph_auth_user_id": "u"}}, {}, [(None, "u"), (None, None)]),
     ],
     ids=[
         "the root's metadata before context()",
@@ -722,6 +842,12 @@ AROUND: Final = {"session_id": "s-around", "user_id": "u-around"}
         "metadata that the hook replaced",
         "metadata that the hook left nothing of",
         "longer than MLflow takes",
+        "metadata before what is configurable",
+        "what is configurable before a graph's context",
+        "a graph's context before context()",
+        "a thread that LangGraph has copied into the metadata",
+        "a thread that only the metadata has",
+        "the user of LangGraph's server",
     ],
 )
 def test_the_session_and_the_user(

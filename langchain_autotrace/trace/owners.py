@@ -1,0 +1,46 @@
+"""Says whose a trace is: its session and its user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_autotrace.semconv import SESSION_KEYS, THREAD_KEY, USER_KEYS, Attr, Kind, metadata_of
+
+if TYPE_CHECKING:
+    from langchain_autotrace.trace.join import SpanRecords
+    from langchain_autotrace.trace.spans import Span
+
+_MAX_OWNER: Final = 250
+"""MLflow's limit for the value of trace metadata (``MAX_CHARS_IN_TRACE_INFO_METADATA``)."""
+
+
+def set_owners(spans: Sequence[Span], records: Sequence[SpanRecords]) -> None:
+    """Set session and user on the first span of the trace that names them.
+
+    Of a span, what its metadata says counts first, then ``configurable``, a graph's ``context``, and ``context()``.
+    """
+    for name, keys in ((Attr.SESSION, SESSION_KEYS), (Attr.USER, USER_KEYS)):
+        for span, one in zip(spans, records, strict=True):
+            given = (source.get(key) for source in _sources(one.start.details) for key in keys)
+            found = next(filter(None, given), None)
+            if found and one.start.kind != Kind.SPAN:
+                span.attributes[name] = str(found)[:_MAX_OWNER]
+                break
+
+
+def thread_of(records: Sequence[SpanRecords]) -> str | None:
+    """Return the id of LangGraph's thread that a trace is of; None when it has none."""
+    for one in records:
+        for source in _sources(one.start.details)[:2]:
+            if source.get(THREAD_KEY):
+                return str(source[THREAD_KEY])[:_MAX_OWNER]
+    return None
+
+
+def _sources(details: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return where a span names session and user, the first one first."""
+    configurable = details.get("configurable", {})
+    # LangChain before 1.3, and LangGraph, copy what is configurable into the metadata: it is not what metadata says.
+    said = {key: value for key, value in metadata_of(details).items() if str(value) != configurable.get(key)}
+    return [said, configurable, details.get("agent_context", {}), details]
