@@ -50,6 +50,8 @@ _METADATA_FROM_SPANS: Final = (
     (TraceMetadataKey.TRACE_SESSION, Attr.SESSION),
     (TraceMetadataKey.TRACE_USER, Attr.USER),
     (Attr.CONTENT_HASH, Attr.CONTENT_HASH),
+    (Attr.INTERRUPTED_THREAD, Attr.INTERRUPTED_THREAD),
+    (Attr.RESUMES, Attr.RESUMES),
 )
 """Trace metadata keys, and the span attributes that they are copied from."""
 _NUL: Final = "\x00"

@@ -19,10 +19,12 @@ from langchain_autotrace.errors import SinkError, SinkUnavailable, TraceRejected
 from langchain_autotrace.ids import TRACE_ID_PREFIX
 from langchain_autotrace.records import TraceContext
 from langchain_autotrace.redaction import error_line, without_password
+from langchain_autotrace.semconv import Attr
 from langchain_autotrace.ship.mlflow_entities import MlflowTrace, mlflow_trace, trace_tags
 from langchain_autotrace.ship.mlflow_errors import mapped_errors
 from langchain_autotrace.ship.model_log import ModelLog
 from langchain_autotrace.ship.reach import check_answers
+from langchain_autotrace.ship.resumes import with_resumed
 from langchain_autotrace.ship.reused_ids import with_unused_ids
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class MlflowSink:
                 experiment_ids[trace.trace_id] = self._experiment(trace.context)
             elif trace.trace_id not in experiment_ids:
                 experiment_ids[trace.trace_id] = self._experiment_of_late_spans(trace)
+        batch = with_resumed(batch, lambda trace, thread: self._interrupted(trace, thread, experiment_ids))
         by_experiment = self._link_models(
             [(mlflow_trace(trace, experiment_ids[trace.trace_id]), trace) for trace in batch], experiment_ids
         )
@@ -136,6 +139,24 @@ class MlflowSink:
             if self._takes_spans or (row := self._stored_row(info.trace_id)) is None:
                 raise
             return row
+
+    def _interrupted(self, trace: Trace, thread: str, experiment_ids: Mapping[str, str]) -> tuple[str, str] | None:
+        """Return the last trace of a LangGraph thread that was interrupted before a trace, and its root span."""
+        started_ms = min(span.start_ns for span in trace.spans) // 1_000_000
+        quote = '"' if "'" in thread else "'"
+        filters = (
+            f"metadata.`{Attr.INTERRUPTED_THREAD}` = {quote}{thread}{quote}",
+            f"trace.timestamp_ms <= {started_ms}",
+        )
+        found = self._client.search_traces(
+            locations=[experiment_ids[trace.trace_id]],
+            filter_string=" AND ".join(filters),
+            max_results=2,
+            order_by=["timestamp_ms DESC"],
+        )
+        roots = (span for one in found for span in one.data.spans if span.parent_id is None)
+        own = TRACE_ID_PREFIX + trace.trace_id  # when it is delivered again
+        return next(((span.trace_id, span.span_id) for span in roots if span.trace_id != own), None)
 
     def _stored_row(self, trace_id: str) -> TraceInfo | None:
         try:
