@@ -19,8 +19,9 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation, LLMResult
 
 from langchain_autotrace import redaction
-from langchain_autotrace.capture.convert import STOPPED, beginning, convert
+from langchain_autotrace.capture.convert import convert
 from langchain_autotrace.capture.cut import fit
+from langchain_autotrace.capture.describe import STOPPED, beginning
 from langchain_autotrace.capture.exceptions import error_text
 from langchain_autotrace.capture.files import Replace
 from langchain_autotrace.records import (

@@ -6,16 +6,20 @@ Values are only read, never changed. Fields that a pydantic or dataclass model h
 
 from __future__ import annotations
 
+import argparse
 import base64
 import dataclasses
 import datetime as dt
 import decimal
+import io
+import math
 import pathlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, ValuesView
 from collections.abc import Set as AbstractSet
 from enum import Enum
 from itertools import islice
+from types import SimpleNamespace
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -27,8 +31,9 @@ from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 from langchain_core.runnables import Runnable
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-STOPPED: Final = (KeyboardInterrupt, SystemExit)
-"""Exceptions that are always re-raised: Ctrl-C, and ``sys.exit()`` from a signal handler."""
+from langchain_autotrace.capture.describe import STOPPED, beginning, class_name, described, digits, number_text
+from langchain_autotrace.capture.objects import ObjectReader, from_buffer, from_image, from_tensor, reads_fields
+from langchain_autotrace.capture.schemas import from_class
 
 JSON_SCALARS: Final = frozenset({str, int, float, bool, type(None), UUID})
 """Types that orjson writes directly."""
@@ -36,14 +41,10 @@ JSON_SCALARS: Final = frozenset({str, int, float, bool, type(None), UUID})
 Converter: TypeAlias = Callable[[Any], object]
 
 _PLAIN_MESSAGES: Final[frozenset[type[BaseMessage]]] = frozenset({AIMessage, HumanMessage, SystemMessage})
-_WORD: Final = "".join(chr(code) for code in range(33, 127) if chr(code) not in "\"',;&<>()[]{}")
-"""Characters that a secret may consist of; any other character ends it."""
 _MAX_ITEMS: Final = 100_000
 _MAX_KINDS: Final = 2_000
-_MAX_REPR: Final = 10_000
 _MAX_ROWS: Final = 1_000
 _MAX_KEY: Final = 1_000
-_MAX_SECRET: Final = 512
 _MAX_BYTES: Final = 20_000_000
 
 
@@ -78,7 +79,8 @@ def _find_converter(kind: type) -> Converter:
         return _model_converter(kind)
     if dataclasses.is_dataclass(kind):
         return _from_dataclass
-    return _BY_LIBRARY.get(str(kind.__module__).partition(".")[0], described)
+    known = _BY_LIBRARY.get(str(kind.__module__).partition(".")[0])
+    return known or (ObjectReader(kind, converter_of) if reads_fields(kind) else described)
 
 
 def _message(value: BaseMessage) -> dict[str, object]:
@@ -165,25 +167,6 @@ def _result(value: LLMResult) -> dict[str, object]:
     if fields.get("llm_output"):
         form["llm_output"] = fields["llm_output"]
     return form
-
-
-def described(value: object) -> str:
-    """Return the ``repr`` of an object, or a placeholder that names the exception if ``repr`` raised."""
-    try:
-        text = str.__str__(repr(value))
-    except STOPPED:
-        raise
-    except BaseException as error:  # noqa: BLE001 - a user's __repr__ raises anything
-        return f"<{class_name(value)}: repr raised {class_name(error)}>"
-    return text if len(text) <= _MAX_REPR else f"{beginning(text, _MAX_REPR)}… [cut, {len(text)} characters]"
-
-
-def class_name(value: object) -> str:
-    """Return the name of a value's class with its module, bypassing metaclasses that override either."""
-    kind = type(value)
-    name: str = type.__dict__["__name__"].__get__(kind)
-    module = type.__dict__["__dict__"].__get__(kind).get("__module__")
-    return f"{module}.{name}" if isinstance(module, str) and module != "builtins" else name
 
 
 def _model_converter(kind: type[BaseModel]) -> Converter:
@@ -351,9 +334,16 @@ _BY_BASE: Final[tuple[tuple[type | tuple[type, ...], Converter], ...]] = (
     (Mapping, _from_mapping),
     ((set, frozenset, deque), list),
     ((AbstractSet, Sequence, ValuesView), _from_items),
-    (type, described),
+    (type, from_class),
+    ((SimpleNamespace, argparse.Namespace), lambda value: value.__dict__.copy()),
+    (io.BytesIO, from_buffer),
 )
-_BY_LIBRARY: Final[dict[str, Converter]] = {"pandas": _from_frame, "numpy": _from_array}
+_BY_LIBRARY: Final[dict[str, Converter]] = {
+    "pandas": _from_frame,
+    "numpy": _from_array,
+    "PIL": from_image,
+    "torch": from_tensor,
+}
 converters: Final[dict[type, Converter]] = {dict: dict.copy, list: list.copy, tuple: list}
 """Cache of converters by class."""
 
@@ -367,7 +357,7 @@ def key_text(key: object) -> str:
         elif type(plain) is str:
             text = plain
         else:
-            text = digits(plain) if type(plain) is int else orjson.dumps(plain).decode().strip('"')
+            text = digits(plain) if type(plain) is int else _scalar_text(plain)
     except STOPPED:
         raise
     except BaseException as error:  # noqa: BLE001 - a user's class may be a key
@@ -375,17 +365,7 @@ def key_text(key: object) -> str:
     return text if len(text) <= _MAX_KEY else f"{beginning(text, _MAX_KEY)}…"
 
 
-def digits(value: int) -> str:
-    """Return an integer of any size as a string, in hexadecimal if it is too long for Python's decimal limit."""
-    return str(value) if value.bit_length() < 10_000 else f"{value:#x}"  # noqa: PLR2004
-
-
-def beginning(text: str, most: int) -> str:
-    """Return at most the first ``most`` characters of a longer text, dropping a cut-off last word.
-
-    Redaction comes after the cut and would not recognize half of a key. A word of over 512 characters is not a key
-    (it may be an image in Base64) and is cut where the limit falls.
-    """
-    tail = text[max(most - _MAX_SECRET - 1, 0) : most]
-    half = len(tail) - len(tail.rstrip(_WORD))
-    return text[:most] if half > _MAX_SECRET else text[: most - half]
+def _scalar_text(value: Any) -> str:  # noqa: ANN401 - a scalar of JSON
+    if type(value) is float and not math.isfinite(value):
+        return number_text(value)
+    return orjson.dumps(value).decode().strip('"')

@@ -7,26 +7,19 @@ replaced by what went wrong.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
-from langchain_autotrace.capture.convert import (
-    JSON_SCALARS,
-    STOPPED,
-    beginning,
-    class_name,
-    convert,
-    digits,
-    from_bytes,
-    key_text,
-)
+from langchain_autotrace.capture.convert import JSON_SCALARS, convert, from_bytes, key_text
+from langchain_autotrace.capture.describe import STOPPED, beginning, class_name, digits, number_text
 from langchain_autotrace.capture.files import MIN_LENGTH, Replace
 
 _EXACT: Final = frozenset({int, bool, type(None)})
-"""Types of scalars that are plain as they are: a float may be NaN."""
+"""Types of scalars that are plain as they are: ``-0.0`` and UUIDs are not."""
 _CONTAINERS: Final = frozenset({dict, list, tuple})
 _CUT: Final = "…"
 _CUT_BYTES: Final = 5
@@ -54,8 +47,8 @@ def fit(value: object, limit: int, replace: Replace | None = None) -> Fitted:
     """Return a value as plain values that take at most ``limit`` bytes of JSON; ``limit`` is 100 or more.
 
     ``replace`` returns what stands for a text of over ``MIN_LENGTH`` characters: a file's reference for a file.
-    NaN and infinities, which JSON does not know, become None; bytes become text where they are UTF-8; an object of an
-    unknown class becomes its ``repr``. Nothing is raised but ``STOPPED``.
+    NaN and infinities, which JSON does not have, become their names; bytes become text where they are UTF-8. Nothing is
+    raised but ``STOPPED``.
     """
     try:
         try:
@@ -227,6 +220,8 @@ class _Cutter:
         return self._nothing(len(text), whole=whole)
 
     def _scalar(self, value: Any, room: int, *, whole: bool) -> _Part:  # noqa: ANN401 - a number, None, a UUID
+        if type(value) is float and not math.isfinite(value):
+            return self._text(number_text(value), room, whole=whole)
         try:
             text = orjson.dumps(value)
         except TypeError:  # an integer over 64 bits

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import orjson
 
-from langchain_autotrace.capture.convert import JSON_SCALARS, STOPPED, converter_of, converters, from_bytes
+from langchain_autotrace.capture.convert import JSON_SCALARS, converter_of, converters, from_bytes
+from langchain_autotrace.capture.describe import STOPPED, number_text
 from langchain_autotrace.capture.files import MIN_LENGTH, Files
 from langchain_autotrace.capture.interfaces import Journal
 from langchain_autotrace.redaction import may_hold_secret
@@ -97,6 +98,8 @@ class _TooLargeError(Exception):
 class _Copier:
     """Copies containers with all that is in them, and counts how large they are.
 
+    A float minus itself is 0.0, unless it is an infinity or NaN, which orjson would write as null: the cheapest test.
+
     Attributes:
         room: about how many bytes are left; below zero when the value is too large.
     """
@@ -109,7 +112,7 @@ class _Copier:
         self._trace = trace
         self._journal = journal
 
-    def copy(self, value: Any) -> Any:  # noqa: ANN401 - any value but a scalar
+    def copy(self, value: Any) -> Any:  # noqa: ANN401, C901 - any value but a scalar; a call for each item costs more
         """Return a list or dict of plain values in place of a container or an object.
 
         Raises:
@@ -127,6 +130,9 @@ class _Copier:
                 if kind is str:
                     if len(item) > MIN_LENGTH:
                         made[index] = self._long(item)
+                elif kind is float:
+                    if item - item:
+                        made[index] = number_text(item)
                 elif kind not in JSON_SCALARS:
                     made[index] = self.copy(item)
         elif kind is dict:
@@ -143,6 +149,8 @@ class _Copier:
         kind = type(value)
         if kind is str and len(value) > MIN_LENGTH:
             return self._long(value)
+        if kind is float and value - value:
+            return number_text(value)
         return value if kind in JSON_SCALARS else self.copy(value)
 
     def copy_items(self, made: dict[str, Any]) -> None:
@@ -152,6 +160,9 @@ class _Copier:
             if kind is str:
                 if len(item) > MIN_LENGTH:
                     made[key] = self._long(item, key, made)
+            elif kind is float:
+                if item - item:
+                    made[key] = number_text(item)
             elif kind is bytes:
                 made[key] = self._long(from_bytes(item), key, made)
             elif kind not in JSON_SCALARS:

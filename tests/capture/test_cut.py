@@ -445,8 +445,10 @@ def test_value_of_json_types(value: Any) -> None:
 
 
 FORMS: list[tuple[object, object]] = [
-    ([float("nan"), float("inf"), -0.0], [None, None, 0]),
+    ([float("nan"), float("inf"), -float("inf"), -0.0], ["NaN", "Infinity", "-Infinity", 0]),
     ([2**63, 2**64, 16**12_000], [2**63, str(2**64), "0x1" + "0" * 12_000]),
+    ({float("nan"): np.float32("inf"), "d": decimal.Decimal("-inf")}, {"NaN": "Infinity", "d": "-Infinity"}),
+    (np.array([np.nan, 1.5]), ["NaN", 1.5]),
     ("a\ud800b", "a\\ud800b"),
     ({"\udfff": "\ud800", "b": 1}, {"\\udfff": "\\ud800", "b": 1}),
     ([b"text", bytearray("é", "utf-8"), memoryview(b"ab")[::-1]], ["text", "é", "ba"]),
@@ -458,7 +460,7 @@ FORMS: list[tuple[object, object]] = [
         {(1, 2): 1, None: 2, 1.5: 3, True: 4, Flags.B: 5, 2**70: 6, uuid.UUID(int=1): 7, dt.date(2026, 1, 2): 8},
         {"(1, 2)": 1, "null": 2, "1.5": 3, "true": 4, "2": 5, str(2**70): 6, str(uuid.UUID(int=1)): 7, "2026-01-02": 8},
     ),
-    ([Colour.RED, Flags.A | Flags.B, Level.LOW, Colour], [[1, 2], 3, "low", "<enum 'Colour'>"]),
+    ([Colour.RED, Flags.A | Flags.B, Level.LOW, Colour], [[1, 2], 3, "low", "tests.capture.test_cut.Colour"]),
     ([LoudText("loud"), LoudNumber(3), EndlessList([1, 2]), EndlessDict(a=1)], ["loud", 3, [1, 2], {"a": 1}]),
     ([{1}, frozenset("a"), collections.deque([1]), {"a": 1}.values(), range(3)], [[1], ["a"], [1], [1], [0, 1, 2]]),
     (collections.ChainMap({"a": 1}, {"b": 2}), {"b": 2, "a": 1}),
