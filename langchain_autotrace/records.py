@@ -106,6 +106,8 @@ class ErrorFacts(TypedDict, total=False):
     """Its text."""
     stack: str
     """Its stack trace, with its causes. Left out where the exception steers a graph or a stream."""
+    causes: list[ErrorFacts]
+    """Of an exception group: the first exceptions in it and in groups within it, without their stack traces."""
 
 
 class TraceFile(NamedTuple):

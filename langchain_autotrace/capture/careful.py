@@ -227,9 +227,12 @@ class CarefulWriter:
         return [*map(str, shown)] if isinstance(shown, list) else [str(shown)] if shown else None
 
     def _error(self, facts: Mapping[str, Any], subject: Subject) -> dict[str, Any]:
+        shown: dict[str, Any] = {"classes": facts["classes"]}
+        if "causes" in facts:
+            shown["causes"] = [self._error(cause, subject) for cause in facts["causes"]]
         if not self._content:
-            return {"classes": facts["classes"]}
-        shown = {"classes": facts["classes"], "message": self._message(facts["message"], "exception.message", subject)}
+            return shown
+        shown["message"] = self._message(facts["message"], "exception.message", subject)
         if "stack" in facts:
             shown["stack"] = self._message(facts["stack"], "exception.stacktrace", subject)
         return shown

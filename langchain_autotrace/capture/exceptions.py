@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import traceback
-from typing import Final
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Final
 
 from langchain_autotrace.records import ErrorFacts
 from langchain_autotrace.semconv import CONTROL_FLOW, STREAM_CLOSED
 
 _MAX_STACK: Final = 50_000
+_MAX_CAUSES: Final = 10
 _WITHOUT_STACK: Final = frozenset({CONTROL_FLOW, STREAM_CLOSED})
 """What steers a graph or a stream comes often, and nobody asks where from."""
 
@@ -19,7 +22,23 @@ def error_facts(error: BaseException) -> ErrorFacts:
     found: ErrorFacts = {"classes": classes, "message": _text(error)}
     if _WITHOUT_STACK.isdisjoint(classes):
         found["stack"] = _stack(error)
+    if isinstance(error, BaseExceptionGroup):
+        found["causes"] = [
+            {"classes": [*map(_qualified_name, type(cause).__mro__[:-1])], "message": _text(cause)}
+            for cause in islice(_leaves(error), _MAX_CAUSES)
+        ]
     return found
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    """Yield the exceptions of a group and of the groups within it, in order."""
+    waiting: list[BaseException] = [group]
+    while waiting:
+        error = waiting.pop()
+        if isinstance(error, BaseExceptionGroup):
+            waiting += reversed(error.exceptions)
+        else:
+            yield error
 
 
 def error_text(error: BaseException) -> str:

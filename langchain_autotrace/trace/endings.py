@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from langchain_autotrace.records import ErrorFacts, SpanEnd, SpanStart, TraceRecord
 from langchain_autotrace.semconv import CANCELLED, CONTROL_FLOW, PAUSE, STREAM_CLOSED, Kind, Outcome, Status
 from langchain_autotrace.trace.chat import text_of
+from langchain_autotrace.trace.error_messages import status_text
 from langchain_autotrace.trace.interrupts import asks
 
 _LOST_CLASS: Final = "langchain_autotrace.ProcessEnded"
@@ -99,11 +100,9 @@ def ending_of_error(error: Mapping[str, Any]) -> Ending:
         return _CLOSED
     if CONTROL_FLOW in classes:
         return _PAUSED if PAUSE in classes else _STEERED
-    name = classes[0].rpartition(".")[2]
-    message = f"{name}: {error['message']}" if error.get("message") else name
     if classes == [_LOST_CLASS]:
         return Ending(Status.ERROR, Outcome.LOST, str(error["message"]))
-    return Ending(Status.ERROR, None if CANCELLED.isdisjoint(classes) else Outcome.CANCELLED, message)
+    return Ending(Status.ERROR, None if CANCELLED.isdisjoint(classes) else Outcome.CANCELLED, status_text(error))
 
 
 def _own(start: SpanStart | None, end: SpanEnd) -> Ending:

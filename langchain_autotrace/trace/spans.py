@@ -13,6 +13,7 @@ from langchain_autotrace.trace.endings import LOST, Ending, endings
 from langchain_autotrace.trace.interrupts import resume_shown, set_thread, with_interrupts
 from langchain_autotrace.trace.owners import set_owners, thread_of
 from langchain_autotrace.trace.tool_spans import tool_spans
+from langchain_autotrace.trace.error_messages import message_text
 
 if TYPE_CHECKING:
     from langchain_autotrace.records import ModelSeen
@@ -153,7 +154,7 @@ def _exception(records: SpanRecords, ending: Ending | None) -> list[Event]:
         return []
     found = {"exception.type": error["classes"][0]}
     if "message" in error:
-        found |= {"exception.message": error["message"], "exception.stacktrace": error.get("stack", "")}
+        found |= {"exception.message": message_text(error), "exception.stacktrace": error.get("stack", "")}
     return [Event("exception", records.end.time_ns, found)]
 
 

@@ -84,12 +84,27 @@ def test_an_exception(error: BaseException, classes: list[str], message: str) ->
     """An exception is written with its classes by their full names, its text, and the stack from where it came."""
     facts = error_facts(raised(error))
     stack = facts.pop("stack")
+    facts.pop("causes", None)
 
     assert facts == {"classes": classes, "message": message}
     assert stack.startswith("Traceback (most recent call last):\n")
     assert f'File "{__file__}"' in stack
     assert "in raised" in stack
     assert type(error).__name__ in stack
+
+
+def test_a_group() -> None:
+    """A group is written with the exceptions in it, and in groups within it; the first ten of them."""
+    inner = ExceptionGroup("inner", [KeyError("b"), OddError("x")])
+    value_error = {"classes": ["ValueError", *_EXCEPTION], "message": "a"}
+    causes = [
+        value_error,
+        {"classes": ["KeyError", "LookupError", *_EXCEPTION], "message": "'b'"},
+        {"classes": [f"{__name__}.OddError", *_EXCEPTION], "message": ""},
+    ]
+
+    assert error_facts(ExceptionGroup("outer", [ValueError("a"), inner]))["causes"] == causes
+    assert error_facts(ExceptionGroup("many", [ValueError("a")] * 12))["causes"] == [value_error] * 10
 
 
 def test_an_exception_that_was_never_raised() -> None:

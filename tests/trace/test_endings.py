@@ -41,6 +41,32 @@ ERRORS: Final[dict[str, tuple[dict[str, Any], Ending]]] = {
         error("ExceptionGroup", "BaseExceptionGroup", message="two of them (2 sub-exceptions)"),
         Ending(Status.ERROR, None, "ExceptionGroup: two of them (2 sub-exceptions)"),
     ),
+    "a group with its causes": (
+        {
+            **error("ExceptionGroup", message="unhandled errors in a TaskGroup (3 sub-exceptions)"),
+            "causes": [error("ValueError", message="a\n b"), error("shop.Full"), error("shop.Full")],
+        },
+        Ending(
+            Status.ERROR,
+            None,
+            "ExceptionGroup: unhandled errors in a TaskGroup (3 sub-exceptions): ValueError: a b; Full",
+        ),
+    ),
+    "a group of many and long causes": (
+        {
+            **error("ExceptionGroup", message="g"),
+            "causes": [error("E", message=letter * 300) for letter in "abcdefg"],
+        },
+        Ending(
+            Status.ERROR,
+            None,
+            f"ExceptionGroup: g: {'; '.join(f'E: {letter * 197}…' for letter in 'abcde')}; … (2 more)",
+        ),
+    ),
+    "a group without content": (
+        {"classes": ["ExceptionGroup"], "causes": [{"classes": ["shop.Full"]}]},
+        Ending(Status.ERROR, None, "ExceptionGroup: Full"),
+    ),
     "LangGraph's limit of steps": (
         error("langgraph.errors.GraphRecursionError", "RecursionError", "RuntimeError", message="limit"),
         Ending(Status.ERROR, None, "GraphRecursionError: limit"),
@@ -50,6 +76,26 @@ ERRORS: Final[dict[str, tuple[dict[str, Any], Ending]]] = {
         {**CANCELLED, "message": "stop"},
         Ending(Status.ERROR, Outcome.CANCELLED, "CancelledError: stop"),
     ),
+    **{
+        f"a task cancelled by {name}": ({**CANCELLED, "message": text}, Ending(Status.ERROR, Outcome.CANCELLED, shown))
+        for name, text, shown in (
+            (
+                "a task",
+                f"<Task pending name='Task-1' coro=<main() running at /work/program.py:7> {'x' * 300}",
+                "cancelled",
+            ),
+            ("a scope", "Cancelled by cancel scope 7f0a1c2b3d40", "cancelled"),
+            ("a scope of a task", "Cancelled via cancel scope 7f0a by <Task pending name='a' coro=<f()>>", "cancelled"),
+            (
+                "a timeout",
+                "Cancelled via cancel scope 7f0a; reason: deadline exceeded",
+                "CancelledError: deadline exceeded",
+            ),
+            ("an object", "stopped by <shop.Server object at 0x7f0a>", "cancelled"),
+            ("a person", "the user left <early>", "CancelledError: the user left <early>"),
+            ("a person at length", "ab" * 200, f"CancelledError: {'ab' * 100}…"),
+        )
+    },
     "a cancelled future": (
         error("concurrent.futures._base.CancelledError", "concurrent.futures._base.Error"),
         WAS_CANCELLED,

@@ -508,6 +508,20 @@ def test_what_happened_before_an_exception() -> None:
     assert made.events == [Event("progress", time_at(0.5), {"data": {"done": 1}}), exception("E", "", "s")]
 
 
+def test_the_text_of_an_exception() -> None:
+    """The event of a group names its causes, that of a cancelled task no task; as the status does."""
+    group = {**error("ExceptionGroup", message="g", stack="s"), "causes": [error("shop.Full", message="f")]}
+    records = (
+        *(start(1, 1), start(1, 2, 1), failed(1, 2, group)),
+        failed(1, 1, {**CANCELLED, "message": "Cancelled by cancel scope 7f0a"}),
+    )
+
+    assert [(one.message, one.events) for one in spans_of(*records)] == [
+        ("cancelled", [exception("asyncio.exceptions.CancelledError", "cancelled", "s")]),
+        ("ExceptionGroup: g: Full: f", [exception("ExceptionGroup", "g: Full: f", "s")]),
+    ]
+
+
 def test_a_cancelled_task() -> None:
     """A cancelled task is an error that says so, with the exception's event."""
     assert spans_of(start(1, 1), failed(1, 1, CANCELLED)) == [
