@@ -127,13 +127,21 @@ def list_traces(*, limit: int, experiment: str | None, tracking_uri: str | None,
 @click.argument("trace_id", metavar="TRACE_ID|last")
 @click.option("--io", "values", is_flag=True, help="Show inputs and outputs.")
 @click.option("--full", is_flag=True, help="Do not shorten values and errors.")
+@click.option("--all", "plumbing", is_flag=True, help="Show the steps that LangChain and LangGraph made by themselves.")
 @_experiment_option
 @_uri_option
 @_json_option
 def show(  # noqa: PLR0913 - a command's options
-    *, trace_id: str, values: bool, full: bool, experiment: str | None, tracking_uri: str | None, as_json: bool
+    *,
+    trace_id: str,
+    values: bool,
+    full: bool,
+    plumbing: bool,
+    experiment: str | None,
+    tracking_uri: str | None,
+    as_json: bool,
 ) -> None:
-    """Show the spans of a trace as a tree.
+    """Show the spans of a trace as a tree, without plumbing such as RunnableParallel and should_continue.
 
     The id may be abbreviated to its first or last digits; "last" is the newest trace.
     """
@@ -146,7 +154,7 @@ def show(  # noqa: PLR0913 - a command's options
     if as_json:
         terminal.print_json(terminal.tree_json(tree))
     else:
-        terminal.print_tree(tree, values=values, full=full)
+        terminal.print_tree(tree, values=values, full=full, plumbing=plumbing)
 
 
 @main.group(name="models")

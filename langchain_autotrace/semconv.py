@@ -93,6 +93,8 @@ class Attr:
     """Thread id of an interrupted graph, on the root and in the trace's metadata: a resume finds the trace by it."""
     RESUMES: Final = "langchain_autotrace.resumes"
     """MLflow's id (``tr-…``) of the trace that this one resumes, on the root and in the trace's metadata."""
+    PLUMBING: Final = "langchain_autotrace.plumbing"
+    """True on spans that LangChain or LangGraph made by itself and that say nothing of their own; viewers fold them."""
     CONTENT_HASH: Final = "langchain_autotrace.content_hash"
     """Hash of the chain that ran, where chains are logged as models; also a tag of the model."""
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 import pytest
 from click.testing import CliRunner
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 
 import langchain_autotrace
 from langchain_autotrace import cli as cli_module
@@ -221,6 +221,22 @@ class TestShow:
             ("StrOutputParser", "PARSER", 1, root["span_id"]),
         ]
         assert (model["model"], model["tokens"]["total"], parser["outputs"]) == (MODEL, 1234, ANSWER)
+
+    def test_plumbing(self, store: str) -> None:
+        """What LangChain made by itself is folded; `--all` and `--json` have it."""
+        chain = RunnablePassthrough.assign(n=lambda _: 1) | RunnableLambda(sorted)
+        traced(lambda: chain.invoke({"x": 1}), tracking_uri=store)
+
+        assert _tree("last") == ["RunnableSequence  CHAIN  OK", "└── sorted  CHAIN  OK"]
+        assert cli("show", "last").stdout.endswith("\n\n3 plumbing steps folded; --all shows them\n")
+        assert _tree("last", "--all") == [
+            "RunnableSequence  CHAIN  OK",
+            "├── RunnableAssign<n>  CHAIN  OK",
+            "│   └── RunnableParallel<n>  CHAIN  OK",
+            "│       └── RunnableLambda  CHAIN  OK",
+            "└── sorted  CHAIN  OK",
+        ]
+        assert len(cli_json("show", "last")["spans"]) == 5
 
     def test_abbreviated_id(self, store: str) -> None:
         """The first or last digits of an id will do, with or without `tr-`, as long as only one trace has them."""

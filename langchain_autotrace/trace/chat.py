@@ -315,6 +315,12 @@ def _tools(definition: object) -> list[dict[str, object]]:
     for key in ("function_declarations", "functionDeclarations"):
         if isinstance(declared := definition.get(key), Sequence):
             return [tool for one in declared for tool in _tools(one)]
+    if "properties" in definition and "name" not in definition and definition.get("title"):  # the schema of a class
+        definition = {
+            "name": definition["title"],
+            "description": definition.get("description"),
+            "parameters": definition,
+        }
     nested = (definition[key] for key in ("function", "toolSpec", "custom") if isinstance(definition.get(key), Mapping))
     inner = next(nested, definition)
     function = {key: inner[key] for key in ("name", "description", "parameters", "strict") if inner.get(key)}

@@ -14,6 +14,7 @@ from langchain_autotrace.trace.interrupts import resume_shown, set_thread, with_
 from langchain_autotrace.trace.owners import set_owners, thread_of
 from langchain_autotrace.trace.tool_spans import tool_spans
 from langchain_autotrace.trace.error_messages import message_text
+from langchain_autotrace.trace.plumbing import mark_plumbing
 
 if TYPE_CHECKING:
     from langchain_autotrace.records import ModelSeen
@@ -96,6 +97,7 @@ def trace_of(joined: JoinedTrace) -> Trace:
     spans = with_interrupts(spans, joined.spans, ended)
     if joined.root is not None:
         set_owners(spans, joined.spans)
+    mark_plumbing(spans, joined.spans, is_whole=joined.root is not None)
     root = next((span for span in spans if joined.root is not None and span.span_id == joined.root.span_id), None)
     resumed = None if root is None else set_thread(root, spans, joined.spans, thread_of(joined.spans))
     spans += tool_spans(joined, spans)

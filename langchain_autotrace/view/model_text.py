@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from langchain_autotrace.view.content import clean, shortened
-from langchain_autotrace.view.text import moment
+from langchain_autotrace.view.text import MAX_DRAWN, level_mark, moment
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -116,7 +116,7 @@ def _type(column: dict[str, Any]) -> str:
 
 
 def _step(step: Step) -> Text:
-    line = Text("  " * (step.depth + 1)).append(clean(step.name))
+    line = Text("  " * (min(step.depth, MAX_DRAWN) + 1) + level_mark(step.depth)).append(clean(step.name))
     return line.append(f"  {clean(step.detail)}", _DIM) if step.detail else line
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console, RenderableType
 
 from langchain_autotrace.view import text
+from langchain_autotrace.view.traces import folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,7 +38,9 @@ def print_rows(rows: Sequence[TraceRow]) -> None:
     out.print(text.rows_table(rows, width=out.width))
 
 
-def print_tree(tree: TraceTree, *, values: bool = False, full: bool = False, whole: bool = True) -> None:
+def print_tree(
+    tree: TraceTree, *, values: bool = False, full: bool = False, whole: bool = True, plumbing: bool = False
+) -> None:
     """Print a trace as a tree of spans.
 
     Args:
@@ -45,13 +48,17 @@ def print_tree(tree: TraceTree, *, values: bool = False, full: bool = False, who
         values: include inputs and outputs.
         full: do not shorten values and error messages.
         whole: print the facts of the whole trace above the tree.
+        plumbing: print the steps that LangChain and LangGraph made by themselves too.
     """
     out = console()
+    shown, left_out = (tree, 0) if plumbing else folded(tree)
     if whole:
         out.print(text.header(tree.row))
         out.print()
-    for line in text.tree_lines(tree, out, values=values, full=full):
+    for line in text.tree_lines(shown, out, values=values, full=full):
         out.print(line, no_wrap=True, overflow="ignore", crop=False)
+    if left_out:
+        out.print(text.folded_line(left_out))
 
 
 def print_lines(lines: Iterable[RenderableType]) -> None:

@@ -28,6 +28,8 @@ _WIDE: Final = 110
 """Width in columns from which the list shows whole trace ids."""
 _LEAST: Final = 30
 """Minimum width in columns for a span's text, however deep the span."""
+MAX_DRAWN: Final = 30
+"""Level of a tree from which on spans are no further indented: a thousand levels would fill megabytes with blanks."""
 _STYLES: Final = {"OK": "green", "ERROR": "bold red"}
 _UNUSUAL: Final = "yellow"
 _SMALL: Final = 0.01
@@ -113,7 +115,7 @@ def tree_lines(tree: TraceTree, console: Console, *, values: bool = False, full:
     branches = _branches(tree.spans, "├── ", "└── ", "│   ") if _is_utf(console) else _branches(tree.spans, *["  "] * 3)
     for span, (first, rest, below) in zip(tree.spans, branches, strict=True):
         time = duration(_ms(span)).rjust(gutter) + "  "
-        room = max(console.width - len(time) - len(rest), _LEAST)
+        room = max(console.width - len(time) - len(first), _LEAST)
         for number, line in enumerate(_summary(span, room)):
             left = (" " * len(time) + rest) if number else (time + first)
             yield Text.assemble((left, "dim"), line)
@@ -121,23 +123,42 @@ def tree_lines(tree: TraceTree, console: Console, *, values: bool = False, full:
             yield Text.assemble((" " * len(time) + rest + below, "dim"), line)
 
 
+def folded_line(left_out: int) -> Text:
+    """Return what is said below a tree that leaves out plumbing.
+
+    Args:
+        left_out: how many spans.
+    """
+    steps, them = ("step", "it") if left_out == 1 else ("steps", "them")
+    return Text(f"\n{count(left_out)} plumbing {steps} folded; --all shows {them}", "dim")
+
+
+def level_mark(depth: int) -> str:
+    """Return the level of what is drawn with the indentation of a higher one, as text before it; else an empty one."""
+    return f"[level {depth}] " if depth > MAX_DRAWN else ""
+
+
 def _is_utf(console: Console) -> bool:
     return console.encoding.startswith("utf")
 
 
 def _branches(spans: Sequence[SpanNode], fork: str, last: str, bar: str) -> list[tuple[str, str, str]]:
-    """Return the tree drawing left of each span: for its first line, its other lines, and those above its children."""
+    """Return the tree drawing left of each span: for its first line, its other lines, and those above its children.
+
+    Spans below the deepest level that is drawn are drawn on it, each with its true level as a number.
+    """
     found: list[tuple[str, str, str]] = []
     open_depths: set[int] = set()  # depths at which a later span continues the branch
     deeper = 0
+    gap = " " * len(bar)
     for span in reversed(spans):
         depth = span.depth
         open_depths = {one for one in open_depths if one <= depth}
-        above = "".join(bar if one in open_depths else " " * len(bar) for one in range(1, depth))
+        above = "".join(bar if one in open_depths else gap for one in range(1, min(depth, MAX_DRAWN)))
         goes_on = depth in open_depths
-        first = "" if depth == 0 else above + (fork if goes_on else last)
-        rest = "" if depth == 0 else above + (bar if goes_on else " " * len(bar))
-        found.append((first, rest, bar if deeper > depth else " " * len(bar)))
+        first = "" if depth == 0 else above + (fork if goes_on else last) + level_mark(depth)
+        rest = "" if depth == 0 else above + (bar if goes_on else gap)
+        found.append((first, rest, bar if depth < MAX_DRAWN and deeper > depth else gap))
         open_depths.add(depth)
         deeper = depth
     return found[::-1]

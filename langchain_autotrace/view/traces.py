@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_autotrace.errors import SinkUnavailable, TraceNotFound
@@ -97,6 +97,23 @@ class TraceTree:
 
     row: TraceRow
     spans: tuple[SpanNode, ...]
+
+
+def folded(tree: TraceTree) -> tuple[TraceTree, int]:
+    """Return a tree without its plumbing, and how many spans that leaves out.
+
+    What is below such a span is shown below the nearest span above it that is visible. The first span of the trace, and
+    one whose parent is missing, is always shown.
+    """
+    shown: list[SpanNode] = []
+    path: list[bool] = []  # whether each span on the way to the present one is visible
+    for span in tree.spans:
+        del path[span.depth :]
+        is_visible = not (span.depth and span.attributes.get(Attr.PLUMBING))
+        if is_visible:
+            shown.append(replace(span, depth=sum(path)))
+        path.append(is_visible)
+    return TraceTree(tree.row, tuple(shown)), len(tree.spans) - len(shown)
 
 
 def newest(uri: str, *, experiment: str | None = None, limit: int) -> list[TraceRow]:

@@ -604,6 +604,17 @@ def failed(*classes: str) -> dict[str, Any]:
     return {"error": {"classes": list(classes), "message": "SPOKEN"}}
 
 
+def test_the_causes_of_a_group() -> None:
+    """The causes of a group are scrubbed as it is, and only their classes kept where content is off."""
+    group = {**error(f"two {SECRET}", ""), "causes": [{"classes": ["KeyError"], "message": SECRET}]}
+    kept = made(writer(), end(None, error=group)).details["error"]
+    hidden = made(writer(capture_content=False), end(None, error=group)).details["error"]
+
+    assert SECRET not in str(kept)
+    assert kept["causes"] == [{"classes": ["KeyError"], "message": "[REDACTED]"}]
+    assert hidden == {"classes": group["classes"], "causes": [{"classes": ["KeyError"]}]}
+
+
 ENDS: dict[str, list[TraceRecord]] = {
     "returned": [start(), end([answer("SPOKEN", **ANSWER)])],
     "raised": [start(), end(None, **failed("ValueError"))],

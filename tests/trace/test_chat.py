@@ -247,6 +247,13 @@ def test_a_tool(definitions: Any) -> None:
     assert definitions == before
 
 
+def test_a_class_as_a_tool() -> None:
+    """The JSON schema of a class is a tool with the class's name."""
+    schema = {"title": "Add", "description": "Add two.", "type": "object", "properties": {"a": {"type": "integer"}}}
+    function = {"name": "Add", "description": "Add two.", "parameters": schema}
+    assert tools([schema]) == [{"type": "function", "function": function}]
+
+
 def test_tools_of_the_provider() -> None:
     """A provider's own tool has its name, or its type where it has none."""
     offered = [

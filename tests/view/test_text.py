@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
+from langchain_autotrace.semconv import Attr
 from langchain_autotrace.view import text
-from langchain_autotrace.view.traces import SpanNode, Tokens, TraceRow, TraceTree
+from langchain_autotrace.view.traces import SpanNode, Tokens, TraceRow, TraceTree, folded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,3 +167,46 @@ def test_cost_in_the_list() -> None:
     assert heading.split() == ["time", "name", "status", "duration", "tokens", "cost", "trace", "id"]
     assert first.split()[-2:] == ["$0.5000", "6789abcdef"]
     assert second.split()[-2:] == ["-", "6789abcdef"]
+
+
+def test_deep_tree() -> None:
+    """From the thirtieth level on spans are no further indented, and say their level."""
+    lines = _drawn([_span(f"s{depth}", depth) for depth in range(1_000)], width=200)
+
+    assert lines[29].endswith(f"{' ' * 4 * 28}└── s29  CHAIN  OK")
+    assert lines[30].endswith(f"{' ' * 4 * 29}└── s30  CHAIN  OK")
+    assert lines[31].endswith(f"{' ' * 4 * 29}└── [level 31] s31  CHAIN  OK")
+    assert lines[999].endswith(f"{' ' * 4 * 29}└── [level 999] s999  CHAIN  OK")
+    assert sum(map(len, lines)) < 200_000
+
+
+def test_deep_siblings() -> None:
+    """Branches that go on are drawn beside what is too deep to be indented, with errors below their spans."""
+    depths = [*range(32), 31, 30, 1]
+    lines = _drawn([_span("s", depth, error="E: e" if depth == 31 else None) for depth in depths], width=200)
+
+    bars = "│   " + "    " * 28
+    assert [line[6:] for line in lines[30:]] == [
+        f"{bars}├── s  CHAIN  OK",
+        f"{bars}├── [level 31] s  CHAIN  OK",
+        f"{bars}│       E: e",
+        f"{bars}└── [level 31] s  CHAIN  OK",
+        f"{bars}        E: e",
+        f"{bars}└── s  CHAIN  OK",
+        "└── s  CHAIN  OK",
+    ]
+
+
+def test_folding() -> None:
+    """Plumbing is left out with its level, unless it is the first span of the trace or its parent is missing."""
+    plumbing = {"attributes": {Attr.PLUMBING: True}}
+    spans = [
+        *(_span("root", 0, **plumbing), _span("a", 1, **plumbing), _span("b", 2, **plumbing), _span("c", 3)),
+        *(_span("d", 2), _span("e", 1), _span("f", 2, **plumbing), _span("late", 0, **plumbing)),
+    ]
+
+    tree, left_out = folded(TraceTree(_row(), tuple(spans)))
+    assert [(span.name, span.depth) for span in tree.spans] == [("root", 0), ("c", 1), ("d", 1), ("e", 1), ("late", 0)]
+    assert left_out == 3
+    assert text.folded_line(left_out).plain == "\n3 plumbing steps folded; --all shows them"
+    assert text.folded_line(1).plain == "\n1 plumbing step folded; --all shows it"
