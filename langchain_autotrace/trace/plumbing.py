@@ -155,5 +155,7 @@ def _is_edge(run: _Run, siblings: Sequence[_Run]) -> bool:
 
     Such functions are steps after the one that writes the node's result, which is no run: a number is missing.
     """
+    if run.step <= _FIRST_WRITE:  # of what a node's function calls there may be thousands
+        return False
     steps = {sibling.step for sibling in siblings}
     return any(number not in steps for number in range(_FIRST_WRITE, run.step))

@@ -22,7 +22,8 @@ from typing_extensions import TypedDict
 
 from langchain_autotrace.capture.convert import converters
 from langchain_autotrace.capture.cut import fit
-from langchain_autotrace.capture.fast import WRITTEN, write
+from langchain_autotrace.capture.fast import WRITTEN, WriteResult, write
+from langchain_autotrace.redaction import scrub
 
 LIMIT: Final = 1_000_000
 HERE: Final = __name__
@@ -325,3 +326,19 @@ def test_class_that_is_gone() -> None:
     del kind
     gc.collect()
     assert seen() is None
+
+
+class Client:
+    """A class with a key."""
+
+    def __init__(self) -> None:
+        self.password = "hunter22"
+        self.host = "h"
+
+
+def test_secret_in_a_field() -> None:
+    """A field whose name says that it is a secret is scrubbed, as the key of a dict is."""
+    assert write(("start",), [(Client(),)], {}, LIMIT, Lines()) is WriteResult.SUSPECT
+    assert scrub(fit([Client()], LIMIT).value) == [
+        {"__class__": f"{HERE}.Client", "password": "[REDACTED]", "host": "h"}
+    ]
