@@ -26,7 +26,7 @@ _MAX_NUMBERS: Final = 1_000
 _INFRASTRUCTURE: Final = (
     *("langchain", "langgraph", "langsmith", "deepagents", "mlflow", "opentelemetry", "pydantic", "openai"),
     *("anthropic", "google", "boto", "httpx", "httpcore", "requests", "urllib3", "aiohttp", "grpc", "sqlalchemy"),
-    *("psycopg", "asyncpg", "redis", "pymongo", "tiktoken", "tokenizers", "transformers", "unittest"),
+    *("psycopg", "asyncpg", "redis", "pymongo", "tiktoken", "tokenizers", "transformers"),
 )
 """Beginnings of the names of packages whose objects are no data: clients, stores, pools, settings."""
 
