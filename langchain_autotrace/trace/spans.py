@@ -10,11 +10,11 @@ from langchain_autotrace.semconv import Attr, Kind, Outcome, SpanType, Status, m
 from langchain_autotrace.trace import chat, usage
 from langchain_autotrace.trace.agents import Graphs, graphs
 from langchain_autotrace.trace.endings import LOST, Ending, endings
+from langchain_autotrace.trace.error_messages import message_text
 from langchain_autotrace.trace.interrupts import resume_shown, set_thread, with_interrupts
 from langchain_autotrace.trace.owners import set_owners, thread_of
-from langchain_autotrace.trace.tool_spans import tool_spans
-from langchain_autotrace.trace.error_messages import message_text
 from langchain_autotrace.trace.plumbing import mark_plumbing
+from langchain_autotrace.trace.tool_spans import tool_spans
 
 if TYPE_CHECKING:
     from langchain_autotrace.records import ModelSeen
