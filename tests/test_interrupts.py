@@ -370,7 +370,6 @@ def test_a_store_that_cannot_be_asked(store: str, monkeypatch: pytest.MonkeyPatc
 
 def test_a_span_of_mlflow_around_graphs(store: str) -> None:
     """A trace that begins with a span of MLflow's own API is found, and finds, by the graph's thread below it."""
-    mlflow.set_tracking_uri(store)
     graph = asking("sure?")
 
     @mlflow.trace

@@ -217,17 +217,17 @@ PROGRAMS: Final[dict[str, tuple[Callable[[], Any], Any, str]]] = {
         LangGraph
           agent
             ~ call_model
-            ~ RunnableSequence
-              ~ Prompt
-              Scripted
+              ~ RunnableSequence
+                ~ Prompt
+                Scripted
             ~ should_continue
           tools
             add
           agent
             ~ call_model
-            ~ RunnableSequence
-              ~ Prompt
-              Scripted
+              ~ RunnableSequence
+                ~ Prompt
+                Scripted
             ~ should_continue
         """,
     ),

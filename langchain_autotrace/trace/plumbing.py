@@ -126,7 +126,7 @@ def _in_place(run: _Run, parent: _Run, children: Mapping[str | None, Sequence[_R
         return True
     if name == _LAMBDA and run.step and parent.span.name == _SEQUENCE and _is_part(parent):
         return True
-    if name == _CALL_MODEL and not below and parent.is_node:
+    if name == _CALL_MODEL and parent.is_node:
         return run.span.outputs == parent.span.outputs
     return parent.is_node and _is_edge(run, children[parent.span.span_id])
 
