@@ -18,7 +18,7 @@ def build(style: str):
 
 for style in ("in a sentence", "in a sentence", "in verse"):
     build(style).invoke({"topic": "cats"})
-assert langchain_autotrace.flush().ok
+assert langchain_autotrace.flush(models=True).ok
 
 client = MlflowClient()
 models = client.search_logged_models(["0"])

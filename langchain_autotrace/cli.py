@@ -172,7 +172,7 @@ def list_models(*, limit: int, experiment: str | None, tracking_uri: str | None,
     from langchain_autotrace.view import model_text, models, terminal
 
     uri = _uri(tracking_uri)
-    rows = models.newest(uri, experiment=experiment, limit=limit) if _freshened(uri) else []
+    rows = models.newest(uri, experiment=experiment, limit=limit) if _freshened(uri, models=True) else []
     if as_json:
         terminal.print_json(rows)
     elif rows:
@@ -194,7 +194,7 @@ def show_model(*, model_id: str, experiment: str | None, tracking_uri: str | Non
     from langchain_autotrace.view import model_text, models, terminal
 
     uri = _uri(tracking_uri)
-    if not _freshened(uri):
+    if not _freshened(uri, models=True):
         raise ModelNotFound(_no_models(uri))
     page = models.page(uri, model_id, experiment=experiment)
     if as_json:
@@ -331,13 +331,13 @@ def _uri(given: str | None) -> str:
     return settings.resolve(tracking_uri=given).tracking_uri
 
 
-def _freshened(uri: str) -> bool:
-    """Deliver pending traces so that they are shown; return whether there is a store to read."""
+def _freshened(uri: str, *, models: bool = False) -> bool:
+    """Deliver pending traces, and models, so that they are shown; return whether there is a store to read."""
     from langchain_autotrace.view import deliver
 
     destination.check(uri)
     store.probe(uri)
-    left = deliver.freshen(uri, timeout=_FRESHEN_SECONDS)
+    left = deliver.freshen(uri, timeout=_FRESHEN_SECONDS, models=models)
     if left:
         click.echo(left, err=True)
     path = destination.sqlite_path(uri)

@@ -30,6 +30,7 @@ from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.errors import JournalError
 from langchain_autotrace.journal import checkpoint, codec
 from langchain_autotrace.journal.folder import DestinationFolder, state_dir
+from langchain_autotrace.journal.rejections import last_reason
 from langchain_autotrace.journal.writer import Journal
 from langchain_autotrace.launch import Launcher
 from langchain_autotrace.records import ProcessInfo
@@ -41,6 +42,7 @@ _logger: Final = logging.getLogger("langchain_autotrace")
 
 _POLL_SECONDS: Final = 0.01
 _RELAUNCH_SECONDS: Final = 2.0
+_MODELS_LEFT: Final = "timed out; all traces are stored, the shipper is still logging models"
 _IMPORTED: Final = time.time()
 _MODEL_SETTINGS: Final = ("log_input_examples", "registered_model_name", "model_code")
 """Settings that need ``log_models``."""
@@ -50,7 +52,7 @@ class FlushResult(NamedTuple):
     """The state of delivery of the traces that this process has finished so far."""
 
     ok: bool
-    """Whether everything captured before the call can be read in the store."""
+    """Whether everything captured before the call can be read in the store: nothing is pending, rejected or dropped."""
     delivered: int
     """Number of traces stored since the process started."""
     pending: int
@@ -60,7 +62,7 @@ class FlushResult(NamedTuple):
     dropped: int
     """Number of records that never reached the journal: the disk was full, or too many runs were open."""
     error: str | None
-    """Why delivery failed; None when it did not."""
+    """Why delivery failed, or why the last rejected trace was rejected; None when neither happened."""
 
 
 class _Pipeline:
@@ -277,43 +279,50 @@ def last_trace_id() -> str | None:
     return scope.last_trace.get()
 
 
-def flush(timeout: float = 30.0) -> FlushResult:
+def flush(timeout: float = 30.0, *, models: bool = False) -> FlushResult:
     """Request delivery of everything captured so far, and wait for it.
 
     Args:
         timeout: maximum number of seconds to wait.
+        models: True also waits until the chains are logged as models, and their traces linked to them, which happens
+            after the traces are stored.
 
     Returns:
-        The counters of delivery. If ``ok`` is True, every finished trace can be read in the store.
+        The counters of delivery. If ``ok`` is True, every finished trace can be read in the store. A chain that could
+        not be logged as a model does not change the result: a warning, ``langchain-autotrace status`` and the summary
+        at exit say why.
     """
-    return _flush(timeout, give_up=False)
+    return _flush(timeout, models=models, give_up=False)
 
 
-def _flush(timeout: float, *, give_up: bool) -> FlushResult:
+def _flush(timeout: float, *, models: bool, give_up: bool) -> FlushResult:
     deadline = time.monotonic() + timeout
     with _state.lock:
         served = list(_state.journals.values())
-    requests = [(journal, launcher, journal.request_flush()) for journal, launcher in served]
-    errors = [
-        error
-        for journal, launcher, flush_number in requests
-        if flush_number and (error := _wait(journal, launcher, flush_number, deadline, give_up=give_up))
-    ]
-    return _result([journal for journal, _ in served], errors[0] if errors else None)
+    requests = [(journal, launcher, number) for journal, launcher in served if (number := journal.request_flush())]
+    errors = [_wait(*request, deadline, models=False, give_up=give_up) for request in requests]
+    if models and not any(errors):
+        errors = [_wait(*request, deadline, models=True, give_up=give_up) for request in requests]
+    return _result([journal for journal, _ in served], next(filter(None, errors), None))
 
 
-def _wait(journal: Journal, launcher: Launcher, flush_number: int, deadline: float, *, give_up: bool) -> str | None:
+def _wait(  # noqa: PLR0913 - what was requested of whom, and how long to wait
+    journal: Journal, launcher: Launcher, flush_number: int, deadline: float, *, models: bool, give_up: bool
+) -> str | None:
     """Wait until the shipper has answered the flush request; return None, or the reason why it did not."""
     requested_at, launch_at = time.time(), 0.0
     folder = journal.folder
     while True:
-        if _checkpoint(journal).flushed >= flush_number:
+        answer = _checkpoint(journal)
+        if (answer.models_flushed if models else answer.flushed) >= flush_number:
             return None
         now = time.monotonic()
         status = folder.read_status()
-        failing = status.get("error") if status.get("time", 0.0) >= requested_at else None
+        error = status.get("error") or (models and status.get("models_error")) or None
+        failing = error if status.get("time", 0.0) >= requested_at else None
         if now >= deadline or (give_up and failing):
-            return failing or status.get("error") or _timeout_reason(folder, launcher)
+            stored = models and folder.has_shipper()
+            return failing or error or (_MODELS_LEFT if stored else _timeout_reason(folder, launcher))
         if now >= launch_at:
             launcher.ensure()
             launch_at = now + _RELAUNCH_SECONDS
@@ -336,14 +345,32 @@ def _checkpoint(journal: Journal) -> checkpoint.Checkpoint:
 
 
 def _result(journals: list[Journal], error: str | None) -> FlushResult:
-    checkpoints = [_checkpoint(journal) for journal in journals if journal.process]
+    journals_used = [journal for journal in journals if journal.process]
+    checkpoints = [_checkpoint(journal) for journal in journals_used]
     recorders = [pipeline.recorder for pipeline in _state.pipelines]
     delivered = sum(one.delivered for one in checkpoints)
     rejected = sum(one.rejected for one in checkpoints)
     dropped = sum(journal.dropped for journal in journals) + sum(recorder.evicted for recorder in recorders)
     finished = sum(recorder.finished for recorder in recorders)
     pending = max(finished - delivered - rejected, 0) if error else 0
+    if error is None and rejected:
+        error = _rejection(journals_used, rejected)
     return FlushResult(error is None and not dropped, delivered, pending, rejected, dropped, error)
+
+
+def _rejection(journals: list[Journal], rejected: int) -> str:
+    """Return that traces were rejected, and why the last one of them was."""
+    reasons = filter(None, (last_reason(journal.folder, journal.process) for journal in journals))
+    return f"{_traces(rejected)} rejected by the store: {next(reasons, 'see langchain-autotrace status')}"
+
+
+def _notes() -> list[str]:
+    """Return the shipper's notes since this process started: models that it could not log, or has not logged yet."""
+    statuses = [journal.folder.read_status() for journal, _ in _state.journals.values()]
+    notes = [note for status in statuses if status.get("time", 0.0) >= _IMPORTED for note in status.get("notes", ())]
+    if _ends_with_process() and any(_checkpoint(journal).pending_models for journal, _ in _state.journals.values()):
+        notes.append("models are not logged yet; they are kept in the journal for the next run")
+    return notes
 
 
 def _pipeline_for(settings: Settings) -> _Pipeline:
@@ -423,11 +450,16 @@ def _at_exit() -> None:
     timeouts = [
         pipeline.settings.exit_timeout for pipeline in _state.pipelines if pipeline.settings.shipper != "external"
     ]
-    result = _flush(max(timeouts, default=0.0), give_up=True)
+    result = _flush(max(timeouts, default=0.0), models=_ends_with_process(), give_up=True)
     line = _exit_summary(result, _notes())
     if line and not _is_silent():
         print(line, file=sys.stderr)  # noqa: T201 - logging may be shut down by now
     shutdown()
+
+
+def _ends_with_process() -> bool:
+    """Return whether the shipper ends with this process: it is a thread, or this is a container's first process."""
+    return os.getpid() == 1 or any(pipeline.settings.shipper == "thread" for pipeline in _state.pipelines)
 
 
 def _is_silent() -> bool:
@@ -452,12 +484,6 @@ def shutdown() -> None:
             launcher.stop()
         _state.journals.clear()
         _state.pipelines.clear()
-
-
-def _notes() -> list[str]:
-    """Return the shipper's notes since this process started: models that it could not log."""
-    statuses = [journal.folder.read_status() for journal, _ in _state.journals.values()]
-    return [note for status in statuses if status.get("time", 0.0) >= _IMPORTED for note in status.get("notes", ())]
 
 
 def _exit_summary(result: FlushResult, notes: Sequence[str] = ()) -> str:

@@ -167,6 +167,28 @@ class ModelSeen(NamedTuple):
     form: ModelForm
 
 
+class PendingModel(NamedTuple):
+    """A chain to log as an MLflow model, and traces to link to that model, after the traces were stored.
+
+    The shipper keeps it in the checkpoint of the process until it is done.
+    """
+
+    trace_id: str
+    """The trace whose delivery made it, as the journal names it."""
+    experiment_id: str
+    """Id of the MLflow experiment of its traces."""
+    content_hash: str
+    """As in :class:`ModelSeen`. Together with the experiment it identifies a model."""
+    run_id: str | None
+    """Id of the MLflow run of its trace; None when it has none."""
+    trace_ids: list[str]
+    """MLflow's ids (``tr-…``) of stored traces of the chain that do not name a model."""
+    form: ModelForm | None
+    """The description to log; None when traces are only to be linked, if there is such a model."""
+    flushed: int = 0
+    """Number of the last flush request that was answered before it was made."""
+
+
 class Flush(NamedTuple):
     """The process asks for delivery of everything before this record, and waits for the answer."""
 

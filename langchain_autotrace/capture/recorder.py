@@ -16,6 +16,7 @@ from langchain_autotrace.capture import calls, fast, scope
 from langchain_autotrace.capture.careful import CarefulWriter, Subject
 from langchain_autotrace.capture.enclosing import parent_of
 from langchain_autotrace.capture.files import Files
+from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.capture.interfaces import (
     NOT_SAMPLED,
     Journal,
@@ -324,8 +325,13 @@ class Recorder:
             returned = None if outputs is None else outputs[0]
             form = self._model_logger.ended(run.model_call, details.get("inputs"), returned, is_ok=is_ok)
             if form is not None:  # before the end, which has the trace delivered
-                record = ModelSeen(run.trace_id, run.model_call.content.hash, form)
-                self._append(self._careful.model(record), run.journal)
+                self._write_model(ModelSeen(run.trace_id, run.model_call.content.hash, form), run.journal)
+
+    def _write_model(self, record: ModelSeen, journal: Journal) -> None:
+        try:
+            self._append(self._careful.model(record), journal)
+        except Exception as error:  # noqa: BLE001 - the run ends all the same, or its trace would be lost with its model
+            internal_errors.note("log_models", error)
 
     def _evict(self, open_runs: OpenRuns) -> None:
         try:

@@ -1,6 +1,7 @@
-"""The checkpoint of a process's journal: a position, counters, and the records of traces that are not complete yet.
+"""The checkpoint of a process's journal: a position, counters, records of incomplete traces, and models to log.
 
-The records are stored in the checkpoint so that a segment can be deleted while a long run is still open.
+The records are stored in the checkpoint so that a segment can be deleted while a long run is still open. Models are
+stored in it because they are logged after their traces, when the position is already past them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from langchain_autotrace.errors import JournalFormatError
 from langchain_autotrace.journal import codec
 from langchain_autotrace.journal.folder import DestinationFolder, replace
 from langchain_autotrace.journal.reader import Position
+from langchain_autotrace.records import PendingModel
 
 if TYPE_CHECKING:
     from langchain_autotrace.records import Record
@@ -25,6 +27,8 @@ class Checkpoint(NamedTuple):
     """Every record before it was delivered or rejected, or is in ``unfinished``."""
     flushed: int = 0
     """Number of the last flush request that was answered; 0 before the first."""
+    models_flushed: int = 0
+    """Number of the last flush request before which every model was logged, or noted as failed."""
     delivered: int = 0
     """Number of traces stored."""
     rejected: int = 0
@@ -33,8 +37,12 @@ class Checkpoint(NamedTuple):
     """Number of records that a crash cut off while they were being written."""
     orphans: int = 0
     """Number of span events and span ends without a start in the journal."""
+    pending_models: int = 0
+    """Number of ``models``, which :func:`glance` does not read."""
     unfinished: tuple[Record, ...] = ()
     """Records of traces that are not complete yet."""
+    models: tuple[PendingModel, ...] = ()
+    """Models that are to be logged or linked, in order."""
 
 
 def load(folder: DestinationFolder, process: str) -> Checkpoint:
@@ -49,7 +57,7 @@ def load(folder: DestinationFolder, process: str) -> Checkpoint:
 
 
 def glance(folder: DestinationFolder, process: str) -> Checkpoint:
-    """Return the checkpoint of a process without its unfinished records: cheap enough to poll 100 times a second.
+    """Return a process's checkpoint without unfinished records and models: cheap enough to poll 100 times a second.
 
     Raises:
         JournalFormatError: the checkpoint was written by another version.
@@ -65,7 +73,10 @@ def _load(folder: DestinationFolder, process: str, *, whole: bool) -> Checkpoint
             lines = file.read().splitlines() if whole else []
         version, position = fields.pop("version"), Position(fields.pop("segment"), fields.pop("offset"))
         if version == codec.FORMAT and {*map(type, position), *map(type, fields.values())} == {int}:
-            return Checkpoint(position=position, unfinished=tuple(map(codec.decode, lines)), **fields)
+            records = max(len(lines) - fields.get("pending_models", 0), 0)
+            models = tuple(PendingModel(*orjson.loads(line)) for line in lines[records:])
+            unfinished = tuple(map(codec.decode, lines[:records]))
+            return Checkpoint(position=position, unfinished=unfinished, models=models, **fields)
     except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, JournalFormatError):
         version = codec.FORMAT
     if version == codec.FORMAT:
@@ -77,8 +88,9 @@ def _load(folder: DestinationFolder, process: str, *, whole: bool) -> Checkpoint
 def save(folder: DestinationFolder, process: str, checkpoint: Checkpoint) -> None:
     """Write the checkpoint of a process atomically."""
     fields = checkpoint._asdict()
-    fields.pop("unfinished")
+    del fields["unfinished"], fields["models"]
     position = fields.pop("position")
     head = orjson.dumps({"version": codec.FORMAT, **position._asdict(), **fields})
-    records = b"".join(codec.encode(record) for record in checkpoint.unfinished)
-    replace(folder.checkpoint(process), head + b"\n" + records)
+    records = [codec.encode(record) for record in checkpoint.unfinished]
+    models = [orjson.dumps(model, option=codec.OPTIONS, default=tuple) for model in checkpoint.models]
+    replace(folder.checkpoint(process), b"".join([head, b"\n", *records, *models]))

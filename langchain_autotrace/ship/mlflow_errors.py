@@ -40,13 +40,14 @@ def mapped_errors(uri: str) -> Iterator[None]:
     except SinkError:
         raise
     except Exception as error:
-        if _blames_content(error):
+        if blames_content(error):
             raise TraceRejected(error_line(error)) from error
         msg = f"{without_password(uri)}: {error_line(error)}"
         raise SinkUnavailable(msg) from error
 
 
-def _blames_content(error: Exception) -> bool:
+def blames_content(error: Exception) -> bool:
+    """Return whether the store refuses the content for good: a retry would not help."""
     status = _http_status(error)
     if status is not None:
         return status in _CONTENT_STATUSES

@@ -12,17 +12,17 @@ from mlflow.entities import LifecycleStage, Span, TraceData, TraceInfo
 from mlflow.exceptions import MlflowException, RestException
 from mlflow.store.tracking.rest_store import RestStore
 from mlflow.tracing.client import TracingClient
-from mlflow.tracing.constant import TraceMetadataKey
 
 from langchain_autotrace import destination
 from langchain_autotrace.errors import SinkError, SinkUnavailable, TraceRejected
 from langchain_autotrace.ids import TRACE_ID_PREFIX
-from langchain_autotrace.records import TraceContext
+from langchain_autotrace.records import PendingModel, TraceContext
 from langchain_autotrace.redaction import error_line, without_password
 from langchain_autotrace.semconv import Attr
 from langchain_autotrace.ship.mlflow_entities import MlflowTrace, mlflow_trace, trace_tags
 from langchain_autotrace.ship.mlflow_errors import mapped_errors
 from langchain_autotrace.ship.model_log import ModelLog
+from langchain_autotrace.ship.pending_models import StoredTrace
 from langchain_autotrace.ship.reach import check_answers
 from langchain_autotrace.ship.resumes import with_resumed
 from langchain_autotrace.ship.reused_ids import with_unused_ids
@@ -63,8 +63,19 @@ class MlflowSink:
                 pass
         return TracingClient(self._uri)
 
-    def write(self, batch: Sequence[Trace]) -> None:
+    def log_models(self, models: Sequence[PendingModel]) -> None:
+        """Log models, and link traces to them.
+
+        Raises:
+            SinkUnavailable: the store does not answer now.
+        """
+        self._models.log(models)
+
+    def write(self, batch: Sequence[Trace]) -> list[PendingModel]:
         """Store each new trace's row, then the spans of all traces, in one call for each experiment.
+
+        Returns:
+            The models to log, and the traces to link to them, now that the traces are stored.
 
         Raises:
             SinkUnavailable: the store is down, busy or refuses the credentials, or the experiment was deleted.
@@ -72,7 +83,7 @@ class MlflowSink:
         """
         try:
             with mapped_errors(self._uri):
-                self._store(batch)
+                stored = self._store(batch)
         except SinkError as error:
             if isinstance(error, TraceRejected) or _is_not_found(error.__cause__):
                 # An experiment may have been deleted meanwhile: looking it up again then raises the right error.
@@ -82,22 +93,20 @@ class MlflowSink:
                         if trace.root is not None:
                             self._experiment(trace.context)
             raise
+        return self._models.pending(stored)
 
-    def _store(self, batch: Sequence[Trace]) -> None:
+    def _store(self, batch: Sequence[Trace]) -> list[StoredTrace]:
+        given = batch
         if self._kind == "server":
             check_answers(self._uri, timeout=_REACH_SECONDS)
         batch = with_unused_ids(batch, self._stored_row)
-        self._models.prepare(model for trace in batch for model in trace.models)
-        experiment_ids: dict[str, str] = {}
-        for trace in batch:
-            if trace.root is not None:
-                experiment_ids[trace.trace_id] = self._experiment(trace.context)
-            elif trace.trace_id not in experiment_ids:
-                experiment_ids[trace.trace_id] = self._experiment_of_late_spans(trace)
+        experiment_ids = self._experiment_ids(batch)
         batch = with_resumed(batch, lambda trace, thread: self._interrupted(trace, thread, experiment_ids))
-        by_experiment = self._link_models(
-            [(mlflow_trace(trace, experiment_ids[trace.trace_id]), trace) for trace in batch], experiment_ids
-        )
+        made = [mlflow_trace(trace, experiment_ids[trace.trace_id]) for trace in batch]
+        self._models.link(part.info for part in made if part.info is not None)
+        by_experiment: dict[str, list[MlflowTrace]] = defaultdict(list)
+        for part, trace in zip(made, batch, strict=True):
+            by_experiment[experiment_ids[trace.trace_id]].append(part)
         for experiment, parts in by_experiment.items():
             traces = _merged(parts)
             rows = self._start_all([trace.info for trace in traces if trace.info is not None])
@@ -109,19 +118,20 @@ class MlflowSink:
         for trace in batch:
             if trace.root is None and trace.update:
                 self._set_tags(trace)
+        return [
+            StoredTrace(trace, part, experiment_ids[stored.trace_id])
+            for trace, stored, part in zip(given, batch, made, strict=True)
+        ]
 
-    def _link_models(
-        self, parts: Sequence[tuple[MlflowTrace, Trace]], experiment_ids: Mapping[str, str]
-    ) -> dict[str, list[MlflowTrace]]:
-        """Log the models of the traces and link the traces to them; return experiment id -> traces."""
-        by_experiment: dict[str, list[MlflowTrace]] = defaultdict(list)
-        for part, trace in parts:
-            run_id = part.info.trace_metadata.get(TraceMetadataKey.SOURCE_RUN) if part.info else None
-            for model in trace.models:
-                self._models.log(model, experiment_ids[trace.trace_id], run_id)
-            by_experiment[experiment_ids[trace.trace_id]].append(part)
-        self._models.link(part.info for part, _ in parts if part.info is not None)
-        return by_experiment
+    def _experiment_ids(self, batch: Sequence[Trace]) -> dict[str, str]:
+        """Return trace id -> experiment id."""
+        found: dict[str, str] = {}
+        for trace in batch:
+            if trace.root is not None:
+                found[trace.trace_id] = self._experiment(trace.context)
+            elif trace.trace_id not in found:
+                found[trace.trace_id] = self._experiment_of_late_spans(trace)
+        return found
 
     def _start_all(self, infos: Sequence[TraceInfo]) -> dict[str, TraceInfo]:
         """Write the rows of traces, one call each, as MLflow has no call for many; return trace id -> stored row."""

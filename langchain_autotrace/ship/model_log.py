@@ -1,49 +1,45 @@
 """Log chains as MLflow LoggedModels: each content once per experiment, completely or not at all.
 
 The hash of the content is a tag. The store is searched for it before a model is created, so that another process, or
-the same one another day, finds the same model. A crash leaves the model PENDING, and the next shipper completes it. A
-failure to log never keeps a trace from being stored: it is noted, the unfinished model is deleted, and the trace is
-stored without a model.
+the same one another day, finds the same model. A crash leaves the model PENDING, and the next shipper completes it.
+
+Models are logged after their traces were stored, which are then linked to them. So no failure here can reject or delay
+a trace: it is noted, and the unfinished model is deleted.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import tempfile
-from collections.abc import Iterable
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-import sqlalchemy.exc
-from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
-from mlflow.exceptions import MlflowException
+from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.tracing.constant import TraceMetadataKey
-from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from langchain_autotrace import destination
-from langchain_autotrace.records import ModelForm, ModelSeen
-from langchain_autotrace.redaction import error_line
+from langchain_autotrace.errors import SinkUnavailable
+from langchain_autotrace.records import ModelForm, ModelSeen, PendingModel
+from langchain_autotrace.redaction import error_line, without_password
 from langchain_autotrace.semconv import LOADABLE_TAG, REASON_TAG, Attr
-from langchain_autotrace.ship.mlflow_entities import trace_tags
-from langchain_autotrace.ship.model_files import write_model
-from langchain_autotrace.ship.rebuild_process import Rebuilding, Rebuilt
+from langchain_autotrace.ship.model_errors import StepError, at_step, is_final
+from langchain_autotrace.ship.model_links import link_earlier, link_traces
+from langchain_autotrace.ship.model_store import ModelStore
+from langchain_autotrace.ship.pending_models import StoredTrace, pending_models
+from langchain_autotrace.ship.rebuild_process import Rebuilding
 
 if TYPE_CHECKING:
     from mlflow.entities import TraceInfo
 
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
-_NOT_IN_A_NAME: Final = str.maketrans(dict.fromkeys("/:.%\"'", "_"))
-"""Characters that MLflow does not allow in the name of a model."""
-_MAX_NAME: Final = 200
-_MAX_TAG: Final = 500
-_MAX_RELINKED: Final = 500
-_SEARCHED: Final = 20
+_TRIES: Final = 3
+"""How often a model is tried while the store answers."""
 
 _FIXES: Final = {
     "search": "Models need a store of MLflow 3 or newer, and permission to read models in it",
+    "rebuild": "Check that another Python process can be started",
     "create": "Check that you have permission to create models in the experiment",
     "upload": "Check that the experiment's artifact location is writable from here",
     "finalize": "Check that neither the run nor the model has been deleted",
@@ -55,7 +51,7 @@ _Key = tuple[str, str]
 
 
 class ModelLog:
-    """A writer of models to one store, which also links traces to their models.
+    """A writer of models to one store, which also links traces to their models. Logs in one thread at a time.
 
     Attributes:
         failures: what could not be logged, one line of text each.
@@ -64,227 +60,164 @@ class ModelLog:
     def __init__(self, tracking_uri: str) -> None:
         self.failures: list[str] = []
         self._uri = tracking_uri
-        self._ids: dict[_Key, str | None] = {}
-        """Ids of the models logged or found; None for those that failed, which this process does not retry."""
-        self._rebuilding: dict[str, Rebuilding] = {}
-        self._made: MlflowClient | None = None
+        self._store = ModelStore(tracking_uri)
+        self._ids: dict[_Key, str] = {}
+        """Ids of the models logged or found."""
+        self._failed: set[_Key] = set()
+        """Models that could not be logged. They are retried when another process runs the chain."""
+        self._tries: Counter[_Key] = Counter()
+        self._rebuilding: dict[_Key, Rebuilding] = {}
 
-    @property
-    def _client(self) -> MlflowClient:
-        if self._made is None:
-            self._made = MlflowClient(self._uri, registry_uri=self._uri)
-        return self._made
-
-    def prepare(self, models: Iterable[ModelSeen]) -> None:
-        """Start rebuilding the chains in a process, which takes long and does not need the store."""
-        new = [model for model in models if not self._is_known(model) and model.content_hash not in self._rebuilding]
-        if new:
-            started = Rebuilding(new)
-            self._rebuilding |= {model.content_hash: started for model in new}
-
-    def _is_known(self, model: ModelSeen) -> bool:
-        return any(content_hash == model.content_hash for _, content_hash in self._ids)
-
-    def log(self, model: ModelSeen, experiment_id: str, run_id: str | None) -> None:
-        """Log a chain as a model, unless the experiment has that model.
-
-        Args:
-            model: the chain.
-            experiment_id: experiment of its trace.
-            run_id: MLflow run of its trace; None when it has none.
-
-        Raises:
-            Exception: the store cannot be searched, or an unfinished model could not be deleted. Retry the call.
-        """
-        key = experiment_id, model.content_hash
-        if key in self._ids:
-            return
-        form = model.form
-        try:
-            found = self._find(*key)
-        except Exception as error:
-            if not _is_final(error):
-                raise
-            self._ids[key] = None
-            self._report_failure(form["name"], "search", error)
-            return
-        if found is not None and found.status == LoggedModelStatus.READY and not _may_improve(found, form):
-            self._ids[key] = found.model_id
-            return
-        self.prepare([model])
-        rebuilt = self._rebuilding[model.content_hash].result(model)
-        if found is not None and found.status == LoggedModelStatus.READY and rebuilt.reason is not None:
-            self._ids[key] = found.model_id  # still a description only
-            self._report_description(form, rebuilt)
-        else:
-            self._ids[key] = self._log_new(model, experiment_id, run_id, rebuilt, found)
-        self._rebuilding.pop(model.content_hash, None)
-
-    def _find(self, experiment_id: str, content_hash: str) -> LoggedModel | None:
-        """Return the model with this content hash, or None: a READY one before a PENDING one, then the oldest."""
-        found = [model for model in self._search(experiment_id, content_hash) if model.status in _ALIVE]
-        found.sort(
-            key=lambda model: (model.status != LoggedModelStatus.READY, model.creation_timestamp, model.model_id)
-        )
-        return found[0] if found else None
-
-    def _search(self, experiment_id: str, content_hash: str) -> list[LoggedModel]:
-        tag = f"tags.`{Attr.CONTENT_HASH}` = '{content_hash}'"
-        return list(
-            self._client.search_logged_models(experiment_ids=[experiment_id], filter_string=tag, max_results=_SEARCHED)
-        )
-
-    def _log_new(
-        self, model: ModelSeen, experiment_id: str, run_id: str | None, rebuilt: Rebuilt, begun: LoggedModel | None
-    ) -> str | None:
-        """Create the model, or complete the one begun; return its id, or None when that fails."""
-        form = model.form
-        step = "create"
-        try:
-            logged = begun or self._create(model.content_hash, form, experiment_id, run_id, rebuilt)
-            first = begun or self._find(experiment_id, model.content_hash) or logged
-            if first.model_id != logged.model_id:  # another shipper has created it first
-                self._client.delete_logged_model(logged.model_id)
-                return str(first.model_id)
-            step = "upload"
-            self._upload(form, model.content_hash, logged, rebuilt)
-            step = "finalize"
-            if logged.source_run_id:
-                self._client.log_outputs(logged.source_run_id, [LoggedModelOutput(logged.model_id, step=0)])
-            if logged.status == LoggedModelStatus.READY:  # was a description, and can be loaded now
-                self._client.set_logged_model_tags(logged.model_id, {LOADABLE_TAG: "true", REASON_TAG: ""})
-            else:
-                self._client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
-        except Exception as error:  # noqa: BLE001 - no failure may keep traces from being stored
-            self._delete_begun(experiment_id, model.content_hash)  # if this raises, the batch is retried
-            self._report_failure(form["name"], step, error)
-            return None
-        self._report_description(form, rebuilt)
-        self._register(form, logged, rebuilt)
-        self._link_stored(experiment_id, model.content_hash, logged.model_id)
-        return str(logged.model_id)
-
-    def _report_description(self, form: ModelForm, rebuilt: Rebuilt) -> None:
-        if rebuilt.reason is not None and (form["code"] is not None or not form["problems"]):
-            # Otherwise the program has already logged the reason.
-            self._report(f"the chain {form['name']!r} cannot be loaded from its logged model: {rebuilt.reason}")
-
-    def _create(
-        self, content_hash: str, form: ModelForm, experiment_id: str, run_id: str | None, rebuilt: Rebuilt
-    ) -> LoggedModel:
-        tags = {
-            **trace_tags(form["tags"]),
-            "mlflow.autologging": "langchain",
-            Attr.CONTENT_HASH: content_hash,
-            LOADABLE_TAG: str(rebuilt.reason is None).lower(),
-        }
-        if rebuilt.reason is not None:
-            tags[REASON_TAG] = rebuilt.reason[:_MAX_TAG]
-        return self._client.create_logged_model(
-            experiment_id,
-            name=" ".join(form["name"].translate(_NOT_IN_A_NAME).split())[:_MAX_NAME] or "chain",
-            source_run_id=run_id,
-            tags=tags,
-            params=form["params"],
-            model_type="langchain",
-        )
-
-    def _upload(self, form: ModelForm, content_hash: str, logged: LoggedModel, rebuilt: Rebuilt) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            write_model(Path(folder), form, content_hash, logged, rebuilt)
-            self._client.log_model_artifacts(logged.model_id, folder)
-
-    def _delete_begun(self, experiment_id: str, content_hash: str) -> None:
-        try:
-            for model in self._search(experiment_id, content_hash):
-                if model.status == LoggedModelStatus.PENDING:
-                    self._client.delete_logged_model(model.model_id)
-        except Exception as error:
-            if not _is_final(error):
-                raise
-
-    def _register(self, form: ModelForm, logged: LoggedModel, rebuilt: Rebuilt) -> None:
-        name = form["registered_model_name"]
-        if name is None:
-            return
-        if rebuilt.reason is not None:
-            self._report(
-                f"the chain {form['name']!r} was not registered as a version of {name!r}: it cannot be loaded "
-                f"({rebuilt.reason})"
-            )
-            return
-        try:
-            try:
-                self._client.create_registered_model(name)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-            # With a database, MLflow would look up the id in the store of the process-wide tracking URI.
-            is_far = destination.kind(self._uri) in {"server", "databricks"}
-            version = self._client.create_model_version(
-                name,
-                f"models:/{logged.model_id}" if is_far else logged.artifact_location,
-                run_id=logged.source_run_id,
-                model_id=logged.model_id if is_far else None,
-            )
-            versions = [{"name": name, "version": version.version}]
-            self._client.set_logged_model_tags(
-                logged.model_id, {MLFLOW_MODEL_VERSIONS: orjson.dumps(versions).decode()}
-            )
-        except Exception as error:  # noqa: BLE001 - as above
-            self._report(
-                f"the model {logged.model_id} could not be registered as a version of {name!r}: {error_line(error)}"
-            )
-
-    def _link_stored(self, experiment_id: str, content_hash: str, model_id: str) -> None:
-        """Link the traces that were stored before their model: of failed runs, and of other processes."""
-        try:
-            stored = self._client.search_traces(
-                locations=[experiment_id],
-                filter_string=f"metadata.`{Attr.CONTENT_HASH}` = '{content_hash}'",
-                max_results=_MAX_RELINKED,
-                include_spans=False,
-            )
-            for trace in stored:
-                if TraceMetadataKey.MODEL_ID not in trace.info.trace_metadata:
-                    trace.info.trace_metadata[TraceMetadataKey.MODEL_ID] = model_id
-                    self._client._tracing_client.start_trace(trace.info)  # noqa: SLF001 - no public way
-        except Exception as error:  # noqa: BLE001 - as above
-            self._report(f"earlier traces could not be linked to the model {model_id}: {error_line(error)}")
+    # Called while traces are written: never asks the store.
 
     def link(self, infos: Iterable[TraceInfo]) -> None:
-        """Set the model id in the metadata of a batch's traces, unless the program has set one."""
-        missing: set[_Key] = set()
+        """Set the model id in the metadata of new traces whose model is known, unless the program has set one."""
         for info in infos:
             metadata: dict[str, Any] = info.trace_metadata
-            key = str(info.experiment_id), metadata.get(Attr.CONTENT_HASH, "")
-            if not key[1] or TraceMetadataKey.MODEL_ID in metadata or key in missing:
-                continue
-            model_id = self._id_of(*key)
-            if model_id is None:
-                missing.add(key)  # search once for a chain of which all runs have failed
-            else:
-                metadata[TraceMetadataKey.MODEL_ID] = model_id
+            model_id = self._ids.get((str(info.experiment_id), metadata.get(Attr.CONTENT_HASH, "")))
+            if model_id is not None:
+                metadata.setdefault(TraceMetadataKey.MODEL_ID, model_id)
 
-    def _id_of(self, experiment_id: str, content_hash: str) -> str | None:
-        key = experiment_id, content_hash
+    def pending(self, stored: Iterable[StoredTrace]) -> list[PendingModel]:
+        """Return what is to be logged and linked now that traces are stored. Never raises."""
+        try:
+            return [model for model in pending_models(stored) if model.form or self._key(model) not in self._failed]
+        except Exception as error:  # noqa: BLE001 - traces that are stored must not be rejected
+            self._report(f"the models of some traces could not be logged ({error_line(error)})")
+            return []
+
+    # Called in a thread of its own.
+
+    def log(self, models: Iterable[PendingModel]) -> None:
+        """Log chains as models, unless their experiment has that model, and link their traces to them.
+
+        Raises:
+            SinkUnavailable: the store is down, or may do better later. Retry the call.
+        """
+        groups: dict[_Key, list[PendingModel]] = defaultdict(list)
+        for model in models:
+            groups[self._key(model)].append(model)
+        self._start_rebuilding(groups)
+        for key, group in groups.items():
+            self._log_group(key, group)
+
+    @staticmethod
+    def _key(model: PendingModel) -> _Key:
+        return model.experiment_id, model.content_hash
+
+    def _start_rebuilding(self, groups: Mapping[_Key, Sequence[PendingModel]]) -> None:
+        """Start one process that rebuilds all chains that need it: most of its time is its start."""
+        new: dict[_Key, ModelSeen] = {}
+        for key, group in groups.items():
+            with contextlib.suppress(Exception):  # raised again, and reported, when the model is logged
+                seen = _seen(group)
+                if seen is not None and key not in self._rebuilding and self._is_to_rebuild(key, seen.form):
+                    new[key] = seen
+        if new:
+            started = Rebuilding(list(new.values()))
+            self._rebuilding |= dict.fromkeys(new, started)
+
+    def _is_to_rebuild(self, key: _Key, form: ModelForm) -> bool:
+        found = None if key in self._ids else self._store.find(*key)
+        return key not in self._ids and not _is_complete(found, form)
+
+    def _log_group(self, key: _Key, group: Sequence[PendingModel]) -> None:
+        """Log one chain and link its traces; retry, or report what fails."""
+        try:
+            model_id = self._ids.get(key) or self._log_or_find(key, group)
+            if model_id is not None:
+                self._ids[key] = model_id
+                with at_step("link"):
+                    link_traces(self._store.client, [one for model in group for one in model.trace_ids], model_id)
+        except StepError as error:
+            self._tries[key] += 1
+            if self._may_succeed_later(key, error.cause):
+                msg = f"{without_password(self._uri)}: {error_line(error.cause)}"
+                raise SinkUnavailable(msg) from error
+            self._give_up(key, group, error)
+        else:
+            self._failed.discard(key)
+        self._tries.pop(key, None)
+        self._rebuilding.pop(key, None)
+
+    def _may_succeed_later(self, key: _Key, error: Exception) -> bool:
+        """Return whether to retry: the store is down, or fails at this model in a way that may pass."""
+        if is_final(error):
+            return False
+        if self._tries[key] < _TRIES:
+            return True
+        try:
+            self._store.client.get_experiment(key[0])
+        except Exception as down:  # noqa: BLE001 - whatever it is, the store does not answer
+            return not is_final(down)
+        return False
+
+    def _give_up(self, key: _Key, group: Sequence[PendingModel], error: StepError) -> None:
+        name = next((_name(model.form) for model in group if model.form is not None), None)
         if key not in self._ids:
-            try:
-                found = self._find(*key)
-            except Exception as error:
-                if not _is_final(error):
-                    raise
-                found = None
-            if found is None:
-                return None  # the model may be logged later: no run of the chain has succeeded yet
-            self._ids[key] = found.model_id
-        return self._ids[key]
+            self._failed.add(key)
+        if error.step == "link":
+            count = sum(len(model.trace_ids) for model in group)
+            self._report(
+                f"{count} traces could not be linked to their model {self._ids[key]}: {error_line(error.cause)}"
+            )
+        elif name is not None:
+            self._store.delete_begun(*key)
+            self._report(
+                f"the chain {name!r} could not be logged as a model ({error.step} failed: {error_line(error.cause)}); "
+                f"its traces are not affected. {_FIXES[error.step]}; the next process that runs the chain will retry."
+            )
 
-    def _report_failure(self, name: str, step: str, error: Exception) -> None:
-        self._report(
-            f"the chain {name!r} could not be logged as a model ({step} failed: {error_line(error)}); its traces are "
-            f"not affected. {_FIXES[step]}; the next process that runs the chain will retry."
-        )
+    def _log_or_find(self, key: _Key, group: Sequence[PendingModel]) -> str | None:
+        """Return the id of the chain's model, logged if need be; None when no run of the chain has succeeded yet."""
+        with at_step("search"):
+            seen, model = _seen(group), self._store.find(*key)
+            if seen is None:
+                return None if model is None else str(model.model_id)
+            is_complete = _is_complete(model, seen.form)
+        if model is None or not is_complete:
+            model = self._log(seen, key[0], group[0].run_id, model)
+        self._register(seen.form, model)
+        self._link_earlier(key, model.model_id)
+        return str(model.model_id)
+
+    def _log(self, seen: ModelSeen, experiment_id: str, run_id: str | None, found: LoggedModel | None) -> LoggedModel:
+        """Log a chain, and return its model."""
+        with at_step("rebuild"):
+            rebuilding = self._rebuilding.get((experiment_id, seen.content_hash)) or Rebuilding([seen])
+            rebuilt = rebuilding.result(seen)
+        if found is not None and found.status == LoggedModelStatus.READY and rebuilt.reason is not None:
+            model = found  # still a description only
+        else:
+            model = self._store.save(seen, experiment_id, run_id, rebuilt, found)
+        if rebuilt.reason is not None and (seen.form["code"] is not None or not seen.form["problems"]):
+            # Otherwise the program has already logged the reason.
+            self._report(f"the chain {seen.form['name']!r} cannot be loaded from its logged model: {rebuilt.reason}")
+        return model
+
+    def _register(self, form: ModelForm, model: LoggedModel) -> None:
+        name, tags = form["registered_model_name"], model.tags
+        if name is None or MLFLOW_MODEL_VERSIONS in tags:
+            return
+        if tags[LOADABLE_TAG] != "true":
+            reason = tags.get(REASON_TAG, "")
+            self._report(
+                f"the chain {form['name']!r} was not registered as a version of {name!r}: it cannot be loaded "
+                f"({reason})"
+            )
+            return
+        try:
+            self._store.register(name, model)
+        except Exception as error:  # noqa: BLE001 - the model is logged
+            self._report(
+                f"the model {model.model_id} could not be registered as a version of {name!r}: {error_line(error)}"
+            )
+
+    def _link_earlier(self, key: _Key, model_id: str) -> None:
+        try:
+            link_earlier(self._store.client, *key, model_id)
+        except Exception as error:  # noqa: BLE001 - the model is logged, and the traces of this process are linked
+            self._report(f"earlier traces could not be linked to the model {model_id}: {error_line(error)}")
 
     def _report(self, text: str) -> None:
         if text not in self.failures:
@@ -292,22 +225,21 @@ class ModelLog:
             _logger.warning("%s", text)
 
 
-_ALIVE: Final = (LoggedModelStatus.READY, LoggedModelStatus.PENDING)
-_FINAL: Final = frozenset(
-    {
-        *("BAD_REQUEST", "ENDPOINT_NOT_FOUND", "FEATURE_DISABLED", "INVALID_PARAMETER_VALUE", "NOT_FOUND"),
-        *("NOT_IMPLEMENTED", "PERMISSION_DENIED", "RESOURCE_DOES_NOT_EXIST"),
-    }
-)
-"""MLflow's error codes of a store without models or without permission: a retry would only hold up the traces."""
-
-
 def _may_improve(found: LoggedModel, form: ModelForm) -> bool:
     """Return whether a description may be replaced by a loadable model: the chain has a file or can be rebuilt."""
     return found.tags.get(LOADABLE_TAG) != "true" and (form["code"] is not None or not form["problems"])
 
 
-def _is_final(error: Exception) -> bool:
-    if isinstance(error, MlflowException) and not isinstance(error.__cause__, sqlalchemy.exc.SQLAlchemyError):
-        return error.error_code in _FINAL
-    return isinstance(error, NotImplementedError)
+def _is_complete(found: LoggedModel | None, form: ModelForm) -> bool:
+    """Return whether nothing is to be logged: the model is there, and rebuilding the chain would not improve it."""
+    return found is not None and found.status == LoggedModelStatus.READY and not _may_improve(found, form)
+
+
+def _seen(group: Sequence[PendingModel]) -> ModelSeen | None:
+    """Return the first description of a chain; None when there is none."""
+    found = (ModelSeen(one.trace_id, one.content_hash, one.form) for one in group if one.form is not None)
+    return next(found, None)
+
+
+def _name(form: ModelForm) -> str:
+    return str(form.get("name", "chain"))

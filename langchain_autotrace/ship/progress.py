@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from langchain_autotrace.journal import checkpoint as checkpoints
 from langchain_autotrace.journal.checkpoint import Checkpoint
 from langchain_autotrace.journal.reader import JournalReader
-from langchain_autotrace.records import Flush
+from langchain_autotrace.records import Flush, PendingModel
 from langchain_autotrace.trace.join import JoinedTrace, Joiner
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Progress:
         done: whether the whole journal has been read, and the spans that were still open have been ended as lost.
         delivered: number of traces stored.
         rejected: number of traces rejected.
+        models: models to log, whose traces were stored.
     """
 
     def __init__(self, folder: DestinationFolder, name: str, clock: Callable[[], float]) -> None:
@@ -43,6 +44,7 @@ class Progress:
         saved = checkpoints.load(folder, name)
         self._saved = saved._replace(unfinished=())
         self._save_again_at = float("-inf")
+        self.models = list(saved.models)
         self.delivered, self.rejected = saved.delivered, saved.rejected
         self._flush_asked = saved.flushed
         self._reader = JournalReader(folder, name, saved.position)
@@ -80,6 +82,17 @@ class Progress:
             return False, self._joiner.finish()
         return bool(records), self._joiner.take(now, everything=everything or self._flush_asked > flush_before)
 
+    def add_model(self, model: PendingModel) -> PendingModel:
+        """Add a model to log to the checkpoint, and return it as added."""
+        # Not the last request that was read: the model's run may have ended before it.
+        added = model._replace(flushed=self._saved.flushed)
+        self.models.append(added)
+        return added
+
+    def remove_model(self, model: PendingModel) -> None:
+        """Remove a model that was logged, or noted as failed."""
+        self.models = [other for other in self.models if other is not model]
+
     def save(self, *, at_once: bool) -> tuple[int, int] | None:
         """Write the checkpoint, and delete the segments before its position. All that was read must be delivered.
 
@@ -107,8 +120,11 @@ class Progress:
         return Checkpoint(
             position=self._reader.position,
             flushed=self._flush_asked,
+            models_flushed=min((model.flushed for model in self.models), default=self._flush_asked),
             delivered=self.delivered,
             rejected=self.rejected,
             torn=self._reader.torn,
             orphans=self._joiner.orphans,
+            pending_models=len(self.models),
+            models=tuple(self.models),
         )

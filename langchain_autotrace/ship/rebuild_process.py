@@ -48,7 +48,10 @@ class Rebuilding:
         self._thread.join()
         index = self._models.index(model)
         if index < len(self._answers):
-            return Rebuilt(**orjson.loads(self._answers[index]))
+            try:
+                return Rebuilt(**orjson.loads(self._answers[index]))
+            except (ValueError, TypeError):
+                self._failure = f"unreadable output: {self._answers[index][:_MAX_ERROR]!r}"
         if len(self._models) > 1:  # another chain may have ended the process: retry alone
             return Rebuilding([model]).result(model)
         return Rebuilt(f"the process that rebuilds it failed: {self._failure}", [], [], "", "")
@@ -56,7 +59,7 @@ class Rebuilding:
     def _run(self) -> None:
         try:
             self._ask()
-        except (OSError, subprocess.SubprocessError) as error:
+        except Exception as error:  # noqa: BLE001 - any failure is the result of all its models
             self._failure = f"{type(error).__name__}: {str(error)[:_MAX_ERROR]}"
 
     def _ask(self) -> None:

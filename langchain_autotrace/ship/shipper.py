@@ -2,6 +2,8 @@
 
 A trace is removed from the journal only after the sink has stored it and the checkpoint is past it. A crash
 between the two has it delivered again, which changes nothing in the store: its key is (trace id, span id).
+
+Models are logged after their traces, in a thread of their own. Until then the checkpoint has them.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.errors import JournalFormatError, SinkError, SinkUnavailable, TraceRejected
+from langchain_autotrace.ship.model_queue import ModelQueue
 from langchain_autotrace.ship.progress import Progress
 from langchain_autotrace.ship.rejected import formed, write_rejected
 from langchain_autotrace.ship.status import write_status
@@ -56,6 +59,7 @@ class Shipper:
         self._sink = sink
         self._clock = clock
         self._sleep = sleep
+        self._models = ModelQueue(sink.log_models)
         self._processes: dict[str, Progress] = {}
         self._unreadable: dict[str, str] = {}
         self._waiting: list[tuple[Progress, Trace]] = []
@@ -67,7 +71,7 @@ class Shipper:
         self._is_delivering = self._is_stuck = False
         status = folder.read_status()
         self._told_error: bool = status.get("error") is not None
-        self._told_notes = 0
+        self._told_models: tuple[int, str | None] = (0, None)
         self._delivered: int = status.get("delivered", 0)
         self._rejected: int = status.get("rejected", 0)
         self._torn: int = status.get("torn", 0)
@@ -75,7 +79,7 @@ class Shipper:
         folder.sweep()
 
     def serve(self, *, linger: float, patience: float, stop: Callable[[], bool] = lambda: False) -> None:
-        """Deliver until every process of the folder has ended and its journal is delivered.
+        """Deliver until every process of the folder has ended, its journal is delivered and its models are logged.
 
         Args:
             linger: seconds to wait for another process when nothing is left.
@@ -90,14 +94,15 @@ class Shipper:
             idle = self._clock() - busy_at
             if not self._processes and not self._waiting and idle >= linger and not self.unserved():
                 return
-            if self.error is not None and idle >= patience and self._all_have_ended():
-                return
+            if (self.error or self._models.error) and idle >= patience and self._all_have_ended():
+                break
             self._sleep(pause)
             pause = min(pause * 1.5, _IDLE_SECONDS[1])
+        self.close()
         self._guard(lambda: not self._waiting and self._save_progress(at_once=True))
 
     def drain(self, *, timeout: float) -> bool:
-        """Deliver what is in the journals now; return whether all of it was stored or rejected.
+        """Deliver what is in the journals now; return whether all of it was stored or rejected, and models logged.
 
         Args:
             timeout: seconds after which to give up; a store that is down is retried until then.
@@ -106,10 +111,15 @@ class Shipper:
         while self._clock() < deadline:
             if self.step(everything=True):
                 continue
-            if not self._waiting and self.error is None:
+            if not self._waiting and self.error is None and self._models.is_empty:
                 return True
             self._sleep(_IDLE_SECONDS[0])
         return False
+
+    def close(self) -> None:
+        """Stop logging models, after the one at hand if that is done in a moment; the checkpoints keep the rest."""
+        self._models.stop()
+        self._remove_done_models()
 
     def unserved(self) -> set[str]:
         """Return the names of the folder's journals that are neither fully delivered nor unreadable."""
@@ -137,6 +147,7 @@ class Shipper:
         return progressed
 
     def _step(self, *, everything: bool) -> bool:
+        has_logged = self._remove_done_models()
         self._discover(at_once=everything)
         # Once delivery is due, nothing more is read until all that was read is delivered: under a constant load, the
         # checkpoint would never move, and no flush would be answered.
@@ -146,9 +157,21 @@ class Shipper:
         else:
             # Read on even while the store is down, up to a full batch: it may accept a later trace.
             progressed = self._read_all(everything=everything)
-        if not self._waiting and (self._is_delivering or not progressed):
+        if not self._waiting and (self._is_delivering or has_logged or not progressed):
             progressed |= self._save_progress(at_once=everything)
-        return progressed
+        return progressed or has_logged
+
+    def _remove_done_models(self) -> bool:
+        """Remove logged models from what the checkpoints are to have; return whether there were any.
+
+        What is to be noted is in the status before a checkpoint says that the models are done.
+        """
+        done = self._models.take_done()
+        for process, model in done:
+            process.remove_model(model)
+        if self._told_models != (len(self._notes()), self._models.error):
+            self._write_status()
+        return bool(done)
 
     def _discover(self, *, at_once: bool) -> None:
         now = self._clock()
@@ -157,9 +180,12 @@ class Shipper:
         self._discovered_at = now
         for name in sorted(self.unserved() - self._processes.keys()):
             try:
-                self._processes[name] = Progress(self._folder, name, self._clock)
+                process = self._processes[name] = Progress(self._folder, name, self._clock)
             except JournalFormatError as error:
                 self._skip_journal(name, error)
+                continue
+            for model in process.models:
+                self._models.put(process, model)
         for process in self._processes.values():
             process.dead = process.dead or not self._folder.is_alive(process.name)
 
@@ -219,11 +245,11 @@ class Shipper:
         probes = [batch[index] for index in sorted({0, len(batch) // 2, len(batch) - 1})]
         good = None
         if len(batch) > 1:
-            good = next((trace for _, trace in probes if self._try_one(trace) is None), None)
+            good = next((one for one in probes if self._try_one(one) is None), None)
         if good is None:
             return False
         for process, trace in batch:
-            error = self._try_one(trace)
+            error = self._try_one((process, trace))
             if error is None:
                 self._count([(process, trace)])
             elif self._try_one(good) is None:
@@ -234,10 +260,10 @@ class Shipper:
             self._waiting.pop(0)
         return True
 
-    def _try_one(self, trace: Trace) -> SinkError | None:
+    def _try_one(self, one: tuple[Progress, Trace]) -> SinkError | None:
         """Write one trace; return the error, or None when it was stored."""
         try:
-            self._sink.write([trace])
+            self._store([one])
         except SinkError as error:
             return error
         return None
@@ -245,7 +271,7 @@ class Shipper:
     def _write(self, batch: Sequence[tuple[Progress, Trace]]) -> None:
         """Write the first waiting traces; when the sink rejects one of them, find it by bisection and reject it."""
         try:
-            self._sink.write([trace for _, trace in batch])
+            self._store(batch)
         except TraceRejected as error:
             if len(batch) > 1:
                 half = len(batch) // 2
@@ -256,6 +282,13 @@ class Shipper:
         else:
             self._count(batch)
         del self._waiting[: len(batch)]
+
+    def _store(self, batch: Sequence[tuple[Progress, Trace]]) -> None:
+        """Write traces, and have their models logged now that they are stored."""
+        processes = {trace.trace_id: process for process, trace in batch}
+        for model in self._sink.write([trace for _, trace in batch]) or ():
+            process = processes[model.trace_id]
+            self._models.put(process, process.add_model(model))
 
     def _count(self, batch: Sequence[tuple[Progress, Trace]]) -> None:
         for process, trace in batch:
@@ -279,8 +312,8 @@ class Shipper:
         self._write_status()
 
     def _clear_error(self) -> None:
-        """Write that delivery works, or what is to be noted, before the checkpoint says that the traces are stored."""
-        if self.error is not None or self._told_error or len(self._sink.notes) != self._told_notes:
+        """Write that delivery works, before the checkpoint says that the traces are stored."""
+        if self.error is not None or self._told_error:
             self.error = self._failing_since = None
             self._failures = 0
             self._write_status()
@@ -294,7 +327,7 @@ class Shipper:
                 self._torn += added[0]
                 self._orphans += added[1]
                 has_changed = True
-            if process.done:
+            if process.done and not process.models:
                 self._folder.forget(process.name)
                 del self._processes[process.name]
                 has_changed = True
@@ -312,6 +345,9 @@ class Shipper:
         """Return whether all processes have ended."""
         return all(process.dead for process in self._processes.values())
 
+    def _notes(self) -> list[str]:
+        return [*self._sink.notes, *self._models.notes]
+
     def _write_status(self) -> None:
         status: dict[str, object] = {
             "delivered": self._delivered,
@@ -323,7 +359,10 @@ class Shipper:
             "unreadable": self._unreadable,
             "time": time.time(),
         }
-        if self._sink.notes:
-            status["notes"] = list(self._sink.notes)
-        self._told_error, self._told_notes = self.error is not None, len(self._sink.notes)
+        notes, models_error = self._notes(), self._models.error
+        if notes:
+            status["notes"] = notes
+        if models_error:
+            status["models_error"] = models_error
+        self._told_error, self._told_models = self.error is not None, (len(notes), models_error)
         write_status(self._folder, status)

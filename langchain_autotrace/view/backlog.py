@@ -5,8 +5,6 @@ It imports neither MLflow nor LangChain.
 
 from __future__ import annotations
 
-import contextlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -15,6 +13,7 @@ from langchain_autotrace.errors import JournalFormatError
 from langchain_autotrace.journal import checkpoint
 from langchain_autotrace.journal.folder import DestinationFolder, all_folders, state_dir
 from langchain_autotrace.journal.reader import JournalReader
+from langchain_autotrace.journal.rejections import rejections
 from langchain_autotrace.trace.join import JoinedTrace, Joiner
 
 if TYPE_CHECKING:
@@ -50,6 +49,8 @@ class Waiting:
     """Records of spans whose start is missing from the journal, and that the shipper has not counted yet."""
     unreadable: dict[str, str]
     """Journals in a format that this version does not read: process -> reason."""
+    models: int = 0
+    """Models that are to be logged, whose traces are stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ def count(folder: DestinationFolder) -> Waiting:
         torn=sum(one.torn for one in found),
         orphans=sum(one.orphans for one in found),
         unreadable=unreadable,
+        models=sum(one.models for one in found),
     )
 
 
@@ -148,6 +150,7 @@ class _Process(NamedTuple):
     open: int
     torn: int
     orphans: int
+    models: int
 
 
 def _count_process(folder: DestinationFolder, process: str) -> _Process:
@@ -163,8 +166,9 @@ def _count_process(folder: DestinationFolder, process: str) -> _Process:
             joiner.add(record, 0.0)
         roots += _roots(joiner.take(0.0))
     still_open = joiner.open_traces
+    models = {(model.experiment_id, model.content_hash) for model in saved.models}
     rest = joiner.finish() if dead else joiner.take(0.0, everything=True)
-    return _Process(roots + _roots(rest), 0 if dead else still_open, reader.torn, joiner.orphans)
+    return _Process(roots + _roots(rest), 0 if dead else still_open, reader.torn, joiner.orphans, len(models))
 
 
 def _roots(traces: Iterable[JoinedTrace]) -> list[int]:
@@ -173,10 +177,8 @@ def _roots(traces: Iterable[JoinedTrace]) -> list[int]:
 
 def rejected_traces(folder: DestinationFolder) -> list[Rejected]:
     """Return the traces that the store refused, the newest first."""
-    found = []
-    for path in folder.rejected.glob("*.jsonl"):
-        with contextlib.suppress(OSError, ValueError):  # the file may have just been deleted
-            with path.open("rb") as file:
-                head = json.loads(file.readline())
-            found.append(Rejected(path.stem, str(head.get("reason", "")), float(head.get("time", 0.0))))
+    found = [
+        Rejected(trace_id, str(head.get("reason", "")), float(head.get("time", 0.0)))
+        for trace_id, head in rejections(folder)
+    ]
     return sorted(found, key=lambda one: one.time, reverse=True)

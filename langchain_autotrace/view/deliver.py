@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from filelock import Timeout
 
 from langchain_autotrace import destination
-from langchain_autotrace.errors import AutotraceError, JournalFormatError, SinkError, TraceRejected
+from langchain_autotrace.errors import AutotraceError, JournalFormatError, SinkError, SinkUnavailable, TraceRejected
 from langchain_autotrace.journal import codec
 from langchain_autotrace.redaction import error_line
 from langchain_autotrace.ship import connect
@@ -74,13 +74,14 @@ class Offered(NamedTuple):
         return bool(self.refused or self.error)
 
 
-def deliver(folder: DestinationFolder, uri: str | None = None, *, timeout: float) -> Delivery:
+def deliver(folder: DestinationFolder, uri: str | None = None, *, timeout: float, models: bool = True) -> Delivery:
     """Deliver the journals of a folder in this process, or wait for the shipper that serves it.
 
     Args:
         folder: a destination's folder.
         uri: its complete tracking URI, password included. If None, a URI with a password comes from the environment.
         timeout: seconds after which to give up.
+        models: False does not wait for models that another shipper is logging.
 
     Raises:
         JournalError: the folder is not a destination folder.
@@ -89,7 +90,7 @@ def deliver(folder: DestinationFolder, uri: str | None = None, *, timeout: float
     folder.public_uri()
     try:
         with known(uri):
-            error = _deliver(folder, time.monotonic() + timeout)
+            error = _deliver(folder, time.monotonic() + timeout, models=models)
     except (AutotraceError, OSError) as raised:
         error = error_line(raised) if isinstance(raised, OSError) else str(raised)
     return outcome(folder, before, error)
@@ -115,12 +116,19 @@ def outcome(folder: DestinationFolder, before: Mapping[str, Any], error: str | N
     )
 
 
-def freshen(uri: str, *, timeout: float) -> str | None:
-    """Deliver the journals for a tracking URI; return a line about traces that are left, or None."""
+def freshen(uri: str, *, timeout: float, models: bool = False) -> str | None:
+    """Deliver the journals for a tracking URI; return a line about traces that are left, or None.
+
+    Args:
+        uri: a tracking URI.
+        timeout: seconds after which to give up.
+        models: whether to deliver, or wait, if only models are left.
+    """
     for folder in backlog.folders(uri):
-        if not backlog.count(folder).traces:
+        waiting = backlog.count(folder)
+        if not waiting.traces and not (models and waiting.models):
             continue
-        done = deliver(folder, uri, timeout=timeout)
+        done = deliver(folder, uri, timeout=timeout, models=models)
         if done.left:
             verb = "is" if done.left == 1 else "are"
             return f"{traces(done.left)} {verb} not delivered yet and not shown ({done.error})."
@@ -162,7 +170,7 @@ def traces(number: int) -> str:
     return f"{number:,} trace{'s' if number != 1 else ''}"
 
 
-def _deliver(folder: DestinationFolder, deadline: float) -> str | None:
+def _deliver(folder: DestinationFolder, deadline: float, *, models: bool) -> str | None:
     """Deliver the journals here or wait for another shipper; return why traces are left, or None."""
     lock = folder.shipper_lock()
     failing_since: float | None = None
@@ -174,7 +182,8 @@ def _deliver(folder: DestinationFolder, deadline: float) -> str | None:
                 return _drain(folder, deadline)
             finally:
                 lock.release()
-        if not backlog.count(folder).traces:
+        waiting = backlog.count(folder)
+        if not waiting.traces and not (models and waiting.models):
             return None
         now, error = time.monotonic(), folder.read_status().get("error")
         failing_since = (failing_since or now) if error else None
@@ -195,6 +204,7 @@ def _drain(folder: DestinationFolder, deadline: float) -> str | None:
         if shipper.error is None:
             # Save the checkpoint of traces stored just after the deadline, or they are delivered a second time.
             shipper.step(everything=True)
+        shipper.close()
     return shipper.error
 
 
@@ -226,9 +236,13 @@ def _offer(folder: DestinationFolder, trace_id: str, sink: Sink) -> str | None:
         traces = _traces_of(map(codec.decode, lines))
         if not traces:
             return "its file has no spans"
-        sink.write(traces)
+        models = sink.write(traces)
     except (TraceRejected, JournalFormatError) as error:
         return str(error)
+    try:
+        sink.log_models(models or ())
+    except SinkUnavailable as error:
+        return f"the trace is stored, its model is not logged yet: {error}"
     path.unlink()
     return None
 

@@ -38,6 +38,7 @@ def status(one: Backlog) -> Group:
         facts.append(("torn", Text(f"{_records(one.torn)} cut off by a crash", _STYLES["warning"])))
     if one.orphans:
         facts.append(("orphans", Text(f"{_records(one.orphans)} of spans whose start is missing", _STYLES["warning"])))
+    facts += [("models", Text(f"{waiting.models} not logged yet"))] if waiting.models else []
     facts += [("unreadable", Text(f"{name}: {why}", _STYLES["problem"])) for name, why in waiting.unreadable.items()]
     if one.error:
         facts.append(("error", Text(clean(one.error), _STYLES["problem"])))
