@@ -27,8 +27,6 @@ class Checkpoint(NamedTuple):
     """Every record before it was delivered or rejected, or is in ``unfinished``."""
     flushed: int = 0
     """Number of the last flush request that was answered; 0 before the first."""
-    models_flushed: int = 0
-    """Number of the last flush request before which every model was logged, or noted as failed."""
     delivered: int = 0
     """Number of traces stored."""
     rejected: int = 0
@@ -37,6 +35,8 @@ class Checkpoint(NamedTuple):
     """Number of records that a crash cut off while they were being written."""
     orphans: int = 0
     """Number of span events and span ends without a start in the journal."""
+    models_flushed: int = 0
+    """Number of the last flush request before which every model was logged, or noted as failed."""
     pending_models: int = 0
     """Number of ``models``, which :func:`glance` does not read."""
     unfinished: tuple[Record, ...] = ()

@@ -95,7 +95,9 @@ class Shipper:
             if not self._processes and not self._waiting and idle >= linger and not self.unserved():
                 return
             if (self.error or self._models.error) and idle >= patience and self._all_have_ended():
-                break
+                self.close()
+                self.error = self.error or self._models.error
+                return
             self._sleep(pause)
             pause = min(pause * 1.5, _IDLE_SECONDS[1])
         self.close()

@@ -278,6 +278,21 @@ def test_a_shipper_that_ends_between_traces_and_models(store: str) -> None:
     assert (folder.processes(), folder.read_status()["delivered"]) == (set(), 4)
 
 
+def test_a_store_that_stays_down_for_models(store: str) -> None:
+    """When all processes have ended, the shipper loses patience and says why; the models stay in the journal."""
+    start(store)
+    chain().invoke({"topic": "x"})
+    (folder,) = all_folders()
+    shutdown()
+    with folder.shipper_lock():
+        shipper = Shipper(folder, TracesOnly(store))
+        shipper.serve(linger=0.0, patience=0.1)
+
+    assert (shipper.error, count(folder).models, len(stored(store))) == ("down for models", 1, 1)
+    deliver()
+    assert logged(store) == [Logged("RunnableSequence", "READY", "true", 1)]
+
+
 def test_traces_that_are_stored_while_the_model_is_logged(store: str) -> None:
     """Traces of a chain whose model another process has begun are linked to it, also those of runs that fail."""
     start(store)
