@@ -61,10 +61,10 @@ SPECIAL: Final[dict[str, tuple[Record, ...]]] = {
         start(1, 2, 1, name="M.before_model", metadata={"langgraph_node": "M.before_model"}),
         end(1, 2, outputs=[{"messages": []}]),
     ),
-    "a model's call with its own function": (
+    "a function that returns other than its node": (
         start(1, 2, 1, name="agent", tags=["graph:step:1"], metadata={"langgraph_node": "agent"}),
         start(1, 3, 2, name="call_model", tags=["seq:step:1"], metadata={"langgraph_node": "agent"}),
-        *(start(1, 4, 3, kind="chat_model"), end(1, 4), end(1, 3, outputs=[1]), end(1, 2, outputs=[1])),
+        *(start(1, 4, 3, kind="chat_model"), end(1, 4), end(1, 3, outputs=[2]), end(1, 2, outputs=[1])),
     ),
 }
 
