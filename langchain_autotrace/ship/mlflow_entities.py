@@ -6,6 +6,7 @@ import base64
 import functools
 import posixpath
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
@@ -15,6 +16,7 @@ from mlflow.tracing.constant import (
     MAX_CHARS_IN_TRACE_INFO_METADATA,
     MAX_CHARS_IN_TRACE_INFO_TAGS_KEY,
     MAX_CHARS_IN_TRACE_INFO_TAGS_VALUE,
+    TRACE_REQUEST_RESPONSE_PREVIEW_MAX_LENGTH_OSS,
     TRACE_SCHEMA_VERSION,
     TRACE_SCHEMA_VERSION_KEY,
     TokenUsageKey,
@@ -28,6 +30,7 @@ from langchain_autotrace.ids import TRACE_ID_PREFIX
 from langchain_autotrace.records import ProcessInfo, TraceContext
 from langchain_autotrace.semconv import Attr, Status
 from langchain_autotrace.ship.mlflow_cost import COST_KEYS, costs_of, with_cost
+from langchain_autotrace.trace import labels, previews
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,16 +80,29 @@ def mlflow_trace(trace: Trace, experiment_id: str) -> MlflowTrace:
     spans = [_mlflow_span(span) for span in trace.spans]
     info = None if trace.root is None else _info(trace, trace.root, experiment_id)
     if info is not None:
-        set_request_response_preview(info, TraceData(spans))
+        _set_previews(info, trace.root, spans)
     files = {file_id: base64.b64decode(content) for file_id, content in trace.files.items()}
     return MlflowTrace(TRACE_ID_PREFIX + trace.trace_id, info, spans, files)
+
+
+def _set_previews(info: TraceInfo, root: Span | None, spans: list[MlflowSpan]) -> None:
+    """Set the previews that the program has not set itself; where the root is a span of MLflow's own, to MLflow's."""
+    if root is None or not labels.is_run(root):
+        set_request_response_preview(info, TraceData(spans))
+        return
+    limit = TRACE_REQUEST_RESPONSE_PREVIEW_MAX_LENGTH_OSS
+    if info.request_preview is None and (request := previews.request_preview(root, limit)) is not None:
+        info.request_preview = _text(request)
+    if info.response_preview is None and (response := previews.response_preview(root, limit)) is not None:
+        info.response_preview = _text(response)
 
 
 def _info(trace: Trace, root: Span, experiment_id: str) -> TraceInfo:
     ended = root.start_ns if root.end_ns is None else root.end_ns
     update = _without_nul(trace.update)
     context = trace.context or TraceContext(experiment=None, experiment_id=None, tags={}, metadata={})
-    tags = {**update.get("tags", context["tags"]), TraceTagKey.TRACE_NAME: update.get("name", root.name)}
+    tags = _beside(labels.trace_tags(trace.spans), update.get("tags", context["tags"]))
+    tags[TraceTagKey.TRACE_NAME] = update.get("name", root.name)
     state = TraceState.ERROR if root.status == Status.ERROR else TraceState.OK
     return TraceInfo(
         trace_id=TRACE_ID_PREFIX + trace.trace_id,
@@ -95,11 +111,33 @@ def _info(trace: Trace, root: Span, experiment_id: str) -> TraceInfo:
         execution_duration=(ended - root.start_ns) // 1_000_000,
         state=TraceState(update.get("state", state)),
         tags=trace_tags(tags),
-        trace_metadata=_metadata(trace, update.get("metadata", context["metadata"])),
+        trace_metadata=_metadata(
+            trace, _beside(labels.trace_metadata(trace.spans), update.get("metadata", context["metadata"]))
+        ),
         client_request_id=update.get("client_request_id"),
         request_preview=update.get("request_preview"),
         response_preview=update.get("response_preview"),
     )
+
+
+def _beside(found: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return what was given, and what was found under other keys.
+
+    MySQL rejects a trace with keys that differ only in case or accents, so of those the one given, or the first, stays.
+    """
+    taken = {_folded(_key(key)) for key in given}
+    kept: dict[str, str] = {}
+    for key, value in found.items():
+        folded = _folded(_key(key))
+        if folded not in taken:
+            taken.add(folded)
+            kept[key] = value
+    return {**kept, **given}
+
+
+def _folded(key: str) -> str:
+    """Return a key as a database compares it that ignores case and accents."""
+    return "".join(one for one in unicodedata.normalize("NFKD", key) if not unicodedata.combining(one)).casefold()
 
 
 def trace_tags(tags: Mapping[str, str]) -> dict[str, str]:

@@ -37,6 +37,8 @@ _ROLES: Final = {
 """Type or role of a LangChain message -> role."""
 _SHOWN_ROLES: Final = frozenset({"user", "assistant", "system", "tool"})
 """The roles that MLflow's UI supports: with any other, it renders no message of the chat as a message."""
+MESSAGE_TYPES: Final = _SHOWN_ROLES | _ROLES.keys()
+"""Types and roles that messages have."""
 
 
 def chat_inputs(batches: object) -> object:

@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from langchain_autotrace.trace.conversation import MESSAGES_KEY, as_messages, call_text, messages_under_key
+
 _INDENT: Final = "  "
 _LINE_LETTERS: Final = 300
 _WRAPPERS: Final = ("messages", "choices", "message", "update")
@@ -65,6 +67,8 @@ def _mapping(value: Mapping[str, Any]) -> Iterator[str]:
     if value.get("type") == "tool_call":
         yield _call(value)
         return
+    if messages := messages_under_key(value.get(MESSAGES_KEY)):
+        value = {**value, MESSAGES_KEY: messages}
     if len(value) == 1 and (only := next(iter(value))) in _WRAPPERS and value[only]:
         yield from _lines(value[only])
         return
@@ -82,7 +86,7 @@ def _mapping(value: Mapping[str, Any]) -> Iterator[str]:
 def _sequence(value: Sequence[Any]) -> Iterator[str]:
     if not value:
         yield "[]"
-    for part in value:
+    for part in as_messages(value) or value:
         lines = list(_lines(part))
         if isinstance(part, Mapping) and (_is_message(part) or "message" in part or part.get("type") == "tool_call"):
             yield from lines
@@ -129,16 +133,4 @@ def _block(block: object) -> str:
 
 def _call(call: object) -> str:
     """Return a tool call in LangChain's or OpenAI's format as ``→ name(key=value)``."""
-    if not isinstance(call, Mapping):
-        return readable(call)
-    inner = call.get("function")
-    function = inner if isinstance(inner, Mapping) else call
-    given = function.get("arguments", function.get("args"))
-    if isinstance(given, str):
-        try:
-            given = json.loads(given)
-        except ValueError:
-            return f"→ {function.get('name')}({given})"
-    named = given if isinstance(given, Mapping) else {}
-    arguments = ", ".join(f"{key}={json.dumps(part, ensure_ascii=False)}" for key, part in named.items())
-    return f"→ {function.get('name')}({arguments})"
+    return f"→ {call_text(call)}" if isinstance(call, Mapping) else readable(call)

@@ -46,6 +46,25 @@ def test_odd_keys(uri: str, key: str, kept: str) -> None:
     assert info.trace_metadata[kept] == "2"
 
 
+def test_odd_labels(uri: str) -> None:
+    """LangChain's tags and metadata are cut to what MLflow takes, never over the program's own; none loses a trace."""
+    tags = ["odd!tag?", "a//b", "été", "k" * 300, "nul\0", "team", "Été", "ete", "", "mlflow.traceName"]
+    metadata = {"odd!key": "1", "long": "m" * 9_000, "Team": "2", "mlflow.trace.user": "eve", "nul": "\0"}
+    context = in_experiment(tags={"team": "blue"}, metadata={"team": "red"})
+    root = start(1, 1, run_id="r", tags=tags, details={"metadata": metadata}, context=context, inputs="i\0")
+    MlflowSink(uri).write([finished(root, end(1, 1))])
+
+    info = read(uri).info
+    assert {name: value for name, value in info.tags.items() if not name.startswith("mlflow.")} == {
+        **dict.fromkeys(["odd_tag_", "_a__b", "été", "k" * 250, "nul_"], "true"),
+        "team": "blue",
+    }
+    given = {key: value for key, value in info.trace_metadata.items() if not key.startswith("mlflow.")}
+    assert given == {"odd_key": "1", "long": "m" * 250, "team": "red", "nul": "\ufffd"}
+    assert "mlflow.trace.user" not in info.trace_metadata
+    assert (info.tags["mlflow.traceName"], info.request_preview) == ("span 1", "i\ufffd")
+
+
 def test_tags_of_the_store(store: str) -> None:
     """Tags that the store writes itself, and the trace's name, are not the user's to set."""
     tags = {"mlflow.artifactLocation": "x", "mlflow.trace.spansLocation": "x", "mlflow.traceName": "x", "mine": "1"}

@@ -46,9 +46,9 @@ def test_a_row(chain: Trace) -> None:
         "request_time": "2026-01-01T00:00:00.001Z",
         "execution_duration_ms": 3_251,
         "state": "OK",
-        "request_preview": '"inputs 1"',
-        "response_preview": '"outputs 1"',
-        "tags": {"mlflow.traceName": "RunnableSequence", "team": "blue"},
+        "request_preview": "inputs 1",
+        "response_preview": "outputs 1",
+        "tags": {"mlflow.traceName": "RunnableSequence", "team": "blue", "a": "true", "b": "true"},
         "trace_metadata": {
             "mlflow.trace_schema.version": "3",
             "mlflow.user": "ada",
