@@ -125,14 +125,14 @@ def test_labels_beside_those_of_the_program(store: str) -> None:
             "metadata": {"build": "0", "session_id": "s", "mlflow.user": "eve", "ls_provider": "x", "n": 7},
         }
         with langchain_autotrace.context(tags={"team": "a"}, metadata={"build": "9"}):
-            RunnableLambda(str.upper).invoke("x", config)
+            RunnableLambda(str.upper, name="loud").invoke("x", config)
 
     (info,) = infos(store, program, extra_tags={"app": "shop"})
     tags = {key: value for key, value in info.tags.items() if not key.startswith("mlflow.")}
     metadata = {key: value for key, value in info.trace_metadata.items() if not key.startswith("mlflow.")}
     assert tags == {"app": "shop", "team": "a", "blue": "true"}
     assert metadata == {"build": "9", "session_id": "s", "n": "7"}
-    assert info.tags["mlflow.traceName"] == "RunnableLambda"
+    assert info.tags["mlflow.traceName"] == "loud"
     assert info.trace_metadata["mlflow.user"] != "eve"
 
 
@@ -189,8 +189,7 @@ def test_an_agent_that_calls_a_tool(store: str) -> None:
     call = {"name": "add", "args": {"a": 1, "b": 2}, "id": "c1", "type": "tool_call"}
 
     def program() -> None:
-        model = Scripted(messages=iter([AIMessage("", tool_calls=[call])]))
-        create_agent(model, [add], interrupt_before=["tools"]).invoke({"messages": [("user", "Add.")]})
+        agent(AIMessage("", tool_calls=[call])).invoke({"messages": [("user", "Add.")]}, interrupt_before=["tools"])
 
     (info,) = infos(store, program)
     assert (info.request_preview, info.response_preview) == ("Add.", "add(a=1, b=2)")

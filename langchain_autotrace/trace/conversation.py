@@ -85,7 +85,8 @@ def chat_form(message: Mapping[str, Any]) -> Mapping[str, Any]:
     given = {**message, "type": message.get("role") or message.get("type"), "content": message.get("content") or ""}
     calls = {key: given.pop(key) for key in _OPENAI_CALLS if _is_openai_call(given.get(key))}
     if calls:
-        given["additional_kwargs"] = {**(given.get("additional_kwargs") or {}), **calls}
+        more = given.get("additional_kwargs")
+        given["additional_kwargs"] = {**more, **calls} if isinstance(more, Mapping) else calls
     form: Mapping[str, Any] = chat.chat_message(given)
     return form
 

@@ -139,7 +139,7 @@ def _command_text(command: Mapping[str, Any], side: _Side, depth: int) -> str:
         return _found(command.get("update"), side, depth - 1)
     decisions = answer.get("decisions") if isinstance(answer, Mapping) else None
     if not isinstance(decisions, list) or not all(isinstance(one, Mapping) and "type" in one for one in decisions):
-        return _preview(answer, _REQUEST)
+        return _found(answer, side, depth - 1) or orjson.dumps(answer).decode()
     return ", ".join(
         f"{one['type']}: {one['message']}" if one.get("message") else str(one["type"]) for one in decisions
     )
@@ -180,14 +180,15 @@ def _answer(forms: Iterable[Mapping[str, Any]]) -> str:
         elif role == "user" and is_empty:
             break
         elif role == "assistant":
-            if text or form.get("tool_calls"):
-                return text or result or _calls(form)
+            if text or (calls := _calls(form)):
+                return text or result or calls
             is_empty = True
     return ""
 
 
 def _calls(form: Mapping[str, Any]) -> str:
-    return ", ".join(map(call_text, form.get("tool_calls") or ()))
+    calls = form.get("tool_calls")
+    return ", ".join(map(call_text, calls)) if isinstance(calls, list) else ""
 
 
 def _message_text(form: Mapping[str, Any]) -> str:

@@ -109,7 +109,8 @@ def _is_message(value: Mapping[str, Any]) -> bool:
 
 def _message(value: Mapping[str, Any]) -> Iterator[str]:
     text = _content_text(value.get("content"))
-    calls = [_call(call) for call in value.get("tool_calls") or []]
+    given = value.get("tool_calls")
+    calls = [_call(call) for call in given] if isinstance(given, list) else []
     parts = [*([text] if text else []), *calls]
     name = f" ({value['name']})" if value.get("name") else ""
     yield from _under(f"{value.get('role') or value.get('type')}{name}:", "\n".join(parts or [""]).split("\n"))

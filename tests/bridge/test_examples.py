@@ -79,5 +79,5 @@ def test_two_services(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     assert drawn(trace) == "ask\n  call\n    answer\n      ChatPromptTemplate\n      RunnableLambda"
     assert trace.info.tags["mlflow.traceName"] == "ask"
-    assert (trace.info.state.value, trace.info.request_preview) == ("OK", '"cats"')
+    assert (trace.info.state.value, trace.info.request_preview) == ("OK", "cats")
     assert {span.status.status_code.value for span in trace.data.spans} == {"OK"}

@@ -212,7 +212,23 @@ ODD: Final = st.recursive(
 )
 
 
-@given(ODD)
+FIELDS: Final = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("content", "tool_calls", "function_call", "additional_kwargs", "data", "kwargs"), ODD),
+)
+MESSAGE: Final = st.builds(
+    lambda role, key, fields: {**fields, key: role} if key else [role, fields.get("content")],
+    st.sampled_from(["user", "ai", "assistant", "tool", "odd"]),
+    st.sampled_from(["role", "type", ""]),
+    FIELDS,
+)
+PLACES: Final = ("messages", "input", "output", "resume", "__interrupt__", "choices", "raw")
+ANY: Final = st.lists(MESSAGE | ODD, max_size=3) | st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(PLACES, st.lists(MESSAGE, max_size=3) | ODD)
+)
+
+
+@given(ODD | ANY)
 def test_values_of_any_form(value: Any) -> None:
     """Any value has a preview."""
     before = json.dumps(value)

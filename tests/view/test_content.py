@@ -61,6 +61,7 @@ _OPENAI_CALL = {"type": "function", "id": "call_1", "function": {"name": "add", 
         ),
         ({"role": "user", "content": {"odd": 1}}, "user: odd: 1"),
         ({"role": "user", "content": None}, "user:"),
+        ({"role": "user", "content": "Hi", "tool_calls": 1}, "user: Hi"),
         ([_CALL], '→ add(left=1, right="é")'),
         (
             {
