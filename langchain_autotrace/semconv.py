@@ -105,6 +105,8 @@ USER_KEYS: Final = ("user_id", "langgraph_auth_user_id")
 """The same of the user; LangGraph's server writes the second."""
 THREAD_KEY: Final = "thread_id"
 """Name of LangGraph's thread, in ``configurable`` and in metadata."""
+COMMAND: Final = frozenset({"graph", "update", "resume", "goto"})
+"""Fields of LangGraph's ``Command``."""
 INTERRUPTS: Final = "__interrupt__"
 """Key of a graph's output under which LangGraph returns what was asked."""
 

@@ -9,11 +9,14 @@ from typing import Any
 import mlflow
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import Command, interrupt
 from mlflow.entities import TraceInfo
 from mlflow.tracing.client import TracingClient
 
@@ -193,3 +196,36 @@ def test_an_agent_that_calls_a_tool(store: str) -> None:
 
     (info,) = infos(store, program)
     assert (info.request_preview, info.response_preview) == ("Add.", "add(a=1, b=2)")
+
+
+def test_a_graph_that_asks(store: str) -> None:
+    """A graph that is interrupted shows what it asks, and the run that resumes it what was answered."""
+
+    def program() -> None:
+        made = StateGraph(MessagesState)
+        made.add_node("ask", lambda _: {"messages": [("ai", f"So {interrupt('Really?')}.")]})
+        made.add_edge(START, "ask")
+        asking: Any = made.compile(checkpointer=InMemorySaver())
+        asking.invoke({"messages": [("user", "Do it.")]}, CONFIG)
+        asking.invoke(Command(resume="yes"), CONFIG)
+
+    found = [(info.request_preview, info.response_preview) for info in infos(store, program)]
+    assert found == [("Do it.", "Really?"), ("yes", "So yes.")]
+
+
+def test_an_agent_that_asks(store: str) -> None:
+    """An agent that wants a tool call approved shows the call, and the run that resumes it the decision."""
+    call = {"name": "add", "args": {"a": 1, "b": 2}, "id": "c1", "type": "tool_call"}
+
+    def program() -> None:
+        made: Any = create_agent(
+            Scripted(messages=iter([AIMessage("", tool_calls=[call]), AIMessage("3.")])),
+            [add],
+            middleware=[HumanInTheLoopMiddleware(interrupt_on={"add": True})],
+            checkpointer=InMemorySaver(),
+        )
+        made.invoke({"messages": [HumanMessage("Add.")]}, CONFIG)
+        made.invoke(Command(resume={"decisions": [{"type": "approve"}]}), CONFIG)
+
+    found = [(info.request_preview, info.response_preview) for info in infos(store, program)]
+    assert found == [("Add.", "add(a=1, b=2)"), ("approve", "3.")]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from langchain_autotrace.semconv import INTERRUPTS, Attr, Kind, Outcome, metadata_of
+from langchain_autotrace.semconv import COMMAND, INTERRUPTS, Attr, Kind, Outcome, metadata_of
 
 if TYPE_CHECKING:
     from langchain_autotrace.records import SpanEnd, SpanStart
@@ -19,18 +19,15 @@ if TYPE_CHECKING:
     from langchain_autotrace.trace.join import SpanRecords
     from langchain_autotrace.trace.spans import Span
 
-_COMMAND: Final = frozenset({"graph", "update", "resume", "goto"})
-"""Fields of LangGraph's ``Command``."""
-
 
 def answer_of(given: object) -> Any:  # noqa: ANN401 - any value
     """Return what was answered, by the inputs that resume a graph; None where nothing was, or it is not captured."""
-    return given.get("resume") if isinstance(given, dict) and given.keys() <= _COMMAND else None
+    return given.get("resume") if isinstance(given, dict) and given.keys() <= COMMAND else None
 
 
 def resume_shown(given: object) -> object:
     """Return the inputs that resume a graph, without what is empty of a ``Command``."""
-    if not isinstance(given, dict) or given.keys() != _COMMAND:
+    if not isinstance(given, dict) or given.keys() != COMMAND:
         return given
     return {key: value for key, value in given.items() if value is not None and value not in ([], ())}
 

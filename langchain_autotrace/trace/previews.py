@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
-from langchain_autotrace.semconv import SpanType
+from langchain_autotrace.semconv import COMMAND, INTERRUPTS, SpanType
 from langchain_autotrace.trace.conversation import MESSAGES_KEY, as_message, as_messages, call_text, chat_form
 from langchain_autotrace.trace.conversation import messages_under_key as under_key
 
@@ -34,9 +34,6 @@ _REQUEST: Final = _Side("user", ("input", "question", "query", "user_input", "hu
 _RESPONSE: Final = _Side("assistant", ("output", "answer", "result", "response", "generation"), ("text", "content"))
 _DEPTH: Final = 4
 """Levels of a value that are searched."""
-_COMMAND: Final = frozenset({"graph", "update", "resume", "goto"})
-"""Fields of LangGraph's ``Command``."""
-_INTERRUPTS: Final = "__interrupt__"
 _STOPS: Final = frozenset({"before", "after"})
 """Keys of what is asked where a graph stops at ``interrupt_before`` or ``interrupt_after``."""
 _STRUCTURED: Final = "structured_response"
@@ -117,9 +114,9 @@ def _mapping_text(value: Mapping[str, Any], side: _Side, depth: int) -> str:
 def _graph_text(value: Mapping[str, Any], side: _Side, depth: int) -> str:
     """Return the text of what is neither a state nor a message: a ``Command``, an interrupt, a structured answer."""
     if side.keys == _REQUEST.keys:
-        return _command_text(value, side, depth) if value.keys() <= _COMMAND else ""
-    if value.get(_INTERRUPTS) and isinstance(value[_INTERRUPTS], list):
-        asked = "\n".join(filter(None, map(_question, value[_INTERRUPTS])))
+        return _command_text(value, side, depth) if value.keys() <= COMMAND else ""
+    if value.get(INTERRUPTS) and isinstance(value[INTERRUPTS], list):
+        asked = "\n".join(filter(None, map(_question, value[INTERRUPTS])))
         if asked:
             return asked
     has_raw = value.keys() == _RAW_AND_PARSED
