@@ -6,11 +6,13 @@ import json
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from langchain_autotrace.trace.conversation import MESSAGES_KEY, as_messages, call_text, messages_under_key
 
 _INDENT: Final = "  "
 _LINE_LETTERS: Final = 300
+_REFERENCE: Final = "mlflow-attachment://"
 _WRAPPERS: Final = ("messages", "choices", "message", "update")
 """Keys that are left out if they are the only key of a mapping."""
 
@@ -51,7 +53,7 @@ def _is_harmless(letter: str) -> bool:
 
 def _lines(value: object) -> Iterator[str]:
     if isinstance(value, str):
-        yield from value.split("\n")
+        yield from (_file(value) or value).split("\n")
     elif isinstance(value, Mapping):
         yield from _mapping(value)
     elif isinstance(value, Sequence):
@@ -129,7 +131,27 @@ def _block(block: object) -> str:
     if not isinstance(block, Mapping):
         return readable(block)
     text = block.get("text")
-    return text if isinstance(text, str) else f"[{block.get('type', 'content')}]"
+    if isinstance(text, str):
+        return text
+    return next(_files(block), None) or f"[{block.get('type', 'content')}]"
+
+
+def _files(value: object) -> Iterator[str]:
+    """Yield the texts of the files that a content block refers to, at any depth."""
+    if isinstance(value, str):
+        yield from filter(None, [_file(value)])
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _files(part)
+
+
+def _file(text: str) -> str | None:
+    """Return type and size for a reference to an attachment of the trace; None for other texts."""
+    if not text.startswith(_REFERENCE):
+        return None
+    said = dict(parse_qsl(text[:_LINE_LETTERS].partition("?")[2]))
+    kind, size = said.get("content_type", "file"), said.get("size", "")
+    return f"[{kind}, {int(size):,} bytes]" if size.isdecimal() else f"[{kind}]"
 
 
 def _call(call: object) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from langchain_autotrace.view.content import clean, readable, shortened
 
+_PHOTO = "mlflow-attachment://0b1c?content_type=image%2Fpng&trace_id=tr-1&size=1500008"
 _HUMAN = {"type": "human", "content": "Hi"}
 _CALL = {"name": "add", "args": {"left": 1, "right": "é"}, "id": "call_1", "type": "tool_call"}
 _OPENAI_CALL = {"type": "function", "id": "call_1", "function": {"name": "add", "arguments": '{"left": 1}'}}
@@ -59,6 +60,11 @@ _OPENAI_CALL = {"type": "function", "id": "call_1", "function": {"name": "add", 
             {"role": "user", "content": [{"type": "text", "text": "See"}, {"type": "image_url"}, "it"]},
             "user:\n  See\n  [image_url]\n  it",
         ),
+        (
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": _PHOTO, "detail": "low"}}]},
+            "user: [image/png, 1,500,008 bytes]",
+        ),
+        ({"upload": _PHOTO, "note": "mlflow-attachment://[::1?size=²"}, "upload: [image/png, 1,500,008 bytes]\nnote: [file]"),
         ({"role": "user", "content": {"odd": 1}}, "user: odd: 1"),
         ({"role": "user", "content": None}, "user:"),
         ({"role": "user", "content": "Hi", "tool_calls": 1}, "user: Hi"),
