@@ -50,4 +50,5 @@ OLDEST ?= langchain-core==1.2.5 langchain==1.2.4 langgraph==1.0.10 langgraph-pre
 check-oldest:
 	test -d .venv-oldest || python3 -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --editable '.[test]' $(OLDEST)
-	.venv-oldest/bin/python -m pytest tests/test_owners.py tests/test_interrupts.py
+	.venv-oldest/bin/python -m pytest tests/test_owners.py tests/test_interrupts.py tests/test_lost_parents.py \
+		tests/test_attachments.py tests/test_agents.py tests/test_noise.py tests/test_search.py tests/test_costs.py tests/test_journeys.py

@@ -11,7 +11,7 @@ from typing import Any, Final, TypedDict
 import anyio
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.middleware import AgentMiddleware as TypedMiddleware
 from langchain_core.documents import Document
 from langchain_core.language_models.fake_chat_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage
@@ -53,13 +53,17 @@ class Scripted(GenericFakeChatModel):
         return self
 
 
+# Its generic parameters differ between versions.
+AgentMiddleware: Any = TypedMiddleware
+
+
 @tool
 def add(a: int, b: int) -> int:
     """Add two numbers."""
     return a + b
 
 
-class Idle(AgentMiddleware[Any, Any, Any]):
+class Idle(AgentMiddleware):  # type: ignore[misc] # as above
     """Middleware with two steps, of which one changes something."""
 
     def before_model(self, *_: Any) -> None:
