@@ -19,6 +19,7 @@ from mlflow.tracing.client import TracingClient
 from langchain_autotrace.journal.folder import DestinationFolder, all_folders
 from langchain_autotrace.ship.connect import open_sink
 from langchain_autotrace.ship.shipper import Shipper
+from tests.patience import PATIENCE
 from tests.uncovered import unseen
 
 _SCHEMA: Final = db_utils._get_latest_schema_revision()  # type: ignore[no-untyped-call] # MLflow's
@@ -74,7 +75,7 @@ def deliver() -> None:
 def drain(folder: DestinationFolder) -> None:
     """Deliver one folder's journals."""
     with folder.shipper_lock():
-        assert Shipper(folder, open_sink(folder)).drain(timeout=120.0)
+        assert Shipper(folder, open_sink(folder)).drain(timeout=PATIENCE)
 
 
 def stored(uri: str) -> list[Trace]:

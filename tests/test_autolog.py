@@ -25,6 +25,7 @@ from langchain_autotrace.control import shutdown
 from langchain_autotrace.errors import DestinationError, JournalClosed, SettingsError
 from langchain_autotrace.journal.folder import all_folders
 from langchain_autotrace.settings import HandlerSettings, Settings
+from tests.patience import PATIENCE
 from tests.support import deliver, stored
 
 RunnableLambda: Any = TypedLambda
@@ -279,7 +280,7 @@ def test_silent(store: str, caplog: pytest.LogCaptureFixture, *, silent: bool) -
     langchain_autotrace.autolog(tracking_uri=store, shipper="external", silent=silent)
     shutil.rmtree(folder.path)
     double.invoke(1)
-    assert langchain_autotrace.flush(1).dropped == 2
+    assert langchain_autotrace.flush(PATIENCE).dropped == 2
     said = [message.split()[0] for message in caplog.messages]
     assert said == ([] if silent else ["the", "cannot"])
 

@@ -23,6 +23,7 @@ from langchain_autotrace.demo import programs as demo
 from langchain_autotrace.demo.replay import CASSETTES as DEMO_CASSETTES
 from langchain_autotrace.demo.replay import PLACEHOLDER_KEY, replayed
 from tests.cassettes_support import CASSETTES, replay
+from tests.patience import PATIENCE
 from tests.programs import PROGRAMS, Person, outcome
 
 ALL = sorted([*CASSETTES.glob("*.yaml"), *DEMO_CASSETTES.glob("*.yaml")])
@@ -160,12 +161,12 @@ def test_environment_of_a_replay_that_fails(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_request_to_another_host() -> None:
     """A tracking server of the same process is reached for real."""
     server = HTTPServer(("127.0.0.1", 0), _Tracking)
-    server.timeout = 10
+    server.timeout = PATIENCE
     thread = threading.Thread(target=server.handle_request)
     thread.start()
     try:
         with replay("chat"):
-            connection = HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+            connection = HTTPConnection("127.0.0.1", server.server_port, timeout=PATIENCE)
             connection.request("GET", "/")
             assert connection.getresponse().read() == b"tracked"
             connection.close()

@@ -16,6 +16,7 @@ from mlflow.entities import Trace
 from mlflow.tracing.client import TracingClient
 
 import langchain_autotrace
+from tests.patience import PATIENCE
 from tests.priced_model import Model
 from tests.support import deliver, stored
 
@@ -138,7 +139,7 @@ for provider, model in [
     ("acme", "acme-1"),
 ]:
     Model(provider=provider, requested=model, answered=model).invoke("?")
-assert langchain_autotrace.flush(60).ok
+assert langchain_autotrace.flush(300).ok
 print(*cost_per_token("deepseek-chat", 1_000, 2_000, "deepseek", 400))
 """
 
@@ -151,7 +152,7 @@ def test_the_full_mlflow(full_mlflow: str, store: str) -> None:
         env={**os.environ, "MLFLOW_TRACKING_URI": store, "PYTHONPATH": str(Path(__file__).parents[1])},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ import pytest
 
 from langchain_autotrace import destination
 from tests.bridge.support import forked
+from tests.patience import PATIENCE
 
 
 def test_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +45,7 @@ def test_what_mlflow_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "named")
     heard, said = multiprocessing.Pipe(duplex=False)
     process = forked(choose, said)
-    process.join(60)
+    process.join(PATIENCE)
 
     assert process.exitcode == 0
     assert heard.recv() == ("sqlite:///other.db", ("named", None))

@@ -476,7 +476,7 @@ def test_an_abandoned_graph_stream(store: str) -> None:
     """A graph whose stream is closed is "abandoned", also where asyncio cancels the node that was running."""
 
     async def slow(_: State) -> dict[str, Any]:
-        await asyncio.sleep(30)
+        await asyncio.sleep(600)
         return {"items": [1]}
 
     async def program() -> None:
@@ -499,12 +499,15 @@ def test_an_abandoned_graph_stream(store: str) -> None:
 def test_a_cancelled_task(store: str) -> None:
     """A cancelled task is an ERROR with outcome "cancelled"."""
 
-    async def slow(_: Any) -> None:
-        await asyncio.sleep(30)
-
     async def program() -> None:
+        started = asyncio.Event()
+
+        async def slow(_: Any) -> None:
+            started.set()
+            await asyncio.sleep(600)
+
         task = asyncio.create_task(RunnableLambda(slow, name="slow").ainvoke(1))
-        await asyncio.sleep(0.05)
+        await started.wait()
         task.cancel()
         with ignoring(asyncio.CancelledError):
             await task

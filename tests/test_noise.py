@@ -326,12 +326,15 @@ def test_plumbing_that_failed(store: str) -> None:
 def cancelled_by(cancel: Callable[[Any], object]) -> Callable[[], None]:
     """A program that cancels a chain in a task or scope."""
 
-    async def wait(_: object) -> None:
-        await asyncio.sleep(30)
-
     async def task() -> None:
+        started = asyncio.Event()
+
+        async def wait(_: object) -> None:
+            started.set()
+            await asyncio.sleep(600)
+
         running = asyncio.create_task(RunnableLambda(wait, name="chain").ainvoke(1))
-        await asyncio.sleep(0.01)
+        await started.wait()
         cancel(running)
         with ignoring(asyncio.CancelledError):
             await running
@@ -343,8 +346,13 @@ def in_scope() -> None:
     """A chain in a scope of anyio's that is over."""
 
     async def main() -> None:
-        with anyio.move_on_after(0.01):
-            await RunnableLambda(lambda x: x, afunc=lambda _: asyncio.sleep(30), name="chain").ainvoke(1)
+        with anyio.CancelScope() as scope:
+
+            async def wait(_: object) -> None:
+                scope.deadline = anyio.current_time()
+                await asyncio.sleep(600)
+
+            await RunnableLambda(lambda x: x, afunc=wait, name="chain").ainvoke(1)
 
     asyncio.run(main())
 

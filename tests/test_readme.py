@@ -12,6 +12,7 @@ import pytest
 
 from langchain_autotrace.settings import Settings
 from tests.bridge.support import finished
+from tests.patience import PATIENCE
 from tests.support import stored
 from tests.uncovered import unmeasured
 
@@ -26,7 +27,7 @@ EXAMPLES = sorted(path for path in QUICKSTART.parent.glob("*.py") if not re.matc
 def in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread delivers, which spares each program the start of a process; tests/test_processes.py has those."""
     monkeypatch.setenv("LANGCHAIN_AUTOTRACE_SHIPPER", "thread")
-    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT", "60")
+    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT", "300")
 
 
 def main(program: str) -> None:
@@ -45,7 +46,9 @@ def test_snippets_of_the_readme(snippet: str, tmp_path: Path) -> None:
 def test_the_first_example(store: str, tmp_path: Path) -> None:
     """What a user runs first runs as a user does it, and leaves its trace in ./mlflow.db."""
     program = QUICKSTART.read_text()
-    done = subprocess.run([sys.executable, "-c", program], env=unmeasured(), capture_output=True, text=True, timeout=90)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=unmeasured(), capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.returncode == 0, done.stderr
     assert stored(store)
 

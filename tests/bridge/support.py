@@ -16,12 +16,12 @@ import pytest
 from mlflow.tracing.client import TracingClient
 
 import langchain_autotrace
+from tests.patience import PATIENCE
 from tests.uncovered import unseen
 
 if TYPE_CHECKING:
     from mlflow.entities import Trace
 
-_SECONDS: Final = 150.0
 _processes: Final = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
     [
@@ -47,8 +47,8 @@ def finished(program: Callable[..., Any], *arguments: Any) -> None:
     """Run a function to its end, in a process as ``forked`` starts it, and find that it raised nothing."""
     failed = _processes.Queue()
     process = forked(_report, failed, program, arguments)
-    said = failed.get(timeout=_SECONDS)
-    process.join(_SECONDS)
+    said = failed.get(timeout=PATIENCE)
+    process.join(PATIENCE)
     assert process.exitcode == 0, process.exitcode
     assert said == "", said
 
@@ -90,7 +90,7 @@ def _run(program: Callable[[], Any], tracking_uri: str, folder: Path, settings: 
     os.chdir(folder)
     langchain_autotrace.autolog(shipper="thread", **settings)
     program()
-    result = langchain_autotrace.flush(120)
+    result = langchain_autotrace.flush(PATIENCE)
     assert result.ok, result
 
 

@@ -73,7 +73,7 @@ def test_langchain(store: str, tmp_path: Path) -> None:
 
 def test_two_services(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service's chain joins the trace of the chain that calls it, over HTTP, each in a process of its own."""
-    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT", "60")
+    monkeypatch.setenv("LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT", "300")
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # the service's lines run in the other process too
     (trace,) = traces_of("services.py", store, tmp_path)
 

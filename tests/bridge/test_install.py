@@ -19,6 +19,7 @@ from langchain_autotrace.bridge.nesting import RunAwareContext
 from langchain_autotrace.capture.interfaces import bridge_holder
 from langchain_autotrace.control import _installation, shutdown
 from tests.bridge.programs import helper, step
+from tests.patience import PATIENCE
 from tests.support import stored
 
 
@@ -52,7 +53,7 @@ def test_imported_only(monkeypatch: pytest.MonkeyPatch, store: str) -> None:
     monkeypatch.setitem(autologging_utils.AUTOLOGGING_INTEGRATIONS, "langchain", {})
     langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
     step("chain").invoke(1)
-    assert langchain_autotrace.flush().ok
+    assert langchain_autotrace.flush(PATIENCE).ok
 
     assert len(stored(store)) == 1
 
@@ -85,7 +86,7 @@ def test_a_moved_mlflow(
         langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
         langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
         step("chain").invoke(1)
-        assert langchain_autotrace.flush().ok
+        assert langchain_autotrace.flush(PATIENCE).ok
 
     (warning,) = warnings_of(caplog)
     assert name in warning
@@ -101,7 +102,7 @@ def test_a_moved_part(store: str, caplog: pytest.LogCaptureFixture, monkeypatch:
 
     step("chain", helper).invoke(1)
     mlflow.flush_trace_async_logging()
-    assert langchain_autotrace.flush().ok
+    assert langchain_autotrace.flush(PATIENCE).ok
 
     (warning,) = warnings_of(caplog)
     assert "NameError" in warning
@@ -117,7 +118,7 @@ def test_changes_that_cannot_be_read(
     langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
 
     step("chain", lambda x: mlflow.get_current_active_span() and x).invoke(1)
-    assert langchain_autotrace.flush().ok
+    assert langchain_autotrace.flush(PATIENCE).ok
 
     assert ["status_of" in warning for warning in warnings_of(caplog)] == [True]
     ((span,),) = [trace.data.spans for trace in stored(store)]
@@ -141,7 +142,7 @@ def test_called_again(store: str) -> None:
     for _ in range(3):
         langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
         helper(1)
-    assert langchain_autotrace.flush().ok
+    assert langchain_autotrace.flush(PATIENCE).ok
 
     assert len(stored(store)) == 3
 
@@ -154,7 +155,7 @@ def test_switched_off_and_on_with_a_store_of_mlflows(store: str, tmp_path: Path,
         langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
         mlflow.set_tracking_uri(other)
         helper(1)
-        result = langchain_autotrace.flush()
+        result = langchain_autotrace.flush(PATIENCE)
         mlflow.set_tracking_uri(None)  # type: ignore[arg-type] # how MLflow takes it back
         shutdown()
         assert (result.ok, result.delivered) == (True, 1)
@@ -167,7 +168,7 @@ def test_open_when_it_is_taken_away(store: str) -> None:
     langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
     with mlflow.start_span("outer"):
         langchain_autotrace.disable()
-    assert langchain_autotrace.flush().ok
+    assert langchain_autotrace.flush(PATIENCE).ok
 
     (trace,) = stored(store)
     assert trace.data.spans[0].status.status_code.value == "OK"

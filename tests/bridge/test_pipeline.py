@@ -23,6 +23,7 @@ from mlflow.tracing.client import TracingClient
 import langchain_autotrace
 from tests.bridge.programs import helper, step
 from tests.bridge.support import drawn, run
+from tests.patience import PATIENCE
 from tests.support import deliver, stored
 from tests.uncovered import unmeasured
 
@@ -61,7 +62,7 @@ def start(
 
 def finish(process: subprocess.Popen[str], *, status: int = 0) -> tuple[str, str]:
     """What the program printed, and what it complained of."""
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == status, err
     return out, err
 
@@ -86,7 +87,7 @@ def test_kill(store: str) -> None:
             mlflow.update_current_trace(tags={"who": "me"})
             helper("ended")
             print("ready", flush=True)
-            time.sleep(60)
+            time.sleep(600)
 
         with mlflow.start_span("outer", attributes={"k": "v"}) as span:
             RunnableLambda(hang, name="chain").invoke("why")
@@ -134,11 +135,11 @@ def test_fork(store: str) -> None:
             if child == 0:
                 helper("in the child")
                 RunnableLambda(helper, name="chain").invoke(1)
-                assert langchain_autotrace.flush(30).ok
+                assert langchain_autotrace.flush(300).ok
                 os._exit(0)
             os.waitpid(child, 0)
             helper("in the parent")
-        assert langchain_autotrace.flush(30).ok
+        assert langchain_autotrace.flush(300).ok
         """,
         store,
     )
@@ -189,7 +190,7 @@ def test_when_mlflow_is_imported(store: str, imported: str) -> None:
         "after": autolog,
         "long after": f"{autolog}\nfrom langchain_core.runnables import RunnableLambda\nRunnableLambda(str).invoke(1)",
     }
-    program = "RunnableLambda(helper, name='chain').invoke(1); assert langchain_autotrace.flush(30).ok"
+    program = "RunnableLambda(helper, name='chain').invoke(1); assert langchain_autotrace.flush(300).ok"
 
     assert finish(start(program, store, autolog=before[imported], measured=True)) == ("", "")
     assert drawn(stored(store)[-1]) == "chain\n  helper"
@@ -261,7 +262,8 @@ def test_tokens_are_counted_once(store: str, tmp_path: Path) -> None:
 
 
 def stop_in_the_midst() -> None:
-    """Raise what stops a program, within a span."""
+    """Raise what stops a program, within a span; a shell that starts programs in the background ignores Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def work(value: Any) -> Any:
         with mlflow.start_span("span"):
@@ -288,6 +290,6 @@ def test_flush_says_how_many(store: str) -> None:
     helper(1)
     step("chain", helper).invoke(1)
 
-    result = langchain_autotrace.flush()
+    result = langchain_autotrace.flush(PATIENCE)
 
     assert (result.ok, result.delivered, result.pending) == (True, 2, 0)

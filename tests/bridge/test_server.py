@@ -12,6 +12,7 @@ from mlflow.tracing.client import TracingClient
 
 from tests.bridge.programs import PROGRAMS, tree
 from tests.bridge.support import drawn, run, traces
+from tests.patience import PATIENCE
 from tests.support import stored
 
 pytestmark = pytest.mark.server
@@ -56,13 +57,13 @@ chain = RunnableLambda(helper, name="chain")
 
 def neighbour(program: str, python: str, store: str, **environment: str) -> list[str]:
     """The trees that a program leaves, run with the full mlflow."""
-    text = HEAD + textwrap.dedent(program) + "\nassert langchain_autotrace.flush(30).ok\nprint(len(said))\n"
+    text = HEAD + textwrap.dedent(program) + "\nassert langchain_autotrace.flush(300).ok\nprint(len(said))\n"
     done = subprocess.run(
         [python, "-c", text],
         env={**os.environ, "MLFLOW_TRACKING_URI": store, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr, done.stderr

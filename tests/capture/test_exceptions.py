@@ -192,12 +192,12 @@ def test_the_names_of_cancellation() -> None:
     """A cancelled task and a cancelled future raise what ``semconv`` names; a task that takes too long does not."""
 
     async def cancelled() -> None:
-        task = asyncio.ensure_future(asyncio.sleep(60))
+        task = asyncio.ensure_future(asyncio.sleep(600))
         asyncio.get_running_loop().call_soon(task.cancel)
         await task
 
     async def late() -> None:
-        await asyncio.wait_for(asyncio.sleep(60), 0.001)
+        await asyncio.wait_for(asyncio.sleep(600), 0.001)
 
     future: concurrent.futures.Future[None] = concurrent.futures.Future()
     future.cancel()

@@ -84,7 +84,7 @@ PROGRAM: Final = """
     for thread in threads:
         thread.start()
     end, runs = time.monotonic() + float(os.environ["SECONDS"]), 0
-    while time.monotonic() < end:
+    while time.monotonic() < end or runs <= 10:
         chain.invoke(state)
         runs += 1
     done.set()

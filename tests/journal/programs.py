@@ -31,11 +31,12 @@ def opened(path: str) -> Journal:
 
 
 def slowly(path: str, count: str) -> None:
-    """Write numbered records with pauses."""
+    """Write numbered records with pauses, and live on until standard input ends."""
     journal = opened(path)
     for number in range(int(count)):
         journal.append(event(number, SIZES[number % len(SIZES)]))
         time.sleep(0.001)
+    sys.stdin.read()
 
 
 def without_end(path: str, counter: str) -> None:

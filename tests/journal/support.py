@@ -13,6 +13,7 @@ from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.journal.reader import JournalReader
 from langchain_autotrace.journal.writer import Journal
 from langchain_autotrace.records import ProcessInfo, Record, SpanEvent
+from tests.patience import PATIENCE
 
 ROOT: Final = Path(__file__).parents[2]
 INFO: Final = ProcessInfo(
@@ -72,6 +73,7 @@ def start_program(name: str, *arguments: object) -> subprocess.Popen[str]:
         [sys.executable, "-m", "tests.journal.programs", name, *map(str, arguments)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -81,6 +83,6 @@ def start_program(name: str, *arguments: object) -> subprocess.Popen[str]:
 def run_program(name: str, *arguments: object) -> str:
     """Run such a function to its end; what it printed."""
     with start_program(name, *arguments) as program:
-        printed, complaint = program.communicate(timeout=60)
+        printed, complaint = program.communicate(timeout=PATIENCE)
     assert program.returncode == 0, complaint
     return printed

@@ -275,7 +275,7 @@ def main() -> None:
     Path("own_module.py").write_text(MODULE)
     sys.path.append(str(Path.cwd()))
     traces = {name: _run(name, os.environ["CHAT_URL"]) for name in sys.argv[1:] or [*CHAINS, *FILES]}
-    assert langchain_autotrace.flush(120, models=True).ok
+    assert langchain_autotrace.flush(300, models=True).ok
     client = MlflowClient(os.environ["STORE"])
     found = {name: client.get_trace(trace).info.trace_metadata["mlflow.modelId"] for name, trace in traces.items()}
     sys.stdout.write(json.dumps(found))

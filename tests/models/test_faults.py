@@ -25,6 +25,7 @@ from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.view.backlog import Waiting, count
 from tests.models.chains import chain
 from tests.models.support import Logged, logged, models
+from tests.patience import PATIENCE
 from tests.ship.server import Answer, FakeServer, running
 from tests.support import deliver, stored
 from tests.uncovered import unmeasured
@@ -113,13 +114,15 @@ def test_said_at_exit(store: str, tmp_path: Path) -> None:
 import langchain_autotrace
 from tests.models.chains import chain
 langchain_autotrace.autolog(
-    tracking_uri={store!r}, experiment="broken", log_models=True, shipper="thread", exit_timeout=60
+    tracking_uri={store!r}, experiment="broken", log_models=True, shipper="thread", exit_timeout=300
 )
 print(chain().invoke({{"topic": "x"}}))
 """
     root = Path(__file__).parent.parent.parent
     environment = {**unmeasured(), "PYTHONPATH": str(root)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
 
     assert (done.stdout, done.returncode) == ("Yes.\n", 0)
     last = done.stderr.splitlines()[-1]
@@ -145,7 +148,7 @@ import langchain_autotrace
 from tests.models.chains import chain
 langchain_autotrace.autolog(tracking_uri={store!r}, log_models=True)
 chain().invoke({{"topic": "x"}})
-assert langchain_autotrace.flush(60, models=True).ok
+assert langchain_autotrace.flush(300, models=True).ok
 """
     root = Path(__file__).parent.parent.parent
     processes = [
@@ -155,7 +158,7 @@ assert langchain_autotrace.flush(60, models=True).ok
         )
         for number in range(2)
     ]
-    assert [process.wait(90) for process in processes] == [0, 0]
+    assert [process.wait(PATIENCE) for process in processes] == [0, 0]
     start(store)
     chain().invoke({"topic": "x"})
     deliver()

@@ -28,6 +28,7 @@ from pydantic import BaseModel, Field
 from langchain_autotrace.models.encode import content_of
 from langchain_autotrace.models.fingerprint import fingerprint
 from tests.models.trees import KEY
+from tests.patience import PATIENCE
 from tests.uncovered import unmeasured
 
 Build = Callable[[], Any]
@@ -324,7 +325,7 @@ def test_another_process() -> None:
         env={**unmeasured(), "PYTHONHASHSEED": "4711", "PYTHONPATH": str(root)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     here = [f"{name} {content_of(build()).hash}" for name, build in AGENTS.items()]

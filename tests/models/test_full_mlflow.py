@@ -21,6 +21,7 @@ from langchain_autotrace.ship.model_files import fetch
 from tests.full_server import free_port, running, tracking_server
 from tests.models.chat_server import ChatServer, chatting
 from tests.models.full_logs import CHAINS, FILES, IMAGE, KEY, REGISTERED
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.server
 
@@ -138,7 +139,7 @@ def log(store: str, folder: Path, chat: ChatServer, *names: str) -> Logged:
         ),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return Logged(store, folder, json.loads(done.stdout))
@@ -157,7 +158,7 @@ def check(python: str, logged: Logged, chat: ChatServer) -> dict[str, dict[str, 
         env=loading(logged, chat, PYTHONPATH=str(logged.folder)),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, dict[str, Any]] = json.loads(answers.read_text(encoding="utf-8"))
@@ -278,7 +279,7 @@ def uv(full_mlflow: str, tmp_path_factory: pytest.TempPathFactory) -> str:
         return str(Path(found).parent)
     folder = tmp_path_factory.mktemp("uv")
     command = [full_mlflow, "-m", "pip", "install", "--quiet", "--target", str(folder), "uv"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     if done.returncode and is_offline(done.stderr):
         pytest.skip(f"the package index cannot be reached: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr
@@ -303,7 +304,7 @@ def test_own_environment(full_mlflow: str, uv: str, empty_database: Path, tmp_pa
         variables = loading(
             logged, chat, PATH=os.pathsep.join([uv, os.environ["PATH"]]), MLFLOW_ENV_ROOT=str(tmp_path / "environments")
         )
-        done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=PATIENCE)
     if done.returncode and is_offline(done.stderr):
         pytest.skip(f"the package index cannot be reached: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr[-3000:]
@@ -468,7 +469,7 @@ def post(address: str, content: Any) -> tuple[int, Any]:
     """Ask a server; its status and answer."""
     request = urllib.request.Request(address, json.dumps(content).encode(), {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         with error:

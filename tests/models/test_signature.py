@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_autotrace.models.signature import UndeterminedError, schema, signature
+from tests.patience import PATIENCE
 
 STRING = {"type": "string", "required": True}
 ANY = {"type": "any"}
@@ -202,7 +203,7 @@ def test_as_mlflow(tmp_path: Path) -> None:
         input="\n".join(map(json.dumps, given)),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": ""},
     )
@@ -229,5 +230,5 @@ def test_without_numpy() -> None:
         "import sys; from langchain_autotrace.models.signature import signature; signature({'a': 1}, 'b');"
         "print(sorted({'numpy', 'pandas', 'mlflow'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout.strip() == "[]", done.stderr

@@ -21,6 +21,7 @@ from langchain_autotrace.ship import __main__ as ship
 from langchain_autotrace.ship.connect import URI_VARIABLE
 from tests.bridge.support import forked
 from tests.journal.support import ROOT, new_journal
+from tests.patience import PATIENCE, wait_until
 from tests.ship.support import end, start, trace_id, whole, write
 from tests.support import stored
 
@@ -96,10 +97,10 @@ def test_a_shipper_that_is_killed_again_and_again(
         time.sleep(draw.uniform(0.0, 0.2))
         write(live, *whole(1_000 + number, spans=3))
         process.kill()
-        process.join(100)
+        process.join(PATIENCE)
     live.close()
     process = forked(serve, str(folder.path))
-    process.join(100)
+    process.join(PATIENCE)
 
     assert process.exitcode == 0
     traces = stored(store)
@@ -114,14 +115,12 @@ def test_a_shipper_that_is_killed_again_and_again(
 def test_two_shippers(folder: DestinationFolder) -> None:
     """A second shipper of a folder ends at once and does nothing."""
     with folder.shipper_lock(), shipper_process(folder) as process:
-        _, complaint = process.communicate(timeout=60)
+        _, complaint = process.communicate(timeout=PATIENCE)
 
     assert (process.returncode, complaint) == (0, "")
     assert files(folder) == {"destination.json", "shipper.lock"}
     with folder.shipper_lock():
-        before = time.monotonic()
         assert ship.serve(folder) is None
-        assert time.monotonic() - before < 5.0
 
 
 def test_a_process_that_comes_as_the_shipper_goes(
@@ -182,6 +181,7 @@ def test_a_shipper_that_cannot_begin(
     (folder.path / "destination.json").unlink()
     folder.create(uri)
     name, _, value = variable.partition("=")
+    before = time.time()
     with pytest.MonkeyPatch.context() as patch:
         if name:
             patch.setenv(name, value)
@@ -191,7 +191,7 @@ def test_a_shipper_that_cannot_begin(
     assert capsys.readouterr().err == f"langchain-autotrace: {said}\n"
     told = folder.read_status()
     assert told["error"] == said
-    assert time.time() - 60 < told["failing_since"] <= told["time"]
+    assert before <= told["failing_since"] <= told["time"]
     assert not folder.has_shipper()
 
 
@@ -204,7 +204,7 @@ def test_a_password(tmp_path: Path) -> None:
     journal.close()
     environment = {URI_VARIABLE: "http://me:s3cret@127.0.0.1:1", "LANGCHAIN_AUTOTRACE_PATIENCE": "0.5"}
     with shipper_process(folder, **environment) as process:
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=PATIENCE)
 
     assert process.returncode == 0
     assert "http://me:***@127.0.0.1:1" in log
@@ -228,10 +228,7 @@ def test_comes_second(folder: DestinationFolder) -> None:
     process = launch._spawn(folder, folder.public_uri())
     try:
         group = Path(f"/proc/{process.pid}/autogroup")
-        until = time.monotonic() + 30
-        while not group.read_text().endswith(" nice 10\n") and time.monotonic() < until:
-            time.sleep(0.01)
-        assert group.read_text().endswith(" nice 10\n")
+        wait_until(lambda: group.read_text().endswith(" nice 10\n"))
         assert os.getpriority(os.PRIO_PROCESS, process.pid) >= os.getpriority(os.PRIO_PROCESS, 0) + 10
         assert Path("/proc/self/autogroup").read_text() == own
     finally:

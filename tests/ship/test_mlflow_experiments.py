@@ -11,6 +11,7 @@ from mlflow.tracing.client import TracingClient
 from langchain_autotrace.errors import SinkUnavailable
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from tests.bridge.support import forked
+from tests.patience import PATIENCE
 from tests.ship.mlflow_support import in_experiment, read
 from tests.ship.support import end, finished, start, trace_id
 
@@ -84,7 +85,7 @@ def test_an_experiment_that_two_processes_create(store: str) -> None:
     names = [f"experiment {number}" for number in range(8)]
     started = [forked(create, store, offset, ["100", "200"], names) for offset in (100, 200)]
     for process in started:
-        process.join(60)
+        process.join(PATIENCE)
 
     assert [process.exitcode for process in started] == [0, 0]
     client = TracingClient(store)

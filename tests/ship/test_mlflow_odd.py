@@ -11,6 +11,7 @@ from langchain_autotrace.semconv import Attr, Status
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.shipper import Shipper
 from tests.journal.support import new_folder, new_journal
+from tests.patience import PATIENCE
 from tests.ship.mlflow_support import in_experiment, read
 from tests.ship.support import end, event, finished, start, trace_id, whole, write
 from tests.support import stored
@@ -148,6 +149,6 @@ def test_content_that_no_store_takes(store: str, tmp_path: Path, fields: dict[st
     write(journal, *whole(2), bad, finish, *whole(3))
     journal.close()
 
-    assert Shipper(folder, MlflowSink(store)).drain(timeout=60.0)
+    assert Shipper(folder, MlflowSink(store)).drain(timeout=PATIENCE)
     assert [trace.info.trace_id for trace in stored(store)] == [f"tr-{trace_id(number)}" for number in (2, 3)]
     assert [path.stem for path in folder.rejected.iterdir()] == [bad.trace_id]

@@ -23,6 +23,7 @@ from langchain_autotrace.semconv import Kind
 from langchain_autotrace.ship.rejected import write_rejected
 from langchain_autotrace.trace.join import Joiner
 from langchain_autotrace.view import follow as follow_module
+from tests.patience import PATIENCE
 from tests.support import stored
 from tests.view.support import NOWHERE, abandon, ask, cli, cli_json, environment, fail, the_folder, traced
 
@@ -106,7 +107,7 @@ class TestShip:
         """What cannot be delivered is said with the reason, holds up no other, and gives exit status 1."""
         traced(ask, tracking_uri=NOWHERE)
         traced(ask, tracking_uri=store)
-        result = cli("ship", "--timeout", "0.5")
+        result = cli("ship", "--timeout", "3")
         assert result.exit_code == 1
         assert _said(result) == (
             f"{NOWHERE}: 0 traces delivered, 1 trace not delivered: cannot reach the server (Connection refused). "
@@ -210,10 +211,10 @@ class TestShip:
         )
         langchain_autotrace.autolog(tracking_uri=uri, shipper="external")
         ask()
-        assert langchain_autotrace.flush(60.0).ok
+        assert langchain_autotrace.flush(PATIENCE).ok
         fail()
         sidecar.send_signal(signal.SIGTERM)
-        out, err = sidecar.communicate(timeout=30)
+        out, err = sidecar.communicate(timeout=PATIENCE)
         assert (sidecar.returncode, err) == (0, f"{waiting}\ndelivering to {uri}\n")
         (one,) = json.loads(out)["journals"]
         assert (one["delivered"], one["left"]) == (2, 0)
@@ -221,6 +222,7 @@ class TestShip:
     def test_follow_a_store_that_is_down(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A sidecar says once that a store is down, goes on trying, and leaves with exit status 1."""
         monkeypatch.setattr(follow_module, "_LAST_SECONDS", 0.1)
+        before = signal.getsignal(signal.SIGINT)  # a shell that starts programs in the background ignores it
         traced(ask, tracking_uri=NOWHERE)
         lines: list[str] = []
 
@@ -234,7 +236,7 @@ class TestShip:
         assert result.exit_code == 1
         assert lines[1] == f"delivering to {NOWHERE}"
         assert sum("delivery failed, retrying" in line for line in lines) == 1
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is before
 
 
 def _said(result: Result) -> str:

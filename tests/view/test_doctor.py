@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -153,6 +152,4 @@ def test_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_server(server: str) -> None:
     """A server that answers, with whatever, is there."""
-    begun = time.monotonic()
     store_module.probe(server)
-    assert time.monotonic() - begun < store_module.PROBE_SECONDS
