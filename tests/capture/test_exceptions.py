@@ -32,9 +32,9 @@ class OddError(Exception):
 
 
 class HalfError(Exception):
-    """Has a text, and notes that are none."""
+    """Has a text, and a cause that cannot be read."""
 
-    __notes__: Any = property(lambda _: 1 / 0)
+    __cause__: Any = property(lambda _: 1 / 0)
 
 
 class Steered(GraphInterrupt):
@@ -116,7 +116,7 @@ def test_an_exception_that_was_never_raised() -> None:
     }
 
 
-def test_an_exception_whose_notes_cannot_be_read() -> None:
+def test_an_exception_whose_cause_cannot_be_read() -> None:
     """An exception that the standard library cannot format is written with its own frames and its class."""
     facts = error_facts(raised(HalfError("x")))
     first, *_, last = facts.pop("stack").splitlines()

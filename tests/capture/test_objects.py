@@ -22,6 +22,7 @@ from typing_extensions import TypedDict
 
 from langchain_autotrace.capture.convert import converters
 from langchain_autotrace.capture.cut import fit
+from langchain_autotrace.capture.describe import class_name
 from langchain_autotrace.capture.fast import WRITTEN, WriteResult, write
 from langchain_autotrace.capture.files import Files
 from langchain_autotrace.journal.codec import encode
@@ -164,7 +165,8 @@ def test_images_buffers_and_tensors() -> None:
     closed.close()
 
     assert shown([Image.open(file), Image.new("L", (3, 4))]) == ["PngImageFile PNG 64x48 RGB", "Image 3x4 L"]
-    assert shown([file, closed]) == [f"<BytesIO: {size} bytes>", "<BytesIO: closed>"]
+    kind = class_name(file)  # from Python 3.13 on with its module
+    assert shown([file, closed]) == [f"<{kind}: {size} bytes>", f"<{kind}: closed>"]
     assert shown(tensor(np.ones(2))) == [1.0, 1.0]
     assert shown(tensor(np.ones((40, 50)))) == {"shape": [40, 50], "dtype": "float64", "device": "cpu"}
     assert shown(tensor(np.ones(2), "cuda:0")) == {"shape": [2], "dtype": "float64", "device": "cuda:0"}

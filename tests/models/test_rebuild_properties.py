@@ -33,6 +33,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
 from langchain_autotrace.models.encode import content_of
+from langchain_autotrace.models.revive import ChainLoadError
 from tests.models.trees import KEY, again
 
 QUICK = settings(
@@ -273,12 +274,16 @@ def test_openai(kwargs: dict[str, Any], tools: list[Any], how: int) -> None:
         return model.with_retry().with_fallbacks([ChatOpenAI(**kwargs)])
 
     found = content_of(build())
-    built, content = again(build())
-    assert found.problems == []
     assert found.secrets == ["OPENAI_API_KEY"]
     assert content_of(build()).hash == found.hash
-    assert content.hash == found.hash
     assert KEY not in str(found)
+    if how == 2 and found.problems:  # a newer langchain-openai puts functions of its own into the chain
+        with pytest.raises(ChainLoadError, match="could not be written as JSON"):
+            again(build())
+        return
+    built, content = again(build())
+    assert found.problems == []
+    assert content.hash == found.hash
     if how == 0:
         given_again: Any = built
         assert given_again._default_params == build()._default_params  # type: ignore[attr-defined]
