@@ -20,6 +20,7 @@ from vcr.errors import CannotOverwriteExistingCassetteException
 
 from langchain_autotrace.demo import DemoNotInstalled, demo_extra
 from langchain_autotrace.demo import programs as demo
+from langchain_autotrace.demo.asked import asked
 from langchain_autotrace.demo.replay import CASSETTES as DEMO_CASSETTES
 from langchain_autotrace.demo.replay import PLACEHOLDER_KEY, replayed
 from tests.cassettes_support import CASSETTES, replay
@@ -120,14 +121,97 @@ def test_usage_of_a_recorded_answer(name: str, model: str, tokens: tuple[int, in
 
 
 def test_a_request_whose_body_changed() -> None:
-    """Another question is refused for its body, rather than answered with the recorded answer."""
+    """Another question is refused, with what differs, rather than answered with the recorded answer."""
     with replay("chat"):
         model = ChatOpenAI(model="gpt-4o-mini", temperature=0, max_retries=0)
         with pytest.raises(CannotOverwriteExistingCassetteException) as refused:
             model.invoke([("system", "You answer in one sentence."), ("human", "Why is grass green?")])
 
     assert refused.value.reason == "no_match"
-    assert [[name for name, _ in failed] for _, _, failed in refused.value.similar_requests] == [["body"]]
+    assert [[name for name, _ in failed] for _, _, failed in refused.value.similar_requests] == [["asks_the_same"]]
+    assert "Why is grass green?" in str(refused.value)
+
+
+TURN: dict[str, Any] = {
+    "model": "gpt-4o-mini",
+    "messages": [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "Is it warm?"},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "weather"}}]},
+        {"role": "tool", "tool_call_id": "1", "content": "24 degrees"},
+    ],
+    "tools": [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}],
+}
+FIRST = TURN | {"messages": TURN["messages"][:2]}
+TEXTS = {"model": "small", "input": ["a", "b"], "encoding_format": "float"}
+
+ALIKE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "more parameters": (FIRST, FIRST | {"stream": False, "temperature": 1, "store": True, "metadata": {"a": "b"}}),
+    "roles of another name": (
+        FIRST,
+        FIRST | {"messages": [TURN["messages"][0] | {"role": "developer"}, TURN["messages"][1]]},
+    ),
+    "content in blocks": (
+        FIRST,
+        FIRST
+        | {"messages": [one | {"content": [{"type": "text", "text": one["content"]}]} for one in FIRST["messages"]]},
+    ),
+    "earlier turns told otherwise": (
+        TURN,
+        TURN
+        | {"messages": [*FIRST["messages"], {"role": "assistant", "content": "", "name": "m"}, TURN["messages"][3]]},
+    ),
+    "tools described otherwise": (
+        TURN,
+        TURN | {"tools": [{"type": "function", "function": {"name": "weather", "strict": True, "description": "x"}}]},
+    ),
+    "tools of the responses API": (TURN, TURN | {"tools": [{"type": "function", "name": "weather"}]}),
+    "texts to embed": (TEXTS, TEXTS | {"encoding_format": "base64", "user": "me"}),
+    "one text of the responses API": (
+        {"model": "o4", "input": "hi"},
+        {"model": "o4", "input": [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]},
+    ),
+}
+
+UNLIKE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "another model": (FIRST, FIRST | {"model": "gpt-4o"}),
+    "another prompt": (FIRST, FIRST | {"messages": [{"role": "system", "content": "Be long."}, TURN["messages"][1]]}),
+    "another role": (FIRST, FIRST | {"messages": [TURN["messages"][0], TURN["messages"][1] | {"role": "tool"}]}),
+    "a later turn": (FIRST, TURN),
+    "another answer of a tool": (TURN, TURN | {"messages": [*TURN["messages"][:3], {"role": "tool", "content": "9"}]}),
+    "no tools": (FIRST, {name: value for name, value in FIRST.items() if name != "tools"}),
+    "streamed": (FIRST, FIRST | {"stream": True}),
+    "an image": (
+        FIRST,
+        FIRST | {"messages": [TURN["messages"][0], {"role": "user", "content": [{"type": "image_url"}]}]},
+    ),
+    "fewer texts": (TEXTS, TEXTS | {"input": ["a"]}),
+}
+
+
+@pytest.mark.parametrize("how", ALIKE)
+def test_a_body_of_another_version(how: str) -> None:
+    """What another version of a client adds to a request, or writes in another form, asks the same."""
+    one, other = ALIKE[how]
+    assert asked(json.dumps(one)) == asked(json.dumps(other).encode())
+
+
+@pytest.mark.parametrize("how", UNLIKE)
+def test_a_body_that_asks_something_else(how: str) -> None:
+    """Another model, message, tool, or form of the answer asks something else."""
+    one, other = UNLIKE[how]
+    assert asked(json.dumps(one)) != asked(json.dumps(other))
+
+
+def test_a_demo_of_a_newer_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo runs whatever parameters a newer langchain-openai sends with its requests."""
+    parameters = ChatOpenAI._default_params
+    more = property(lambda self: {**parameters.fget(self), "store": True, "service_tier": "auto"})  # type: ignore[attr-defined]
+    monkeypatch.setattr(ChatOpenAI, "_default_params", more)
+
+    for name, program in demo.PROGRAMS.items():
+        with replayed(name):
+            assert program() == DEMO_ANSWERS[name]
 
 
 def test_a_request_repeated() -> None:

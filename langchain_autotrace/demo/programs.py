@@ -52,7 +52,7 @@ def joke_chain() -> str:
     prompt = ChatPromptTemplate.from_messages(
         [("system", "You tell short, clean jokes."), ("human", "Tell me a joke about {topic}.")]
     )
-    chain = prompt | ChatOpenAI(model=_MODEL, stream_usage=True) | StrOutputParser()
+    chain = prompt | _model(stream_usage=True) | StrOutputParser()
     return "".join(chain.stream({"topic": "distributed tracing"}))
 
 
@@ -63,10 +63,7 @@ def rag_chain() -> str:
         "Answer in one sentence, from the facts alone.\n\nFacts:\n{facts}\n\nQuestion: {question}"
     )
     chain: Runnable[str, str] = (
-        {"facts": retriever | _as_lines, "question": RunnablePassthrough()}
-        | prompt
-        | ChatOpenAI(model=_MODEL)
-        | StrOutputParser()
+        {"facts": retriever | _as_lines, "question": RunnablePassthrough()} | prompt | _model() | StrOutputParser()
     )
     return chain.invoke("How do the spans of a trace belong together?")
 
@@ -74,7 +71,7 @@ def rag_chain() -> str:
 def weather_agent() -> str:
     """Let an agent compare the weather of two cities with its tools, and return its final answer."""
     agent = create_agent(
-        ChatOpenAI(model=_MODEL),
+        _model(),
         tools=[weather, calculator],
         system_prompt="You answer questions about the weather. Use the tools for every fact and every sum.",
     )
@@ -100,6 +97,11 @@ def weather(city: str) -> str:
 def calculator(left: float, operation: Literal["+", "-", "*", "/"], right: float) -> float:
     """Calculate one operation on two numbers."""
     return _OPERATIONS[operation](left, right)
+
+
+def _model(**settings: Any) -> ChatOpenAI:  # noqa: ANN401 - any setting of the class
+    # The recordings are of this API, whichever one a version of the client calls by default.
+    return ChatOpenAI(model=_MODEL, use_responses_api=False, **settings)
 
 
 def _embeddings() -> OpenAIEmbeddings:

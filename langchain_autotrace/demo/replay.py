@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_autotrace.demo import demo_extra
+from langchain_autotrace.demo.asked import asked
 
 __all__ = ["CASSETTES", "PLACEHOLDER_KEY", "environment", "replayed"]
 
@@ -25,10 +26,11 @@ _REPLAYING = {"OPENAI_API_KEY": PLACEHOLDER_KEY, "OPENAI_BASE_URL": None, "OPENA
 def replayed(name: str, folder: Path | None = None) -> Iterator[None]:
     """Answer requests to the OpenAI API from the cassette `<name>.yaml` within the block.
 
-    A request is answered if its method, URI and body (JSON compared as JSON) match an interaction that has not
-    been played yet. Any other request to the API fails; none is sent. Requests to other hosts, such as a
-    tracking server, are not affected. Within the block `OPENAI_API_KEY` is a placeholder and no base URL is
-    set; afterwards the environment is restored.
+    A request is answered if its method, its URI and what it asks match an interaction that has not been played
+    yet. What it asks is its model, its last messages and its tools, however the client's version writes them. Any
+    other request to the API fails; none is sent. Requests to other hosts, such as a tracking server, are not
+    affected. Within the block `OPENAI_API_KEY` is a placeholder and no base URL is set; afterwards the
+    environment is restored.
 
     Args:
         name: the cassette's file name without `.yaml`.
@@ -42,7 +44,8 @@ def replayed(name: str, folder: Path | None = None) -> Iterator[None]:
     cassette = _cassette(name, CASSETTES if folder is None else folder)
     with demo_extra():
         import vcr  # noqa: PLC0415 - not installed without the extra
-    recorder = vcr.VCR(record_mode="none", match_on=("method", "uri", "body"), before_record_request=_openai_only)
+    recorder = vcr.VCR(record_mode="none", match_on=("method", "uri", "asked"), before_record_request=_openai_only)
+    recorder.register_matcher("asked", asks_the_same)
     with environment(_REPLAYING), recorder.use_cassette(str(cassette)):
         yield
 
@@ -73,6 +76,13 @@ def _cassette(name: str, folder: Path) -> Path:
         message = f"no cassette {name!r} in {folder}; existing cassettes: {known}"
         raise FileNotFoundError(message)
     return path
+
+
+def asks_the_same(request: Any, recorded: Any) -> None:  # noqa: ANN401 - vcrpy is not typed
+    new, old = asked(request.body), asked(recorded.body)
+    if new != old:
+        message = "\n".join(f"{name}: {new[i]!r}, recorded: {old[i]!r}" for i, name in enumerate(new._fields))
+        raise AssertionError(message)
 
 
 def _openai_only(request: Any) -> Any:  # noqa: ANN401 - vcrpy is not typed
