@@ -2,7 +2,7 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 
-.PHONY: setup check lint types test record bench check-server check-matrix check-oldest
+.PHONY: setup check lint types test record bench check-server check-matrix check-oldest check-latest
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -35,6 +35,13 @@ check-server: setup
 	test -d $(FULL) || python3 -m venv $(FULL)
 	$(FULL)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[full]'
 	AUTOTRACE_FULL_MLFLOW=$(CURDIR)/$(FULL)/bin/python $(PY) -m pytest -m server
+
+# The newest release of everything, whatever constraints.txt says.
+check-latest:
+	test -d .venv-latest || python3 -m venv .venv-latest
+	.venv-latest/bin/python -m pip install --quiet --upgrade pip
+	.venv-latest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[test]'
+	.venv-latest/bin/python -m pytest
 
 # The oldest and the newest mlflow-skinny that are supported.
 MATRIX ?= 3.14.0 3.17.2

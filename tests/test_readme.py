@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from langchain_autotrace.settings import Settings
+import langchain_autotrace
+from langchain_autotrace.settings import PREFIX, Settings
 from tests.bridge.support import finished
 from tests.patience import PATIENCE
 from tests.support import stored
@@ -62,6 +64,35 @@ def test_examples(example: Path, store: str, tmp_path: Path) -> None:
 
 def test_every_setting_is_in_the_readme() -> None:
     """The README's table names every setting."""
-    table = (ROOT / "README.md").read_text().partition("### Settings")[2].partition("### ")[0]
-    named = set(re.findall(r"`([a-z_]+)`", table))
+    named = set(re.findall(r"`([a-z_]+)`", section("Settings")))
     assert set(Settings.model_fields) - {"experiment_id"} <= named
+
+
+def section(heading: str) -> str:
+    """The README's text below a heading."""
+    return (ROOT / "README.md").read_text().partition(f"### {heading}\n")[2].partition("\n### ")[0]
+
+
+def test_every_environment_variable_is_in_the_readme() -> None:
+    """The README's table names every variable that the code reads, and no other."""
+    settings = set(inspect.signature(langchain_autotrace.autolog).parameters) | set(Settings.model_fields)
+    of_settings = {PREFIX + name.upper() for name in settings - {"redact"}}
+    sources = [path.read_text() for path in Path(langchain_autotrace.__file__).parent.rglob("*.py")]
+    written_out = {name for text in sources for name in re.findall(r"\bLANGCHAIN_AUTOTRACE_[A-Z_]*[A-Z]\b", text)}
+
+    assert set(re.findall(r"`(LANGCHAIN_AUTOTRACE_[A-Z_]+)`", section("Environment variables"))) == (
+        of_settings | written_out
+    )
+
+
+def test_environment_variables_whose_names_are_put_together() -> None:
+    """Only settings, and the shipper's two periods, are read by a name that is not written out."""
+    package = Path(langchain_autotrace.__file__).parent
+    found = {
+        str(path.relative_to(package)): names
+        for path in package.rglob("*.py")
+        if (names := re.findall(r"LANGCHAIN_AUTOTRACE_(?![A-Z])", path.read_text()))
+    }
+    assert set(found) == {"settings.py", "control.py", "ship/__main__.py"}
+    periods = set(re.findall(r'_seconds\("(\w+)"', (package / "ship" / "__main__.py").read_text()))
+    assert periods == {"LINGER", "PATIENCE"}
