@@ -81,4 +81,4 @@ def test_tab_in_bash() -> None:
         terminal.type("langchain-autotrace stat\t", "langchain-autotrace status $")
         terminal.type("--js\t", "--json $")
         terminal.type("\n", r"\[\]\s+ready> $")
-        terminal.type("langchain-autotrace mod\tsh\t--exp\t", "langchain-autotrace models show --experiment $")
+        terminal.type("langchain-autotrace models s\t", "langchain-autotrace models show $")
