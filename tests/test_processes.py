@@ -263,7 +263,7 @@ def test_spawned_processes(store: str, tmp_path: Path) -> None:
         import multiprocessing
 
         def work(i):
-            langchain_autotrace.autolog(tracking_uri={store!r}, exit_timeout=300)
+            langchain_autotrace.autolog(tracking_uri={store!r}, exit_timeout=60)
             return chain.invoke({{"topic": i}})
 
         if __name__ == "__main__":

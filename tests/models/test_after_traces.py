@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -33,6 +32,7 @@ from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.view.backlog import Waiting, count
 from tests.models.chains import chain
 from tests.models.support import Logged, logged, models
+from tests.patience import PATIENCE, wait_until
 from tests.support import deliver, stored
 from tests.uncovered import unmeasured
 
@@ -319,15 +319,15 @@ def test_a_model_that_was_refused(store: str) -> None:
     (folder,) = all_folders()
     with folder.shipper_lock():
         shipper = Shipper(folder, MlflowSink(store))
-        assert shipper.drain(timeout=60.0)
+        assert shipper.drain(timeout=PATIENCE)
         refuse(store, "DROP TRIGGER no")
         chain().invoke({"topic": "y"})
-        assert shipper.drain(timeout=60.0)
+        assert shipper.drain(timeout=PATIENCE)
         assert (models(store), len(notes())) == ([], 1)
         shutdown()
         start(store)
         chain().invoke({"topic": "z"})
-        assert shipper.drain(timeout=60.0)
+        assert shipper.drain(timeout=PATIENCE)
 
     assert logged(store) == [Logged("RunnableSequence", "READY", "true", 3)]
 
@@ -352,14 +352,16 @@ from tests.models.chains import chain
 langchain_autotrace.autolog(tracking_uri={store!r}, log_models=True, model_code="code.py")
 for topic in ("x", "y"):
     chain().invoke({{"topic": topic}})
-    result = langchain_autotrace.flush(60)
+    result = langchain_autotrace.flush(300)
     assert (result.ok, result.error) == (True, None), result
 waited = langchain_autotrace.flush(0.3, models=True)
 assert waited[:5] == (False, 2, 0, 0, 0), waited
 assert waited.error == "timed out; all traces are stored, the shipper is still logging models", waited
 """
     environment = {**unmeasured(), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert (done.stderr, done.returncode) == ("", 0)
     assert (links(stored(store)), models(store)) == ([None, None], [])
     (folder,) = all_folders()
@@ -376,10 +378,7 @@ def kill_shipper(folder: DestinationFolder) -> None:
         words = status.read_bytes().split(b"\0") if status.exists() else []
         if b"langchain_autotrace.ship" in words and str(folder.path).encode() in words:
             os.kill(int(status.parent.name), signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while folder.has_shipper():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: not folder.has_shipper())
 
 
 def test_flush_with_models(store: str) -> None:
@@ -387,7 +386,7 @@ def test_flush_with_models(store: str) -> None:
     langchain_autotrace.autolog(tracking_uri=store, shipper="thread", log_models=True)
     for number in range(3):
         chain(f"{number} {{topic}}").invoke({"topic": "x"})
-        result = langchain_autotrace.flush(60, models=True)
+        result = langchain_autotrace.flush(PATIENCE, models=True)
         assert result == langchain_autotrace.FlushResult(
             ok=True, delivered=number + 1, pending=0, rejected=0, dropped=0, error=None
         )
@@ -405,7 +404,7 @@ def test_flush_after_a_rejection(store: str) -> None:
     langchain_autotrace.autolog(tracking_uri=store, shipper="thread")
     for topic in ("good", "bad"):
         chain().invoke({"topic": topic})
-    result = langchain_autotrace.flush(60)
+    result = langchain_autotrace.flush(PATIENCE)
 
     assert result[:5] == (False, 1, 0, 1, 0)
     assert result.error is not None
