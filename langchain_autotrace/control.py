@@ -19,11 +19,10 @@ from typing import Any, Final, NamedTuple, Unpack, cast
 
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_autotrace import destination
+from langchain_autotrace import at_exit, destination, lifetime
 from langchain_autotrace import settings as settings_module
 from langchain_autotrace.bridge.install import Installation, check_provider
 from langchain_autotrace.capture import runs, scope
-from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.capture.handler import CallbackHandler
 from langchain_autotrace.capture.interfaces import ModelLogger
 from langchain_autotrace.capture.recorder import Recorder
@@ -43,7 +42,8 @@ _logger: Final = logging.getLogger("langchain_autotrace")
 _POLL_SECONDS: Final = 0.01
 _RELAUNCH_SECONDS: Final = 2.0
 _MODELS_LEFT: Final = "timed out; all traces are stored, the shipper is still logging models"
-_IMPORTED: Final = time.time()
+_LAUNCH_SECONDS: Final = 10.0
+"""How long to wait at exit for another thread that is starting the shipper."""
 _MODEL_SETTINGS: Final = ("log_input_examples", "registered_model_name", "model_code")
 """Settings that need ``log_models``."""
 
@@ -200,7 +200,8 @@ def autolog(  # noqa: PLR0913 - one argument for each setting
         max_file_bytes: size in bytes over which a file within a value (an image, audio, a PDF) is not kept, only its
             type and size; by default 20,000,000. A smaller one becomes an attachment of the trace.
         shipper: "process" (default), "thread", or "external" if ``langchain-autotrace ship`` runs elsewhere.
-        exit_timeout: seconds to wait at exit for delivery, by default 5.0.
+        exit_timeout: seconds to wait at exit for delivery where the shipper ends with the program: in a container
+            whose first process it is, or with ``shipper="thread"``. By default 5.0. Elsewhere, exit does not wait.
         bridge: False leaves the spans of MLflow's own API (``@mlflow.trace``, ``mlflow.start_span``) to MLflow, in
             separate traces.
         log_models: True logs each chain as an MLflow model after its first successful run, and links the traces of its
@@ -292,37 +293,33 @@ def flush(timeout: float = 30.0, *, models: bool = False) -> FlushResult:
         not be logged as a model does not change the result: a warning, ``langchain-autotrace status`` and the summary
         at exit say why.
     """
-    return _flush(timeout, models=models, give_up=False)
-
-
-def _flush(timeout: float, *, models: bool, give_up: bool) -> FlushResult:
     deadline = time.monotonic() + timeout
-    with _state.lock:
-        served = list(_state.journals.values())
+    served = _served()
     requests = [(journal, launcher, number) for journal, launcher in served if (number := journal.request_flush())]
-    errors = [_wait(*request, deadline, models=False, give_up=give_up) for request in requests]
+    errors = [_wait(*request, deadline, models=False) for request in requests]
     if models and not any(errors):
-        errors = [_wait(*request, deadline, models=True, give_up=give_up) for request in requests]
+        errors = [_wait(*request, deadline, models=True) for request in requests]
     return _result([journal for journal, _ in served], next(filter(None, errors), None))
 
 
-def _wait(  # noqa: PLR0913 - what was requested of whom, and how long to wait
-    journal: Journal, launcher: Launcher, flush_number: int, deadline: float, *, models: bool, give_up: bool
-) -> str | None:
+def _served() -> list[tuple[Journal, Launcher]]:
+    with _state.lock:
+        return list(_state.journals.values())
+
+
+def _wait(journal: Journal, launcher: Launcher, flush_number: int, deadline: float, *, models: bool) -> str | None:
     """Wait until the shipper has answered the flush request; return None, or the reason why it did not."""
-    requested_at, launch_at = time.time(), 0.0
-    folder = journal.folder
+    launch_at, folder = 0.0, journal.folder
     while True:
         answer = _checkpoint(journal)
         if (answer.models_flushed if models else answer.flushed) >= flush_number:
             return None
         now = time.monotonic()
-        status = folder.read_status()
-        error = status.get("error") or (models and status.get("models_error")) or None
-        failing = error if status.get("time", 0.0) >= requested_at else None
-        if now >= deadline or (give_up and failing):
+        if now >= deadline:
+            status = folder.read_status()
             stored = models and folder.has_shipper()
-            return failing or error or (_MODELS_LEFT if stored else _timeout_reason(folder, launcher))
+            error = status.get("error") or (models and status.get("models_error"))
+            return error or (_MODELS_LEFT if stored else _timeout_reason(folder, launcher))
         if now >= launch_at:
             launcher.ensure()
             launch_at = now + _RELAUNCH_SECONDS
@@ -366,9 +363,11 @@ def _rejection(journals: list[Journal], rejected: int) -> str:
 
 def _notes() -> list[str]:
     """Return the shipper's notes since this process started: models that it could not log, or has not logged yet."""
-    statuses = [journal.folder.read_status() for journal, _ in _state.journals.values()]
-    notes = [note for status in statuses if status.get("time", 0.0) >= _IMPORTED for note in status.get("notes", ())]
-    if _ends_with_process() and any(_checkpoint(journal).pending_models for journal, _ in _state.journals.values()):
+    served = _served()
+    statuses = [journal.folder.read_status() for journal, _ in served]
+    current = [status for status in statuses if status.get("time", 0.0) >= at_exit.IMPORTED]
+    notes = [note for status in current for note in status.get("notes", ())]
+    if any(launcher.ends_with_program() and _checkpoint(journal).pending_models for journal, launcher in served):
         notes.append("models are not logged yet; they are kept in the journal for the next run")
     return notes
 
@@ -447,19 +446,29 @@ def _after_fork() -> None:
 
 
 def _at_exit() -> None:
-    timeouts = [
-        pipeline.settings.exit_timeout for pipeline in _state.pipelines if pipeline.settings.shipper != "external"
-    ]
-    result = _flush(max(timeouts, default=0.0), models=_ends_with_process(), give_up=True)
-    line = _exit_summary(result, _notes())
-    if line and not _is_silent():
+    line = at_exit.summary(_flush_at_exit(), _notes())
+    if line and not _is_silent() and not lifetime.is_worker():
         print(line, file=sys.stderr)  # noqa: T201 - logging may be shut down by now
     shutdown()
 
 
-def _ends_with_process() -> bool:
-    """Return whether the shipper ends with this process: it is a thread, or this is a container's first process."""
-    return os.getpid() == 1 or any(pipeline.settings.shipper == "thread" for pipeline in _state.pipelines)
+def _flush_at_exit() -> FlushResult:
+    """Request delivery of everything, and wait for it where the shipper ends with this process."""
+    served, errors, begun = _served(), [], time.monotonic()
+    requests = [(journal, launcher, number) for journal, launcher in served if (number := journal.request_flush())]
+    for journal, launcher, number in requests:
+        launcher.ensure(wait=_LAUNCH_SECONDS)
+        timeout = _exit_timeout(journal)
+        deadline = begun + at_exit.patience(journal, launcher, timeout)
+        if _wait(journal, launcher, number, deadline, models=False):
+            errors.append(at_exit.trouble(journal, launcher, timeout))
+        elif launcher.ends_with_program():
+            _wait(journal, launcher, number, deadline, models=True)
+    return _result([journal for journal, _ in served], next(filter(None, errors), None))
+
+
+def _exit_timeout(journal: Journal) -> float:
+    return max((one.settings.exit_timeout for one in _state.pipelines if one.journal is journal), default=0.0)
 
 
 def _is_silent() -> bool:
@@ -484,33 +493,6 @@ def shutdown() -> None:
             launcher.stop()
         _state.journals.clear()
         _state.pipelines.clear()
-
-
-def _exit_summary(result: FlushResult, notes: Sequence[str] = ()) -> str:
-    """Return the summary for the user at exit, one line; empty when nothing went wrong."""
-    parts = []
-    if result.pending:
-        why = f" ({result.error})" if result.error else ""
-        parts.append(
-            f"{_traces(result.pending)} not delivered yet{why}; kept in the journal for the next run, or deliver now "
-            "with: langchain-autotrace ship"
-        )
-    if result.rejected:
-        parts.append(f"{_traces(result.rejected)} rejected by the store; see: langchain-autotrace status")
-    if result.dropped:
-        records = "record" if result.dropped == 1 else "records"
-        parts.append(
-            f"{result.dropped} {records} not captured: the disk was full or read-only, or too many runs were open"
-        )
-    if notes:
-        more = f" (and {len(notes) - 1} more; see: langchain-autotrace status)" if len(notes) > 1 else ""
-        parts.append(notes[0].rstrip(".") + more)
-    if internal_errors.count:
-        count = internal_errors.count
-        parts.append(
-            "1 internal error, please report it" if count == 1 else f"{count} internal errors, please report them"
-        )
-    return f"langchain-autotrace: {'; '.join(parts)}." if parts else ""
 
 
 def _traces(count: int) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 from filelock import Timeout
 
+from langchain_autotrace import lifetime
 from langchain_autotrace.destination import sqlite_path
 from langchain_autotrace.errors import AutotraceError
 from langchain_autotrace.journal.folder import DestinationFolder
@@ -32,6 +33,7 @@ class Launcher:
         self._folder = folder
         self._settings = settings
         self._lock = threading.Lock()
+        self._has_failed = False
         self._processes: list[subprocess.Popen[bytes]] = []
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
@@ -40,6 +42,16 @@ class Launcher:
     def is_external(self) -> bool:
         """Whether the shipper is started elsewhere."""
         return self._settings.shipper == "external"
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the last shipper could not be started, or ended with an error."""
+        self._forget_ended()
+        return self._has_failed
+
+    def ends_with_program(self) -> bool:
+        """Return whether the shipper is killed when this program ends."""
+        return self._settings.shipper == "thread" or (not self.is_external and lifetime.takes_all_along())
 
     def ensure_soon(self) -> None:
         """Start a shipper if there is none, without waiting for it."""
@@ -50,14 +62,19 @@ class Launcher:
         except RuntimeError:  # the interpreter is shutting down
             self.ensure()
 
-    def ensure(self) -> None:
-        """Start a shipper if there is none. A failure is only logged: the journal keeps the traces."""
-        if self.is_external or not self._lock.acquire(blocking=False):
+    def ensure(self, *, wait: float = 0.0) -> None:
+        """Start a shipper if there is none. A failure is only logged: the journal keeps the traces.
+
+        Args:
+            wait: seconds to wait for another thread that is starting one.
+        """
+        if self.is_external or not self._lock.acquire(timeout=wait):
             return
         try:
             if not self._is_served():
                 self._start()
         except OSError as error:
+            self._has_failed = True
             _logger.warning("could not start the shipper; traces stay in the journal: %s", error)
         finally:
             self._lock.release()
@@ -82,9 +99,15 @@ class Launcher:
         self._processes = []
 
     def _is_served(self) -> bool:
-        self._processes = [process for process in self._processes if process.poll() is None]
+        self._forget_ended()
         running = self._thread is not None and self._thread.is_alive()
         return running or bool(self._processes) or self._folder.has_shipper()
+
+    def _forget_ended(self) -> None:
+        # One that was killed (a negative status) is no failure: the next one may work.
+        if any((process.poll() or 0) > 0 for process in self._processes):
+            self._has_failed = True
+        self._processes = [process for process in self._processes if process.poll() is None]
 
     def _start(self) -> None:
         if self._settings.shipper == "thread":

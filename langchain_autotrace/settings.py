@@ -120,7 +120,7 @@ class Settings(BaseModel):
     bridge: bool = True
     """False leaves spans of MLflow's own API to MLflow."""
     exit_timeout: float = Field(default=5.0, ge=0.0)
-    """Seconds that the process waits at exit for the delivery of its traces."""
+    """Seconds that the process waits at exit for the delivery of its traces, where the shipper ends with it."""
     log_models: bool = False
     """True logs each chain that has completed a run as an MLflow model, once per content."""
     log_input_examples: bool = False

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
 
+def is_lock_error(error: str) -> bool:
+    """Return whether delivery fails because another process has locked the database: nobody needs to act."""
+    return "locked" in error
+
+
 def write_status(folder: DestinationFolder, status: dict[str, Any]) -> None:
     """Write the shipper's status. A disk error is only logged: the status is not needed for delivery."""
     try:
