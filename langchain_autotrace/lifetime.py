@@ -78,9 +78,7 @@ def _ends_container(table: _Table, pid: int, *, is_worker: bool) -> bool:
     if all(one.name in _WRAPPERS or one.name in _SHELLS for one in above):
         return True
     known = {one.pid for one in above}
-    return all(
-        one.pid in known or line[0] in _line(table, one.pid) or _is_shipper(one.pid) for one in table.values()
-    )
+    return all(one.pid in known or line[0] in _line(table, one.pid) or _is_shipper(one.pid) for one in table.values())
 
 
 def _is_interactive(shell: _Process, child: _Process) -> bool:

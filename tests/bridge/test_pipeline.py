@@ -111,14 +111,14 @@ def test_kill(store: str) -> None:
 
 
 def test_a_dead_backend(tmp_path: Path, store: str) -> None:
-    """The program ends within the deadline; the next delivery brings everything."""
+    """A program whose shipper is a thread ends within the deadline and says what it leaves."""
     uri = "http://127.0.0.1:9"
     before = time.monotonic()
     process = start(
         "for number in range(50): RunnableLambda(helper, name='chain').invoke(number)",
         uri,
         LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT="1",
-        LANGCHAIN_AUTOTRACE_PATIENCE="0",
+        LANGCHAIN_AUTOTRACE_SHIPPER="thread",
     )
     _, err = finish(process)
 
