@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 _NAME: Final = "langchain-autotrace"
 _DEBUG: Final = "LANGCHAIN_AUTOTRACE_DEBUG"
-_FRESHEN_SECONDS: Final = 10.0
+_FRESHEN_SECONDS: Final = 60.0
+"""How long to wait for a shipper that makes no progress."""
 _INTERRUPTED: Final = 130
 """Exit status of a program ended by Ctrl-C, by shell convention."""
 
@@ -120,7 +121,7 @@ def list_traces(*, limit: int, experiment: str | None, tracking_uri: str | None,
     elif rows:
         terminal.print_rows(rows)
     else:
-        click.echo(_no_traces(uri))
+        click.echo(_no_traces(uri, experiment))
 
 
 @main.command()
@@ -245,7 +246,9 @@ def ship(*, follow: bool, rejected: bool, timeout: float, tracking_uri: str | No
             done = follower.follow(uri, stop, lambda line: click.echo(line, err=True))
     else:
         folders = backlog.folders(uri)
-        done = [deliver.deliver(folder, uri, timeout=timeout) for folder in folders]
+        patience = deliver.Patience(timeout)
+        with terminal.spinner("delivering …"):
+            done = [deliver.deliver(folder, uri, patience=patience) for folder in folders]
         offered = [deliver.offer_rejected(folder, uri, timeout=timeout) for folder in folders] if rejected else []
     if as_json:
         terminal.print_json(
@@ -333,23 +336,47 @@ def _uri(given: str | None) -> str:
 
 def _freshened(uri: str, *, models: bool = False) -> bool:
     """Deliver pending traces, and models, so that they are shown; return whether there is a store to read."""
-    from langchain_autotrace.view import deliver
+    from langchain_autotrace.view import deliver, terminal
 
     destination.check(uri)
     store.probe(uri)
-    left = deliver.freshen(uri, timeout=_FRESHEN_SECONDS, models=models)
+    with terminal.spinner("waiting for new traces to be stored …"):
+        left = deliver.freshen(uri, timeout=_FRESHEN_SECONDS, models=models)
+        exists = store.exists(uri)
     if left:
         click.echo(left, err=True)
-    path = destination.sqlite_path(uri)
-    return path is None or path.exists()
+    return exists
 
 
-def _no_traces(uri: str) -> str:
+def _no_traces(uri: str, experiment: str | None = None) -> str:
+    """Return that there are no traces to show: why, or what to do."""
+    public = without_password(uri)
+    if experiment is not None:
+        return f"no traces in experiment {experiment!r} of {public}"
+    if unstored := _unstored(uri):
+        return f"no traces stored yet in {public}: {', '.join(unstored)}."
     others = [folder.public_uri() for folder in backlog.folders(None)]
-    known = [other for other in others if other != without_password(uri)][:3]
+    known = [other for other in others if other != public][:3]
     hint = f" There are traces in {', '.join(known)}: use --tracking-uri." if known else ""
     call = "call langchain_autotrace.autolog() in your program and run it."
-    return f"no traces yet in {without_password(uri)}: {call}{hint}"
+    return f"no traces yet in {public}: {call}{hint}"
+
+
+def _unstored(uri: str) -> list[str]:
+    """Return what the journals have for a store, as far as it is not in the store."""
+    from langchain_autotrace.view.deliver import traces
+
+    found = [backlog.look(folder) for folder in backlog.folders(uri)]
+    counts = {
+        "not delivered yet": sum(one.waiting.traces for one in found),
+        "still open": sum(one.waiting.open for one in found),
+        "rejected by the store (see: langchain-autotrace status)": sum(one.rejected for one in found),
+    }
+    texts = [f"{traces(number)} {state}" for state, number in counts.items() if number]
+    unreadable = [
+        f"journal {name} cannot be read ({why})" for one in found for name, why in one.waiting.unreadable.items()
+    ]
+    return texts + unreadable
 
 
 def _no_models(uri: str) -> str:

@@ -8,8 +8,6 @@ import subprocess
 import threading
 from typing import Final
 
-from filelock import Timeout
-
 from langchain_autotrace import lifetime
 from langchain_autotrace.destination import sqlite_path
 from langchain_autotrace.errors import AutotraceError
@@ -101,7 +99,8 @@ class Launcher:
     def _is_served(self) -> bool:
         self._forget_ended()
         running = self._thread is not None and self._thread.is_alive()
-        return running or bool(self._processes) or self._folder.has_shipper()
+        # A command leaves in a moment: a shipper that is started now waits for it.
+        return running or bool(self._processes) or (self._folder.has_shipper() and not self._folder.has_command())
 
     def _forget_ended(self) -> None:
         # One that was killed (a negative status) is no failure: the next one may work.
@@ -117,10 +116,8 @@ class Launcher:
             self._processes.append(_spawn(self._folder, self._settings.tracking_uri))
 
     def _serve(self) -> None:
-        lock = self._folder.shipper_lock()
-        try:
-            lock.acquire(timeout=_LOCK_SECONDS)
-        except Timeout:
+        lock = self._folder.take_shipper_lock(_LOCK_SECONDS)
+        if lock is None:
             return
         try:
             sink = open_sink(self._folder, self._settings.tracking_uri)

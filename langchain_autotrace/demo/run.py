@@ -6,8 +6,9 @@ import os
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from langchain_autotrace import autolog, disable, flush, last_trace_id, settings
+from langchain_autotrace import autolog, destination, disable, flush, last_trace_id, settings
 from langchain_autotrace.demo.replay import replayed
+from langchain_autotrace.journal.folder import DestinationFolder, state_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +22,8 @@ AGENT: Final = "weather_agent"
 NAMES: Final = ("joke_chain", "rag_chain", "weather_agent")
 """Names of the programs, in the order in which they run."""
 
-_FLUSH_SECONDS: Final = 60.0
+_FLUSH_SECONDS: Final = 30.0
+"""How often to look whether the shipper still works."""
 
 
 class Demo(NamedTuple):
@@ -66,9 +68,18 @@ def run(tracking_uri: str, say: Callable[[str, str], None], storing: Callable[[]
     try:
         failed, agent_trace = _run(PROGRAMS, say)
         storing()
-        return Demo(failed, agent_trace, flush(_FLUSH_SECONDS).error)
+        return Demo(failed, agent_trace, _stored(tracking_uri))
     finally:
         disable()
+
+
+def _stored(tracking_uri: str) -> str | None:
+    """Wait until the traces are stored, as long as the shipper works; return why they are not, or None."""
+    folder = DestinationFolder(state_dir() / destination.slug(tracking_uri))
+    while True:
+        error = flush(_FLUSH_SECONDS).error
+        if error is None or not folder.has_shipper() or folder.read_status().get("error"):
+            return error
 
 
 def _run(programs: Mapping[str, Callable[[], str]], say: Callable[[str, str], None]) -> tuple[int, str | None]:

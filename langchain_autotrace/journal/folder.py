@@ -8,7 +8,9 @@
         <process>.alive                  locked by that process while it runs
         <process>.checkpoint             how far that journal is delivered (written by the shipper)
         shipper.lock  shipper.log        lock and log of the folder's only shipper
+        command.lock                     locked by a command that delivers in place of a shipper
         status.json                      the shipper's last status
+        retry                            written to have a shipper that is backing off retry now
         rejected/<trace id>.jsonl        traces that the store rejected, with the reason
 
 ``<state dir>`` is ``LANGCHAIN_AUTOTRACE_HOME``, else ``langchain-autotrace`` in the user's state folder.
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 HOME_VARIABLE: Final = "LANGCHAIN_AUTOTRACE_HOME"
 
 _STALE_SECONDS: Final = 60.0
+_COMMAND_SECONDS: Final = 1.0
+"""Seconds to wait for the lock: longer than any process holds it just to check whether it is free."""
 _SEGMENT: Final = re.compile(r"(?P<process>.+)-(?P<number>\d{6,})\.jsonl")
 
 
@@ -59,6 +63,7 @@ class DestinationFolder:
         self.rejected = path / "rejected"
         self.status_file = path / "status.json"
         self.log_file = path / "shipper.log"
+        self._retry = path / "retry"
         self._destination = path / "destination.json"
 
     def create(self, public_uri: str) -> None:
@@ -127,6 +132,45 @@ class DestinationFolder:
     def shipper_lock(self) -> FileLock:
         """Return the lock that the folder's only shipper holds."""
         return FileLock(self.path / "shipper.lock", timeout=0, mode=0o600, thread_local=False)
+
+    def take_shipper_lock(self, timeout: float) -> FileLock | None:
+        """Return the shipper lock, acquired; None when another shipper holds it.
+
+        A command holds it only for a moment: it is waited for, as nobody would serve the folder after it.
+
+        Args:
+            timeout: seconds to wait for another process than a command.
+        """
+        lock = self.shipper_lock()
+        while True:
+            try:
+                lock.acquire(timeout=timeout)
+            except Timeout:
+                if not self.has_command():
+                    return None
+            else:
+                return lock
+
+    def command_lock(self) -> FileLock:
+        """Return the lock that a command holds while it delivers, in addition to the shipper lock."""
+        return FileLock(self.path / "command.lock", timeout=_COMMAND_SECONDS, mode=0o600, thread_local=False)
+
+    def has_command(self) -> bool:
+        """Return whether a command delivers in place of a shipper."""
+        path = self.path / "command.lock"
+        return path.exists() and is_held(FileLock(path, timeout=0, mode=0o600, thread_local=False))
+
+    def request_retry(self) -> None:
+        """Have a shipper that is backing off retry now."""
+        with contextlib.suppress(OSError):  # it retries later
+            replace(self._retry, b"")
+
+    def retry_requested_ns(self) -> int:
+        """Return when a retry was last requested, as a file time; 0 before the first request."""
+        try:
+            return self._retry.stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def has_shipper(self) -> bool:
         """Return whether a shipper is serving this folder."""

@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from filelock import Timeout
-
 from langchain_autotrace.errors import AutotraceError, SettingsError
 from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.redaction import without_password
@@ -60,10 +58,8 @@ def serve(folder: DestinationFolder) -> Shipper | None:
     Raises:
         AutotraceError: delivery cannot start. The folder's status contains the reason.
     """
-    lock = folder.shipper_lock()
-    try:
-        lock.acquire(timeout=_LOCK_SECONDS)
-    except Timeout:
+    lock = folder.take_shipper_lock(_LOCK_SECONDS)
+    if lock is None:
         return None
     try:
         linger, patience = _seconds("LINGER", LINGER_SECONDS), _seconds("PATIENCE", PATIENCE_SECONDS)

@@ -19,6 +19,7 @@ from langchain_autotrace.ids import TRACE_ID_PREFIX
 from langchain_autotrace.records import PendingModel, TraceContext
 from langchain_autotrace.redaction import error_line, without_password
 from langchain_autotrace.semconv import Attr
+from langchain_autotrace.ship import new_database
 from langchain_autotrace.ship.mlflow_entities import MlflowTrace, mlflow_trace, trace_tags
 from langchain_autotrace.ship.mlflow_errors import mapped_errors
 from langchain_autotrace.ship.model_log import ModelLog
@@ -61,6 +62,7 @@ class MlflowSink:
             # Connect here first: MLflow would retry a database that is down for 100 seconds before it raises.
             with sqlalchemy.create_engine(self._uri, poolclass=sqlalchemy.NullPool).connect():
                 pass
+        new_database.prepare(self._uri)
         return TracingClient(self._uri)
 
     def log_models(self, models: Sequence[PendingModel]) -> None:

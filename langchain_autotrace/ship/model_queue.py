@@ -39,6 +39,7 @@ class ModelQueue:
         self._done: list[Item] = []
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._retry = threading.Event()
 
     @property
     def is_empty(self) -> bool:
@@ -62,9 +63,14 @@ class ModelQueue:
     def stop(self) -> None:
         """Stop after the model that is being logged, and wait a moment for it; the rest stays in the checkpoints."""
         self._stopping.set()
+        self._retry.set()
         thread = self._thread
         if thread is not None:
             thread.join(_STOP_SECONDS)
+
+    def retry_now(self) -> None:
+        """Retry at once if the store took no models before."""
+        self._retry.set()
 
     def _ensure_thread(self) -> None:
         with self._lock:
@@ -101,7 +107,8 @@ class ModelQueue:
             except SinkUnavailable as error:
                 self.error = str(error)
                 _logger.warning("models wait, will retry: %s", error)
-                self._stopping.wait(pause)
+                self._retry.wait(pause)
+                self._retry.clear()
                 pause = min(2 * pause, longest)
                 continue
             except Exception as error:  # noqa: BLE001 - a fault of ours must not have the models logged forever

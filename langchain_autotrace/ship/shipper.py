@@ -9,6 +9,7 @@ Models are logged after their traces, in a thread of their own. Until then the c
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from langchain_autotrace.errors import JournalFormatError, SinkError, SinkUnavai
 from langchain_autotrace.ship.model_queue import ModelQueue
 from langchain_autotrace.ship.progress import Progress
 from langchain_autotrace.ship.rejected import formed, write_rejected
+from langchain_autotrace.ship.slow_write import SlowWrite
 from langchain_autotrace.ship.status import write_status
 from langchain_autotrace.trace.spans import Trace
 
@@ -34,6 +36,8 @@ _BATCH_SECONDS: Final = 0.2
 _DISCOVER_SECONDS: Final = 0.1
 _IDLE_SECONDS: Final = (0.01, 0.1)
 _BACKOFF_SECONDS: Final = (0.5, 30.0)
+_DRAIN_BACKOFF_SECONDS: Final = (0.5, 1.0)
+"""The same while somebody waits for the delivery."""
 _TRIES: Final = 3
 """How often a batch is retried before its traces are tried one by one."""
 
@@ -67,9 +71,13 @@ class Shipper:
         self._discovered_at = float("-inf")
         self._retry_at = float("-inf")
         self._failures = 0
+        self._backoff = _BACKOFF_SECONDS
+        self._retry_requested_ns = folder.retry_requested_ns()
+        self._slow_write = SlowWrite(self._write_status)
         self._failing_since: float | None = None
         self._is_delivering = self._is_stuck = False
         status = folder.read_status()
+        self._was_failing_since: float | None = status.get("failing_since")
         self._told_error: bool = status.get("error") is not None
         self._told_models: tuple[int, str | None] = (0, None)
         self._delivered: int = status.get("delivered", 0)
@@ -77,6 +85,8 @@ class Shipper:
         self._torn: int = status.get("torn", 0)
         self._orphans: int = status.get("orphans", 0)
         folder.sweep()
+        if self._told_error:
+            self._write_status()  # the last shipper's error, which may be no more
 
     def serve(self, *, linger: float, patience: float, stop: Callable[[], bool] = lambda: False) -> None:
         """Deliver until every process of the folder has ended, its journal is delivered and its models are logged.
@@ -109,6 +119,7 @@ class Shipper:
         Args:
             timeout: seconds after which to give up; a store that is down is retried until then.
         """
+        self._backoff = _DRAIN_BACKOFF_SECONDS
         deadline = self._clock() + timeout
         while self._clock() < deadline:
             if self.step(everything=True):
@@ -133,9 +144,16 @@ class Shipper:
         Args:
             everything: deliver at once, without waiting for a full batch or for late spans.
         """
+        self._heed_retry_request()
         if self._is_stuck and self._clock() < self._retry_at:
             return False
         return self._guard(lambda: self._step(everything=everything))
+
+    def _heed_retry_request(self) -> None:
+        requested_ns = self._folder.retry_requested_ns()
+        if requested_ns != self._retry_requested_ns:
+            self._retry_requested_ns, self._retry_at = requested_ns, float("-inf")
+            self._models.retry_now()
 
     def _guard(self, work: Callable[[], bool]) -> bool:
         """Call ``work`` and return its result; back off and return False when the folder cannot be read or written."""
@@ -143,7 +161,7 @@ class Shipper:
             progressed = work()
         except OSError as error:
             self._is_stuck = True
-            self._back_off(f"cannot use the journal folder {self._folder.path}: {error}")
+            self._back_off(f"cannot use the journal folder {self._folder.path}: {error}", time.time())
             return False
         self._is_stuck = False
         return progressed
@@ -228,11 +246,12 @@ class Shipper:
         )
 
     def _deliver(self) -> bool:
+        began = time.time()
         try:
             self._write(self._waiting[:_BATCH_TRACES])
         except SinkUnavailable as error:
             if self._failures < _TRIES or not self._deliver_one_by_one():
-                self._back_off(str(error))
+                self._back_off(str(error), began)
                 return False
         self._clear_error()
         return True
@@ -288,7 +307,9 @@ class Shipper:
     def _store(self, batch: Sequence[tuple[Progress, Trace]]) -> None:
         """Write traces, and have their models logged now that they are stored."""
         processes = {trace.trace_id: process for process, trace in batch}
-        for model in self._sink.write([trace for _, trace in batch]) or ():
+        with self._slow_write.watched():
+            models = self._sink.write([trace for _, trace in batch]) or ()
+        for model in models:
             process = processes[model.trace_id]
             self._models.put(process, process.add_model(model))
 
@@ -304,10 +325,10 @@ class Shipper:
         process.rejected += 1
         self._rejected += 1
 
-    def _back_off(self, error: str) -> None:
+    def _back_off(self, error: str, since: float) -> None:
         self.error = error
-        self._failing_since = self._failing_since or time.time()
-        shortest, longest = _BACKOFF_SECONDS
+        self._failing_since = self._failing_since or self._was_failing_since or since
+        shortest, longest = self._backoff
         self._retry_at = self._clock() + min(shortest * 2 ** min(self._failures, 10), longest)
         self._failures += 1
         _logger.warning("delivery failed, will retry: %s", error)
@@ -316,7 +337,7 @@ class Shipper:
     def _clear_error(self) -> None:
         """Write that delivery works, before the checkpoint says that the traces are stored."""
         if self.error is not None or self._told_error:
-            self.error = self._failing_since = None
+            self.error = self._failing_since = self._was_failing_since = None
             self._failures = 0
             self._write_status()
 
@@ -358,6 +379,8 @@ class Shipper:
             "orphans": self._orphans,
             "error": self.error,
             "failing_since": self._failing_since,
+            "writing_since": self._slow_write.since,
+            "pid": os.getpid(),
             "unreadable": self._unreadable,
             "time": time.time(),
         }

@@ -33,6 +33,5 @@ def report_failure(folder: DestinationFolder, error: AutotraceError) -> None:
     """Write to the status why no shipper can start, for the programs that wait for one."""
     now = time.time()
     status = folder.read_status()
-    write_status(
-        folder, {**status, "error": str(error), "failing_since": status.get("failing_since") or now, "time": now}
-    )
+    failing = {"error": str(error), "failing_since": status.get("failing_since") or now, "writing_since": None}
+    write_status(folder, {**status, **failing, "time": now})

@@ -15,6 +15,7 @@ from langchain_autotrace.journal.folder import DestinationFolder, all_folders, s
 from langchain_autotrace.journal.reader import JournalReader
 from langchain_autotrace.journal.rejections import rejections
 from langchain_autotrace.trace.join import JoinedTrace, Joiner
+from langchain_autotrace.view.locks import lock_holder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +52,8 @@ class Waiting:
     """Journals in a format that this version does not read: process -> reason."""
     models: int = 0
     """Models that are to be logged, whose traces are stored."""
+    trace_ids: frozenset[str] = frozenset()
+    """Ids of ``traces``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,10 @@ class Backlog:
     """Why the store accepts no traces at present; None while it does."""
     failing_since: float | None
     """When ``error`` began, in seconds since the Unix epoch; None without an error."""
+    writing_since: float | None
+    """When the shipper began a write that takes long; None when it is in no such write."""
+    lock_holder: str | None
+    """The process that has locked the SQLite database that the shipper waits for, if it is known."""
     notes: tuple[str, ...] = ()
     """One line for each model that the last shipper failed to log."""
 
@@ -104,10 +111,12 @@ def look(folder: DestinationFolder) -> Backlog:
     status = folder.read_status()
     waiting = count(folder)
     rejected = rejected_traces(folder)
+    has_shipper, path = folder.has_shipper(), destination.sqlite_path(uri)
+    writing_since = status.get("writing_since") if has_shipper else None
     return Backlog(
         destination=uri,
         folder=folder.path,
-        has_shipper=folder.has_shipper(),
+        has_shipper=has_shipper,
         alive=sum(folder.is_alive(process) for process in folder.processes()),
         delivered=status.get("delivered", 0),
         waiting=waiting,
@@ -117,6 +126,8 @@ def look(folder: DestinationFolder) -> Backlog:
         orphans=status.get("orphans", 0) + waiting.orphans,
         error=status.get("error"),
         failing_since=status.get("failing_since"),
+        writing_since=writing_since,
+        lock_holder=lock_holder(path, status.get("pid")) if path and (writing_since or status.get("error")) else None,
         notes=tuple(status.get("notes", ())),
     )
 
@@ -134,19 +145,20 @@ def count(folder: DestinationFolder) -> Waiting:
     return Waiting(
         traces=len(roots),
         open=sum(one.open for one in found),
-        oldest_ns=min(roots, default=None),
+        oldest_ns=min((started_ns for started_ns, _ in roots), default=None),
         torn=sum(one.torn for one in found),
         orphans=sum(one.orphans for one in found),
         unreadable=unreadable,
         models=sum(one.models for one in found),
+        trace_ids=frozenset(trace_id for _, trace_id in roots),
     )
 
 
 class _Process(NamedTuple):
     """Counts of what one process's journal holds."""
 
-    roots: list[int]
-    """Start of each undelivered trace, in nanoseconds since the Unix epoch."""
+    roots: list[tuple[int, str]]
+    """Start of each undelivered trace, in nanoseconds since the Unix epoch, and its id."""
     open: int
     torn: int
     orphans: int
@@ -159,7 +171,7 @@ def _count_process(folder: DestinationFolder, process: str) -> _Process:
     joiner = Joiner()
     for record in saved.unfinished:
         joiner.add(record, 0.0)
-    roots: list[int] = []
+    roots: list[tuple[int, str]] = []
     reader = JournalReader(folder, process, saved.position)
     while records := reader.read(finished=dead):
         for record in records:
@@ -171,8 +183,8 @@ def _count_process(folder: DestinationFolder, process: str) -> _Process:
     return _Process(roots + _roots(rest), 0 if dead else still_open, reader.torn, joiner.orphans, len(models))
 
 
-def _roots(traces: Iterable[JoinedTrace]) -> list[int]:
-    return [trace.root.time_ns for trace in traces if trace.root is not None]
+def _roots(traces: Iterable[JoinedTrace]) -> list[tuple[int, str]]:
+    return [(trace.root.time_ns, trace.trace_id) for trace in traces if trace.root is not None]
 
 
 def rejected_traces(folder: DestinationFolder) -> list[Rejected]:

@@ -17,8 +17,10 @@ from langchain_autotrace.redaction import error_line
 from langchain_autotrace.ship import connect
 from langchain_autotrace.ship.rejected import formed
 from langchain_autotrace.ship.shipper import Shipper
+from langchain_autotrace.ship.status import report_failure
 from langchain_autotrace.trace.join import Joiner
 from langchain_autotrace.view import backlog, store
+from langchain_autotrace.view.text import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -29,8 +31,11 @@ if TYPE_CHECKING:
     from langchain_autotrace.trace.spans import Trace
 
 _POLL_SECONDS: Final = 0.1
-_FAILING_SECONDS: Final = 2.0
-"""How long to wait for another shipper that reports a failing store, before its error is returned."""
+_RETRY_SECONDS: Final = 1.0
+"""How often another shipper that is backing off is asked to retry."""
+_SLICE_SECONDS: Final = 1.0
+_WRITE_SECONDS: Final = 10.0
+"""How long a reader waits for another shipper's write that does not end."""
 
 
 class Delivery(NamedTuple):
@@ -74,45 +79,60 @@ class Offered(NamedTuple):
         return bool(self.refused or self.error)
 
 
-def deliver(folder: DestinationFolder, uri: str | None = None, *, timeout: float, models: bool = True) -> Delivery:
-    """Deliver the journals of a folder in this process, or wait for the shipper that serves it.
+class Patience(NamedTuple):
+    """How long to wait for a delivery."""
+
+    timeout: float
+    """Seconds after which to give up."""
+    reading: bool = False
+    """Whether a reader waits: ``timeout`` then begins anew with each progress, and an error ends the wait."""
+    models: bool = True
+    """Whether to wait for models too."""
+
+
+def deliver(folder: DestinationFolder, uri: str | None = None, *, patience: Patience) -> Delivery:
+    """Deliver what is in the journals of a folder, in this process or by the shipper that serves it.
 
     Args:
         folder: a destination's folder.
         uri: its complete tracking URI, password included. If None, a URI with a password comes from the environment.
-        timeout: seconds after which to give up.
-        models: False does not wait for models that another shipper is logging.
+        patience: how long to wait.
 
     Raises:
         JournalError: the folder is not a destination folder.
     """
     before, error = folder.read_status(), None
     folder.public_uri()
+    wanted = backlog.count(folder).trace_ids
     try:
         with known(uri):
-            error = _deliver(folder, time.monotonic() + timeout, models=models)
+            error = _deliver(folder, wanted, patience)
     except (AutotraceError, OSError) as raised:
         error = error_line(raised) if isinstance(raised, OSError) else str(raised)
-    return outcome(folder, before, error)
+    return outcome(folder, before, error, wanted)
 
 
-def outcome(folder: DestinationFolder, before: Mapping[str, Any], error: str | None) -> Delivery:
+def outcome(
+    folder: DestinationFolder, before: Mapping[str, Any], error: str | None, wanted: frozenset[str] | None = None
+) -> Delivery:
     """Return the result of a delivery that ends now.
 
     Args:
         folder: a destination's folder.
         before: the folder's status when the delivery began.
         error: the error that ended the delivery, if any; reported if traces are left.
+        wanted: ids of the traces that were to be delivered; None for all. A live program may have written more.
     """
     after, waiting = folder.read_status(), backlog.count(folder)
+    left = len(waiting.trace_ids if wanted is None else waiting.trace_ids & wanted)
     return Delivery(
         folder.public_uri(),
         delivered=after.get("delivered", 0) - before.get("delivered", 0),
         rejected=after.get("rejected", 0) - before.get("rejected", 0),
-        left=waiting.traces,
+        left=left,
         open=waiting.open,
         unreadable=waiting.unreadable,
-        error=(error or after.get("error") or "timed out") if waiting.traces else None,
+        error=(error or after.get("error") or "timed out") if left else None,
     )
 
 
@@ -121,14 +141,14 @@ def freshen(uri: str, *, timeout: float, models: bool = False) -> str | None:
 
     Args:
         uri: a tracking URI.
-        timeout: seconds after which to give up.
+        timeout: seconds after which to give up where there is no progress.
         models: whether to deliver, or wait, if only models are left.
     """
     for folder in backlog.folders(uri):
         waiting = backlog.count(folder)
         if not waiting.traces and not (models and waiting.models):
             continue
-        done = deliver(folder, uri, timeout=timeout, models=models)
+        done = deliver(folder, uri, patience=Patience(timeout, reading=True, models=models))
         if done.left:
             verb = "is" if done.left == 1 else "are"
             return f"{traces(done.left)} {verb} not delivered yet and not shown ({done.error})."
@@ -170,47 +190,102 @@ def traces(number: int) -> str:
     return f"{number:,} trace{'s' if number != 1 else ''}"
 
 
-def _deliver(folder: DestinationFolder, deadline: float, *, models: bool) -> str | None:
+def _deliver(folder: DestinationFolder, wanted: frozenset[str], patience: Patience) -> str | None:
     """Deliver the journals here or wait for another shipper; return why traces are left, or None."""
-    lock = folder.shipper_lock()
-    failing_since: float | None = None
+    lock, wait = folder.shipper_lock(), _Wait(folder, patience)
     while True:
         with contextlib.suppress(Timeout):
             lock.acquire()
         if lock.is_locked:
             try:
-                return _drain(folder, deadline)
+                with folder.command_lock():
+                    return _drain(folder, wanted, patience)
             finally:
                 lock.release()
         waiting = backlog.count(folder)
-        if not waiting.traces and not (models and waiting.models):
+        left = len(waiting.trace_ids & wanted)
+        if not left and not (patience.models and waiting.models):
             return None
-        now, error = time.monotonic(), folder.read_status().get("error")
-        failing_since = (failing_since or now) if error else None
-        if now >= deadline or (failing_since is not None and now - failing_since > _FAILING_SECONDS):
-            return error or "another shipper is delivering this folder"
+        if wait.is_over(left):
+            return wait.reason()
         time.sleep(_POLL_SECONDS)
 
 
-def _drain(folder: DestinationFolder, deadline: float) -> str | None:
+class _Wait:
+    """The wait for another shipper, which is asked to retry now and then."""
+
+    def __init__(self, folder: DestinationFolder, patience: Patience) -> None:
+        self._folder = folder
+        self._patience = patience
+        self._began = time.time()
+        self._deadline = time.monotonic() + patience.timeout
+        self._retry_at = 0.0
+        self._seen: tuple[object, ...] = ()
+        self._status: dict[str, Any] = {}
+
+    def is_over(self, left: int) -> bool:
+        """Return whether to give up, with ``left`` traces left to deliver."""
+        now, self._status = time.monotonic(), self._folder.read_status()
+        if now >= self._retry_at:
+            self._folder.request_retry()
+            self._retry_at = now + _RETRY_SECONDS
+        if self._patience.reading:
+            if self._error() or (self._writing() and time.time() - self._writing() > _WRITE_SECONDS):
+                return True
+            seen = left, self._status.get("time")
+            if seen != self._seen:
+                self._seen, self._deadline = seen, now + self._patience.timeout
+        return now >= self._deadline
+
+    def reason(self) -> str:
+        """Return why the other shipper has not delivered everything."""
+        if error := self._error():
+            return error
+        if began := self._writing():
+            return f"another shipper has been waiting for the store since {moment(began * 1000)}"
+        return "another shipper is delivering this folder"
+
+    def _error(self) -> str | None:
+        """Return the error of the shipper's last attempt, unless that was before the wait."""
+        return self._status.get("error") if self._status.get("time", 0.0) >= self._began else None
+
+    def _writing(self) -> float:
+        return self._status.get("writing_since") or 0.0
+
+
+def _drain(folder: DestinationFolder, wanted: frozenset[str], patience: Patience) -> str | None:
     """Deliver in this process and return the store's error, if any; the caller holds the shipper lock."""
-    if backlog.count(folder).traces:
-        _until_reachable(connect.tracking_uri(folder), deadline)
-    with at_home(folder):
-        shipper = Shipper(folder, connect.open_sink(folder))
-        # The shipper needs a moment to see that a process is dead; only then does it end the traces left open.
-        while not _emptied(folder, shipper, deadline) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-        if shipper.error is None:
-            # Save the checkpoint of traces stored just after the deadline, or they are delivered a second time.
-            shipper.step(everything=True)
-        shipper.close()
+    try:
+        if wanted:
+            seconds = 0.0 if patience.reading else patience.timeout
+            _until_reachable(connect.tracking_uri(folder), time.monotonic() + seconds)
+        with at_home(folder):
+            shipper = Shipper(folder, connect.open_sink(folder))
+            _drain_with(shipper, folder, wanted, patience)
+    except AutotraceError as error:
+        if not patience.reading:
+            report_failure(folder, error)
+        raise
     return shipper.error
 
 
-def _emptied(folder: DestinationFolder, shipper: Shipper, deadline: float) -> bool:
-    shipper.drain(timeout=max(deadline - time.monotonic(), _POLL_SECONDS))
-    return not backlog.count(folder).traces
+def _drain_with(shipper: Shipper, folder: DestinationFolder, wanted: frozenset[str], patience: Patience) -> None:
+    left, deadline = len(wanted), time.monotonic() + patience.timeout
+    while True:
+        is_drained = shipper.drain(timeout=max(min(deadline - time.monotonic(), _SLICE_SECONDS), _POLL_SECONDS))
+        # The shipper needs a moment to see that a process is dead; only then does it end the traces left open.
+        before, left = left, len(backlog.count(folder).trace_ids & wanted)
+        if not left and (is_drained or not patience.models):
+            break
+        if patience.reading and left < before:
+            deadline = time.monotonic() + patience.timeout
+        if time.monotonic() >= deadline or (patience.reading and shipper.error):
+            break
+        time.sleep(_POLL_SECONDS)
+    if shipper.error is None:
+        # Save the checkpoint of traces stored just after the deadline, or they are delivered a second time.
+        shipper.step(everything=True)
+    shipper.close()
 
 
 def _until_reachable(uri: str, deadline: float) -> None:
@@ -223,7 +298,7 @@ def _until_reachable(uri: str, deadline: float) -> None:
         try:
             return store.probe(uri)
         except SinkError:
-            if time.monotonic() + store.PROBE_SECONDS > deadline:
+            if time.monotonic() >= deadline:
                 raise
             time.sleep(_POLL_SECONDS * 5)
 

@@ -17,6 +17,7 @@ from langchain_autotrace import destination, settings
 from langchain_autotrace.errors import AutotraceError
 from langchain_autotrace.journal.folder import HOME_VARIABLE, state_dir
 from langchain_autotrace.redaction import error_line, without_password
+from langchain_autotrace.ship.schema import schema
 from langchain_autotrace.version import __version__
 from langchain_autotrace.view import backlog, store
 from langchain_autotrace.view.deliver import traces
@@ -130,7 +131,7 @@ def _destination(uri: str) -> Iterator[Check]:
         yield Check("ok", "destination", f"{public} will be created with the first trace")
         return
     if path is not None:
-        state, revision = store.schema(path)
+        state, revision = schema(path)
         if state in {"newer", "older"}:
             finding = f"{public} has schema {revision}, which the installed MLflow does not support"
             yield Check("problem", "destination", finding, store.schema_fix(uri, state))

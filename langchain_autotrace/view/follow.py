@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
-from langchain_autotrace import destination
 from langchain_autotrace.errors import AutotraceError
 from langchain_autotrace.journal.folder import state_dir
 from langchain_autotrace.ship import connect
 from langchain_autotrace.ship.shipper import Shipper
-from langchain_autotrace.view import backlog, deliver, store
+from langchain_autotrace.view import backlog, deliver
 
 if TYPE_CHECKING:
     from langchain_autotrace.journal.folder import DestinationFolder
@@ -128,18 +127,9 @@ class _Destination:
         self._thread.start()
 
     def _open(self) -> bool:
-        """Open the store; return whether that worked.
-
-        A new database is created here, in the caller's thread, and not in ``_run``: ``deliver.at_home`` changes the
-        working directory of the whole process.
-        """
+        """Open the store; return whether that worked."""
         self._failed = self._shipper = None
         try:
-            uri = connect.tracking_uri(self._folder)
-            path = destination.sqlite_path(uri)
-            if path is not None and not path.exists():
-                with deliver.at_home(self._folder), store.reading(uri) as client:
-                    client.search_experiments(max_results=1)
             self._shipper = Shipper(self._folder, connect.open_sink(self._folder))
         except (AutotraceError, OSError) as error:
             self._give_up(error)

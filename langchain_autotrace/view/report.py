@@ -44,9 +44,20 @@ def status(one: Backlog) -> Group:
         facts.append(("error", Text(clean(one.error), _STYLES["problem"])))
     if one.error and one.failing_since:
         facts.append(("", f"since {moment(one.failing_since * 1000)}"))
+    if one.writing_since:
+        facts.append(("waiting", Text(_waiting_for(one), _STYLES["warning"])))
+    elif one.error and one.lock_holder:
+        facts.append(("", f"{one.lock_holder} has locked the database"))
     facts += [("model", Text(clean(note), _STYLES["warning"])) for note in one.notes]
     facts.append(("journal", Text(str(one.folder), _DIM)))
     return Group(Text(one.destination, "bold"), _facts(facts))
+
+
+def _waiting_for(one: Backlog) -> str:
+    """Return what the shipper is waiting for, and since when."""
+    what = f"the database, which {one.lock_holder} has locked" if one.lock_holder else "the store's answer"
+    begun = one.writing_since or 0.0
+    return f"for {what}, since {moment(begun * 1000)} ({duration(max(time.time() - begun, 0.0) * 1000)} ago)"
 
 
 def _waiting(one: Backlog) -> Text:

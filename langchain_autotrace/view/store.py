@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace import destination
 from langchain_autotrace.errors import AutotraceError, SinkUnavailable
 from langchain_autotrace.redaction import error_line, without_password
 from langchain_autotrace.ship.reach import check_answers
+from langchain_autotrace.ship.schema import Schema, schema, settled_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,14 +23,13 @@ if TYPE_CHECKING:
 PROBE_SECONDS: Final = 3.0
 """How long a server may take to answer. MLflow's own retries take minutes."""
 
-Schema = Literal["current", "older", "newer", "none"]
-
 
 @contextlib.contextmanager
 def reading(uri: str) -> Iterator[MlflowClient]:
     """Yield an MLflow client for the store at ``uri``, and convert errors raised within the block.
 
-    MLflow creates an SQLite file that does not exist: check with ``destination.sqlite_path`` first.
+    It waits while another process is making the tables of an SQLite file. MLflow creates a file that does not exist,
+    and tables that are missing: check with :func:`exists` first.
 
     Raises:
         DestinationError: there can be no store at ``uri``.
@@ -39,6 +37,7 @@ def reading(uri: str) -> Iterator[MlflowClient]:
     """
     destination.check(uri)
     probe(uri)
+    exists(uri)
     import requests  # noqa: PLC0415 - slow to import, and only needed here
     import sqlalchemy.exc  # noqa: PLC0415
     from mlflow import MlflowClient  # noqa: PLC0415
@@ -52,6 +51,16 @@ def reading(uri: str) -> Iterator[MlflowClient]:
         raise SinkUnavailable(_explain(uri, error)) from error
 
 
+def exists(uri: str) -> bool:
+    """Return whether there is something to read at ``uri``: False for an SQLite file that is missing or has no tables.
+
+    Raises:
+        SinkUnavailable: the file cannot be read as a database, or stays locked.
+    """
+    path = destination.sqlite_path(uri)
+    return path is None or (path.exists() and settled_schema(path) != "none")
+
+
 def probe(uri: str) -> None:
     """Check that the server answers, if ``uri`` names one.
 
@@ -61,54 +70,11 @@ def probe(uri: str) -> None:
     check_answers(uri, timeout=PROBE_SECONDS)
 
 
-def schema(path: Path) -> tuple[Schema, str]:
-    """Compare the schema of an SQLite file with the installed MLflow's.
-
-    Returns:
-        ``current``, ``older`` or ``newer``, and the file's schema revision; ``none`` and an empty string if MLflow has
-        created no tables yet.
-
-    Raises:
-        SinkUnavailable: the file cannot be read as a database.
-    """
-    import mlflow  # noqa: PLC0415 - a second of imports
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
-    from alembic.util import CommandError  # noqa: PLC0415
-
-    revision = _revision(path)
-    if revision is None:
-        return "none", ""
-    scripts = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
-    if revision in scripts.get_heads():
-        return "current", revision
-    try:
-        scripts.get_revision(revision)
-    except CommandError:
-        return "newer", revision
-    return "older", revision
-
-
 def schema_fix(uri: str, state: Schema) -> str:
     """Return the advice for a schema that the installed MLflow cannot use; ``state`` is ``newer`` or ``older``."""
     if state == "newer":
         return "it was created by a newer MLflow: pip install --upgrade mlflow-skinny"
     return f"it was created by an older MLflow: back it up, then run: mlflow db upgrade {without_password(uri)}"
-
-
-def _revision(path: Path) -> str | None:
-    """Return the schema revision that MLflow has recorded; None if MLflow has created no tables yet."""
-    if not path.exists() or not path.stat().st_size:
-        return None
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=PROBE_SECONDS)) as connection:
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if "alembic_version" not in tables:
-                return None
-            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-            return str(found[0]) if found else None
-    except sqlite3.Error as error:
-        msg = f"{path} cannot be read ({error_line(error)})."
-        raise SinkUnavailable(msg) from error
 
 
 def _explain(uri: str, error: Exception) -> str:

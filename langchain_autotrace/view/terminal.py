@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,10 +18,11 @@ from langchain_autotrace.view import text
 from langchain_autotrace.view.traces import folded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from langchain_autotrace.view.traces import TraceRow, TraceTree
 
+_SPINNER_SECONDS: Final = 0.5
 _PIPE_WIDTH: Final = 160
 """Width in columns if the output is not a terminal: a program that reads it wants nothing cut."""
 
@@ -30,6 +33,25 @@ def console() -> Console:
     if not out.is_terminal and not os.environ.get("COLUMNS"):
         out.width = _PIPE_WIDTH
     return out
+
+
+@contextlib.contextmanager
+def spinner(text: str) -> Iterator[None]:
+    """Show a spinner on standard error while the block runs, from half a second on; only on a terminal."""
+    out = Console(stderr=True)
+    if not (out.is_terminal and sys.stdout.isatty()):
+        yield
+        return
+    status = out.status(text)
+    timer = threading.Timer(_SPINNER_SECONDS, status.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()
 
 
 def print_rows(rows: Sequence[TraceRow]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,17 +40,6 @@ def test_missing_package(store: str) -> None:
         store_module.reading(store),
     ):
         raise ModuleNotFoundError("No module named 'x'")
-
-
-def test_no_schema(tmp_path: Path, store: str) -> None:
-    """A file without MLflow's tables has no schema, and a file that is no database is an error of its own."""
-    assert store_module.schema(tmp_path / "none.db") == ("none", "")
-    (tmp_path / "empty.db").touch()
-    assert store_module.schema(tmp_path / "empty.db") == ("none", "")
-    assert store_module.schema(Path(store.removeprefix("sqlite:///")))[0] == "current"
-    (tmp_path / "text.db").write_text("x" * 1000)
-    with pytest.raises(SinkUnavailable, match=r"text\.db cannot be read \(DatabaseError: file is not a database\)"):
-        store_module.schema(tmp_path / "text.db")
 
 
 def test_tree_with_a_missing_parent() -> None:

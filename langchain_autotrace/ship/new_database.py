@@ -1,0 +1,71 @@
+"""Make a new SQLite database, so that no other process ever sees a part of its tables."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import time
+from pathlib import Path
+from typing import Final
+
+from langchain_autotrace.destination import sqlite_path
+from langchain_autotrace.ship.schema import settled_schema
+
+_STALE_SECONDS: Final = 600.0
+_ARTIFACTS: Final = "mlruns"
+"""MLflow's name of the artifact folder."""
+
+
+def prepare(uri: str) -> None:
+    """Make the database of an SQLite URI if it is missing; wait if another process is making it.
+
+    Raises:
+        SinkUnavailable: the database cannot be read, or stays locked.
+        OSError: its folder cannot be written.
+    """
+    path = sqlite_path(uri)
+    if path is None:
+        return
+    if not path.exists():
+        _remove_stale(path)
+        _make(uri, path)
+    settled_schema(path)
+
+
+def _make(uri: str, path: Path) -> None:
+    """Make the database under another name, and give it its own when it is complete."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - slow, and rarely needed
+
+    name, mark, query = uri.partition("?")
+    unfinished = f"{name}.{secrets.token_hex(4)}.part{mark}{query}"
+    part = sqlite_path(unfinished)
+    if part is None:
+        return
+    try:
+        store = SqlAlchemyStore(unfinished, str(path.absolute().parent / _ARTIFACTS))  # type: ignore[no-untyped-call]
+        store.engine.dispose()
+        _place(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _place(part: Path, path: Path) -> None:
+    """Give a file its name, unless another process has made a file of that name."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return
+    except OSError:  # the file system has no hard links
+        if not path.exists():
+            part.rename(path)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove what processes left that were killed while they were making the database."""
+    left = re.compile(rf"{re.escape(path.name)}\.[0-9a-f]{{8}}\.part(-journal)?")
+    for other in path.parent.iterdir():
+        with contextlib.suppress(OSError):
+            if left.fullmatch(other.name) and time.time() - other.stat().st_mtime > _STALE_SECONDS:
+                other.unlink()
