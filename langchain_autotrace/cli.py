@@ -236,7 +236,7 @@ def ship(*, follow: bool, rejected: bool, timeout: float, tracking_uri: str | No
 
     Exits with 1 if traces are left or were rejected.
     """
-    from langchain_autotrace.view import deliver, report, terminal
+    from langchain_autotrace.view import deliver, patience, report, terminal
     from langchain_autotrace.view import follow as follower
 
     uri = _uri(tracking_uri) if tracking_uri else None
@@ -246,9 +246,8 @@ def ship(*, follow: bool, rejected: bool, timeout: float, tracking_uri: str | No
             done = follower.follow(uri, stop, lambda line: click.echo(line, err=True))
     else:
         folders = backlog.folders(uri)
-        patience = deliver.Patience(timeout)
         with terminal.spinner("delivering …"):
-            done = [deliver.deliver(folder, uri, patience=patience) for folder in folders]
+            done = [deliver.deliver(folder, uri, patience=patience.Patience(timeout)) for folder in folders]
         offered = [deliver.offer_rejected(folder, uri, timeout=timeout) for folder in folders] if rejected else []
     if as_json:
         terminal.print_json(

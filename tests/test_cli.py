@@ -15,7 +15,6 @@ from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 import langchain_autotrace
 from langchain_autotrace import cli as cli_module
 from langchain_autotrace.journal.folder import replace
-from langchain_autotrace.view import deliver
 from tests.view.conftest import calm
 from tests.view.support import (
     ANSWER,
@@ -110,14 +109,14 @@ class TestList:
         assert Path.cwd() == tmp_path / "cwd"
         assert list(Path.cwd().iterdir()) == []
 
-    def test_undelivered(self, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_undelivered(self, store: str) -> None:
         """What another shipper cannot deliver is said in one line, and what is stored is listed."""
         traced(ask, tracking_uri=store)
         assert len(cli_json("list")) == 1
         traced(fail, tracking_uri=store)
-        monkeypatch.setattr(deliver, "_FAILING_SECONDS", 0.0)
         folder = the_folder()
-        replace(folder.status_file, orjson.dumps({**folder.read_status(), "error": "the disk is full"}))
+        status = {**folder.read_status(), "error": "the disk is full", "time": 2e9}
+        replace(folder.status_file, orjson.dumps(status))
         with folder.shipper_lock():
             result = cli("list")
         assert result.stderr == "1 trace is not delivered yet and not shown (the disk is full).\n"

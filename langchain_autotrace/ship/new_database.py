@@ -31,7 +31,7 @@ def prepare(uri: str) -> None:
     if not path.exists():
         _remove_stale(path)
         _make(uri, path)
-    settled_schema(path)
+    settled_schema(uri)
 
 
 def _make(uri: str, path: Path) -> None:

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Final, Literal
 
+from langchain_autotrace.destination import sqlite_path
 from langchain_autotrace.errors import SinkUnavailable
 from langchain_autotrace.redaction import error_line
 
@@ -51,12 +52,23 @@ def schema(path: Path) -> tuple[Schema, str]:
     return "older" if revision in known else "newer", revision
 
 
-def settled_schema(path: Path) -> Schema:
-    """Return the schema of an SQLite file as soon as no other process is making it.
+def settled_schema(uri: str) -> Schema | None:
+    """Return the schema of an SQLite database as soon as no other process is making it; None for other stores.
 
     Raises:
         SinkUnavailable: the file cannot be read as a database, or stays locked.
     """
+    path = sqlite_path(uri)
+    if path is None:
+        return None
+    try:
+        return _settled(path)
+    except SinkUnavailable as error:
+        msg = f"{uri}: {error_line(error.__cause__ or error)}"
+        raise SinkUnavailable(msg) from error.__cause__
+
+
+def _settled(path: Path) -> Schema:
     give_up_at = time.monotonic() + _LOCKED_SECONDS
     while True:
         try:

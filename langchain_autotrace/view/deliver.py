@@ -20,7 +20,7 @@ from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.ship.status import report_failure
 from langchain_autotrace.trace.join import Joiner
 from langchain_autotrace.view import backlog, store
-from langchain_autotrace.view.text import moment
+from langchain_autotrace.view.patience import OtherShipper, Patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,11 +31,7 @@ if TYPE_CHECKING:
     from langchain_autotrace.trace.spans import Trace
 
 _POLL_SECONDS: Final = 0.1
-_RETRY_SECONDS: Final = 1.0
-"""How often another shipper that is backing off is asked to retry."""
 _SLICE_SECONDS: Final = 1.0
-_WRITE_SECONDS: Final = 10.0
-"""How long a reader waits for another shipper's write that does not end."""
 
 
 class Delivery(NamedTuple):
@@ -77,17 +73,6 @@ class Offered(NamedTuple):
     def is_incomplete(self) -> bool:
         """Whether any trace is still rejected."""
         return bool(self.refused or self.error)
-
-
-class Patience(NamedTuple):
-    """How long to wait for a delivery."""
-
-    timeout: float
-    """Seconds after which to give up."""
-    reading: bool = False
-    """Whether a reader waits: ``timeout`` then begins anew with each progress, and an error ends the wait."""
-    models: bool = True
-    """Whether to wait for models too."""
 
 
 def deliver(folder: DestinationFolder, uri: str | None = None, *, patience: Patience) -> Delivery:
@@ -192,7 +177,7 @@ def traces(number: int) -> str:
 
 def _deliver(folder: DestinationFolder, wanted: frozenset[str], patience: Patience) -> str | None:
     """Deliver the journals here or wait for another shipper; return why traces are left, or None."""
-    lock, wait = folder.shipper_lock(), _Wait(folder, patience)
+    lock, wait = folder.shipper_lock(), OtherShipper(folder, patience)
     while True:
         with contextlib.suppress(Timeout):
             lock.acquire()
@@ -209,48 +194,6 @@ def _deliver(folder: DestinationFolder, wanted: frozenset[str], patience: Patien
         if wait.is_over(left):
             return wait.reason()
         time.sleep(_POLL_SECONDS)
-
-
-class _Wait:
-    """The wait for another shipper, which is asked to retry now and then."""
-
-    def __init__(self, folder: DestinationFolder, patience: Patience) -> None:
-        self._folder = folder
-        self._patience = patience
-        self._began = time.time()
-        self._deadline = time.monotonic() + patience.timeout
-        self._retry_at = 0.0
-        self._seen: tuple[object, ...] = ()
-        self._status: dict[str, Any] = {}
-
-    def is_over(self, left: int) -> bool:
-        """Return whether to give up, with ``left`` traces left to deliver."""
-        now, self._status = time.monotonic(), self._folder.read_status()
-        if now >= self._retry_at:
-            self._folder.request_retry()
-            self._retry_at = now + _RETRY_SECONDS
-        if self._patience.reading:
-            if self._error() or (self._writing() and time.time() - self._writing() > _WRITE_SECONDS):
-                return True
-            seen = left, self._status.get("time")
-            if seen != self._seen:
-                self._seen, self._deadline = seen, now + self._patience.timeout
-        return now >= self._deadline
-
-    def reason(self) -> str:
-        """Return why the other shipper has not delivered everything."""
-        if error := self._error():
-            return error
-        if began := self._writing():
-            return f"another shipper has been waiting for the store since {moment(began * 1000)}"
-        return "another shipper is delivering this folder"
-
-    def _error(self) -> str | None:
-        """Return the error of the shipper's last attempt, unless that was before the wait."""
-        return self._status.get("error") if self._status.get("time", 0.0) >= self._began else None
-
-    def _writing(self) -> float:
-        return self._status.get("writing_since") or 0.0
 
 
 def _drain(folder: DestinationFolder, wanted: frozenset[str], patience: Patience) -> str | None:

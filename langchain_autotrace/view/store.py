@@ -58,7 +58,7 @@ def exists(uri: str) -> bool:
         SinkUnavailable: the file cannot be read as a database, or stays locked.
     """
     path = destination.sqlite_path(uri)
-    return path is None or (path.exists() and settled_schema(path) != "none")
+    return path is None or (path.exists() and settled_schema(uri) != "none")
 
 
 def probe(uri: str) -> None:
