@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _NAME: Final = "langchain-autotrace"
 _DEBUG: Final = "LANGCHAIN_AUTOTRACE_DEBUG"
-_FRESHEN_SECONDS: Final = 60.0
+_FRESHEN_SECONDS: Final = 120.0
 """How long to wait for a shipper that makes no progress."""
 _INTERRUPTED: Final = 130
 """Exit status of a program ended by Ctrl-C, by shell convention."""

@@ -379,12 +379,12 @@ class Shipper:
             "orphans": self._orphans,
             "error": self.error,
             "failing_since": self._failing_since,
-            "writing_since": self._slow_write.since,
-            "pid": os.getpid(),
             "unreadable": self._unreadable,
             "time": time.time(),
         }
         notes, models_error = self._notes(), self._models.error
+        if (since := self._slow_write.since) is not None:
+            status |= {"writing_since": since, "pid": os.getpid()}
         if notes:
             status["notes"] = notes
         if models_error:

@@ -33,5 +33,6 @@ def report_failure(folder: DestinationFolder, error: AutotraceError) -> None:
     """Write to the status why no shipper can start, for the programs that wait for one."""
     now = time.time()
     status = folder.read_status()
-    failing = {"error": str(error), "failing_since": status.get("failing_since") or now, "writing_since": None}
+    status.pop("writing_since", None)
+    failing = {"error": str(error), "failing_since": status.get("failing_since") or now}
     write_status(folder, {**status, **failing, "time": now})

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from langchain_autotrace.view.text import moment
+from langchain_autotrace.destination import sqlite_path
+from langchain_autotrace.view.locks import lock_holder
 
 if TYPE_CHECKING:
     from langchain_autotrace.journal.folder import DestinationFolder
 
 _RETRY_SECONDS: Final = 1.0
 """How often another shipper that is backing off is asked to retry."""
-_WRITE_SECONDS: Final = 10.0
-"""How long a reader waits for another shipper's write that does not end."""
+_LOCKED_SECONDS: Final = 10.0
+"""How long a reader waits for a shipper that waits for a lock."""
 
 
 class Patience(NamedTuple):
@@ -46,7 +47,7 @@ class OtherShipper:
             self._folder.request_retry()
             self._retry_at = now + _RETRY_SECONDS
         if self._patience.reading:
-            if self._error() or (self._writing() and time.time() - self._writing() > _WRITE_SECONDS):
+            if self._error() or self._lock_holder():
                 return True
             seen = left, self._status.get("time")
             if seen != self._seen:
@@ -57,13 +58,17 @@ class OtherShipper:
         """Return why the other shipper has not delivered everything."""
         if error := self._error():
             return error
-        if began := self._writing():
-            return f"another shipper has been waiting for the store since {moment(began * 1000)}"
+        if holder := self._lock_holder():
+            return f"the shipper waits for the database, which {holder} has locked"
         return "another shipper is delivering this folder"
 
     def _error(self) -> str | None:
         """Return the error of the shipper's last attempt, unless that was before the wait."""
         return self._status.get("error") if self._status.get("time", 0.0) >= self._began else None
 
-    def _writing(self) -> float:
-        return self._status.get("writing_since") or 0.0
+    def _lock_holder(self) -> str | None:
+        """Return the process that has kept the shipper from writing to an SQLite database for a while."""
+        began, path = self._status.get("writing_since"), sqlite_path(self._folder.public_uri())
+        if began is None or path is None or time.time() - began < _LOCKED_SECONDS:
+            return None
+        return lock_holder(path, self._status.get("pid"))
