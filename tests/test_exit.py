@@ -19,8 +19,9 @@ import pytest
 from langchain_autotrace import lifetime
 from langchain_autotrace.journal.folder import all_folders, replace
 from langchain_autotrace.view import backlog
+from tests.patience import PATIENCE, wait_until
 from tests.support import stored
-from tests.test_processes import HEAD, all_quiet, count, run, wait_until
+from tests.test_processes import HEAD, all_quiet, count, run
 from tests.uncovered import unmeasured
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ REASON: Final = f"{NOWHERE}: cannot reach the server (Connection refused)"
 UNTIL_REPORTED: Final = """
     from langchain_autotrace.journal.folder import all_folders
     def until_reported():
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while not all_folders()[0].read_status().get("error"):
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -62,7 +63,7 @@ def contained(command: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE,
     )
 
 
@@ -163,7 +164,7 @@ def test_a_shipper_that_crashes(store: str, tmp_path: Path) -> None:
         from langchain_autotrace.control import _served
         chain.invoke({{"topic": 1}})
         ((_, launcher),) = _served()
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while not launcher.has_failed:
             assert time.monotonic() < until
             time.sleep(0.05)

@@ -21,6 +21,7 @@ from langchain_autotrace.ship import new_database
 from langchain_autotrace.ship import schema as schema_module
 from langchain_autotrace.ship.schema import schema
 from langchain_autotrace.view import store as view_store
+from tests.patience import PATIENCE
 from tests.test_processes import count, run
 from tests.uncovered import unmeasured
 
@@ -56,7 +57,7 @@ def maker(uri: str) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> None:
     """Have the process of MLflow make the rest."""
-    _, err = process.communicate("\n", timeout=90)
+    _, err = process.communicate("\n", timeout=PATIENCE)
     assert process.returncode == 0, err
 
 
@@ -126,11 +127,11 @@ def test_mlflow_is_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for thread in second:
         thread.start()
     for _ in range(20):
-        assert waits.acquire(timeout=60)
+        assert waits.acquire(timeout=PATIENCE)
     assert found == []
     finish(process)
     for thread in second:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert sorted(found) == ["made", "read"]
     assert experiments(uri) == {"Default", "theirs"}
 

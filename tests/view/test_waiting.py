@@ -21,22 +21,13 @@ from langchain_autotrace.journal.folder import replace
 from langchain_autotrace.ship.connect import open_sink
 from langchain_autotrace.ship.shipper import Shipper
 from tests.journal.support import ROOT
+from tests.patience import PATIENCE, wait_until
 from tests.view.support import NOWHERE, ask, cli, cli_json, environment, fail, the_folder, traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from langchain_autotrace.journal.folder import DestinationFolder
-
-_SECONDS: Final = 90.0
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for something that another process or thread does."""
-    deadline = time.monotonic() + _SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
 
 
 class Requests:
@@ -75,7 +66,7 @@ def other_shipper(act: Callable[[DestinationFolder, Requests], None]) -> Iterato
 
 def drain(folder: DestinationFolder) -> None:
     """Deliver all, as a shipper does."""
-    assert Shipper(folder, open_sink(folder)).drain(timeout=_SECONDS)
+    assert Shipper(folder, open_sink(folder)).drain(timeout=PATIENCE)
 
 
 def report(folder: DestinationFolder, error: str, *, at: float | None = None) -> None:
@@ -150,7 +141,7 @@ class TestReading:
         def act(folder: DestinationFolder, requests: Requests) -> None:
             shipper = Shipper(folder, open_sink(folder))
             requests.wait()
-            assert shipper.drain(timeout=_SECONDS)
+            assert shipper.drain(timeout=PATIENCE)
             traced(fail, tracking_uri=store)
 
         with other_shipper(act):
@@ -228,7 +219,7 @@ class TestReading:
             )
             os.close(inside)
             reader.start()
-            assert process.wait(_SECONDS) == 0
+            assert process.wait(PATIENCE) == 0
         reader.join()
         os.close(terminal)
         assert b"ask" in text[text.rindex(b"waiting for new traces") :]
@@ -255,16 +246,16 @@ class TestShip:
         path.write_bytes(b"x" * 5000)
         program = (
             "import sys\nfrom langchain_autotrace.ship import __main__, shipper\n"
-            "shipper._BACKOFF_SECONDS = (600.0, 600.0)\nsys.exit(__main__.main(sys.argv[1]))"
+            "shipper._BACKOFFPATIENCE = (600.0, 600.0)\nsys.exit(__main__.main(sys.argv[1]))"
         )
         command = [sys.executable, "-c", program, str(folder.path)]
         with subprocess.Popen(
             command, env={**environment(), "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
         ) as process:
-            wait_until(lambda: folder.read_status().get("error"))
+            wait_until(lambda: bool(folder.read_status().get("error")))
             path.unlink()
             path.write_bytes(good)
-            result = cli("ship", "--timeout", str(_SECONDS))
+            result = cli("ship", "--timeout", str(PATIENCE))
             process.kill()
         assert (result.exit_code, " ".join(result.stdout.split())) == (0, f"{store}: 1 trace delivered")
         assert folder.read_status()["error"] is None
@@ -280,7 +271,7 @@ class TestShip:
             drain(folder)
 
         with other_shipper(act):
-            result = cli("ship", "--timeout", str(_SECONDS))
+            result = cli("ship", "--timeout", str(PATIENCE))
         assert (result.exit_code, " ".join(result.stdout.split())) == (0, f"{store}: 1 trace delivered")
 
     def test_the_error_of_before(self, store: str) -> None:
@@ -326,7 +317,7 @@ class TestShip:
                 thread.join(0.5)
                 assert taken == [False]
                 assert folder.has_command()
-        thread.join(_SECONDS)
+        thread.join(PATIENCE)
         assert taken == [False, True]
 
 
@@ -340,9 +331,9 @@ class TestStatus:
         command = [sys.executable, "-m", "langchain_autotrace.ship", str(folder.path)]
         with locked(store) as holder:
             shipper = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
-            wait_until(lambda: folder.read_status().get("writing_since"))
+            wait_until(lambda: "writing_since" in folder.read_status())
             found, text = cli_json("status"), cli("status").stdout
-        assert shipper.wait(_SECONDS) == 0
+        assert shipper.wait(PATIENCE) == 0
         (one,) = found
         assert before <= one["writing_since"] <= time.time()
         assert one["lock_holder"] == holder
