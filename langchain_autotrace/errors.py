@@ -11,6 +11,8 @@
      │   └─ JournalClosed        the disk is full or read-only: capture is off
      ├─ SinkError
      │   ├─ SinkUnavailable   the store takes nothing at present: retry later
+     │   │   └─ CredentialsRefused   the store refuses the user: let a shipper with other credentials try
+     │   │       └─ PermissionRefused   … or what the user wants to write
      │   └─ TraceRejected     the store will never take this trace: reject it
      ├─ TraceNotFound         the trace is not in the store
      └─ ModelError            a logged chain cannot be loaded
@@ -60,6 +62,14 @@ class SinkError(AutotraceError):
 
 class SinkUnavailable(SinkError):
     """The store takes no traces at present; retry later."""
+
+
+class CredentialsRefused(SinkUnavailable):
+    """The store refuses the user name, password or token of this process."""
+
+
+class PermissionRefused(CredentialsRefused):
+    """The store knows the user but refuses what it is to write; another trace may be accepted."""
 
 
 class TraceRejected(SinkError):

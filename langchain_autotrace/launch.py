@@ -20,6 +20,9 @@ from langchain_autotrace.ship.shipper import Shipper
 _logger: Final = logging.getLogger("langchain_autotrace")
 
 _MAX_LOG_BYTES: Final = 1_000_000
+_WATCH_SECONDS: Final = 2.0
+_STAND_BY_SECONDS: Final = 20.0
+"""Seconds until the thread tries again after the store has refused its credentials."""
 _LOCK_SECONDS: Final = 1.0
 """Seconds to wait for the lock: longer than any process holds it just to check whether it is free."""
 
@@ -34,6 +37,7 @@ class Launcher:
         self._has_failed = False
         self._processes: list[subprocess.Popen[bytes]] = []
         self._thread: threading.Thread | None = None
+        self._watcher: threading.Thread | None = None
         self._stop = threading.Event()
 
     @property
@@ -53,10 +57,11 @@ class Launcher:
 
     def ensure_soon(self) -> None:
         """Start a shipper if there is none, without waiting for it."""
-        if self.is_external:
+        if self.is_external or (self._watcher is not None and self._watcher.is_alive()):
             return
+        self._watcher = threading.Thread(target=self._watch, name="langchain-autotrace-launch", daemon=True)
         try:
-            threading.Thread(target=self.ensure, name="langchain-autotrace-launch", daemon=True).start()
+            self._watcher.start()
         except RuntimeError:  # the interpreter is shutting down
             self.ensure()
 
@@ -81,7 +86,7 @@ class Launcher:
         """Forget the parent's thread and processes in a forked child."""
         self._lock = threading.Lock()
         self._processes = []
-        self._thread = None
+        self._thread = self._watcher = None
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -96,11 +101,24 @@ class Launcher:
             process.returncode = 0
         self._processes = []
 
+    def _watch(self) -> None:
+        """Start a shipper if there is none, now or when the one that another program has started is gone.
+
+        That one makes room when the store refuses its credentials; those of this program may be right.
+        """
+        stop = self._stop
+        self.ensure()
+        while not self._is_running() and not stop.wait(_WATCH_SECONDS):
+            self.ensure()
+
     def _is_served(self) -> bool:
-        self._forget_ended()
-        running = self._thread is not None and self._thread.is_alive()
         # A command leaves in a moment: a shipper that is started now waits for it.
-        return running or bool(self._processes) or (self._folder.has_shipper() and not self._folder.has_command())
+        return self._is_running() or (self._folder.has_shipper() and not self._folder.has_command())
+
+    def _is_running(self) -> bool:
+        """Return whether this program has a shipper of its own."""
+        self._forget_ended()
+        return bool(self._processes) or (self._thread is not None and self._thread.is_alive())
 
     def _forget_ended(self) -> None:
         # One that was killed (a negative status) is no failure: the next one may work.
@@ -116,14 +134,22 @@ class Launcher:
             self._processes.append(_spawn(self._folder, self._settings.tracking_uri))
 
     def _serve(self) -> None:
-        lock = self._folder.take_shipper_lock(_LOCK_SECONDS)
-        if lock is None:
-            return
+        stop = self._stop
         try:
-            sink = open_sink(self._folder, self._settings.tracking_uri)
-            Shipper(self._folder, sink).serve(linger=float("inf"), patience=float("inf"), stop=self._stop.is_set)
+            while self._serve_once(stop) and not stop.wait(_STAND_BY_SECONDS):
+                pass
         except (AutotraceError, OSError) as error:
             _logger.warning("the shipper stopped; traces stay in the journal: %s", error)
+
+    def _serve_once(self, stop: threading.Event) -> bool:
+        """Deliver until the program ends; return True if the store refuses the credentials, to try again later."""
+        lock = self._folder.take_shipper_lock(_LOCK_SECONDS)
+        if lock is None:
+            return False
+        try:
+            shipper = Shipper(self._folder, open_sink(self._folder, self._settings.tracking_uri))
+            shipper.serve(linger=float("inf"), patience=float("inf"), stop=stop.is_set)
+            return shipper.is_refused
         finally:
             lock.release()
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,10 @@ PATIENCE_SECONDS: Final = 300.0
 Set by ``LANGCHAIN_AUTOTRACE_PATIENCE``. The journal is kept.
 """
 
+STAND_BY_SECONDS: Final = 20.0
+"""Seconds until a shipper whose credentials were refused tries again, if no other shipper has come."""
+
+_POLL_SECONDS: Final = 0.2
 _NICENESS: Final = 10
 _AUTOGROUP: Final = Path("/proc/self/autogroup")
 _LOCK_SECONDS: Final = 1.0
@@ -44,8 +49,9 @@ def main(path: str) -> int:
     try:
         folder.public_uri()
         # Check again after releasing the lock: a process that saw it held has started no shipper of its own.
-        while (shipper := serve(folder)) and shipper.error is None and shipper.unserved():
-            pass
+        while (shipper := serve(folder)) and shipper.unserved():
+            if not _stands_by(folder) if shipper.is_refused else shipper.error is not None:
+                break
     except AutotraceError as error:
         sys.stderr.write(f"langchain-autotrace: {error}\n")
         return 1
@@ -71,6 +77,16 @@ def serve(folder: DestinationFolder) -> Shipper | None:
     finally:
         lock.release()
     return shipper
+
+
+def _stands_by(folder: DestinationFolder) -> bool:
+    """Wait without the lock, for a shipper with other credentials; return whether a process still needs one."""
+    ends_at = time.monotonic() + STAND_BY_SECONDS
+    while any(map(folder.is_alive, folder.processes())):
+        if time.monotonic() >= ends_at:
+            return True
+        time.sleep(_POLL_SECONDS)
+    return False
 
 
 def _lower_priority() -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-import requests
 import sqlalchemy.exc
 from mlflow.exceptions import MlflowException
 
-from langchain_autotrace.errors import SinkError, SinkUnavailable, TraceRejected
+from langchain_autotrace.errors import (
+    CredentialsRefused,
+    PermissionRefused,
+    SinkError,
+    SinkUnavailable,
+    TraceRejected,
+)
 from langchain_autotrace.redaction import error_line, without_password
+from langchain_autotrace.ship.store_faults import fault_of, http_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,8 +36,9 @@ def mapped_errors(uri: str) -> Iterator[None]:
         uri: the tracking URI, for the message.
 
     Raises:
-        SinkUnavailable: the store is down, busy, or refuses the credentials. Also raised for every unknown error: a
-            needless retry is better than a needless rejection.
+        CredentialsRefused: the store refuses the user.
+        SinkUnavailable: the store is down or busy. Also raised for every unknown error: a needless retry is better than
+            a needless rejection.
         TraceRejected: the store refuses the content.
     """
     try:
@@ -42,13 +48,21 @@ def mapped_errors(uri: str) -> Iterator[None]:
     except Exception as error:
         if blames_content(error):
             raise TraceRejected(error_line(error)) from error
-        msg = f"{without_password(uri)}: {error_line(error)}"
-        raise SinkUnavailable(msg) from error
+        raise unavailable(uri, error) from error
+
+
+def unavailable(uri: str, error: Exception) -> SinkUnavailable:
+    """Return the error that says why a store fails, with what to do about it where that is known."""
+    fault, public = fault_of(error), without_password(uri)
+    if fault is None:
+        return SinkUnavailable(f"{public}: {error_line(error)}")
+    kind = {401: CredentialsRefused, 403: PermissionRefused}.get(fault.status or 0, SinkUnavailable)
+    return kind(f"{public}: {fault.reason}. {fault.fix}.")
 
 
 def blames_content(error: Exception) -> bool:
     """Return whether the store refuses the content for good: a retry would not help."""
-    status = _http_status(error)
+    status = http_status(error)
     if status is not None:
         return status in _CONTENT_STATUSES
     if isinstance(error, MlflowException):
@@ -71,15 +85,3 @@ def _blames_row(error: sqlalchemy.exc.SQLAlchemyError) -> bool:
     if isinstance(error, sqlalchemy.exc.DBAPIError):
         return isinstance(error, sqlalchemy.exc.DataError | sqlalchemy.exc.IntegrityError)
     return isinstance(error, sqlalchemy.exc.StatementError) and isinstance(error.orig, _CONTENT_ERRORS)
-
-
-def _http_status(error: BaseException) -> int | None:
-    """Return the HTTP status of the server's response; None when there was none.
-
-    MLflow's exceptions do not have it, but the frames of their traceback still hold the response.
-    """
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        for value in frame.f_locals.values():
-            if isinstance(value, requests.Response):
-                return value.status_code
-    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy
@@ -27,6 +28,7 @@ from langchain_autotrace.ship.pending_models import StoredTrace
 from langchain_autotrace.ship.reach import check_answers
 from langchain_autotrace.ship.resumes import with_resumed
 from langchain_autotrace.ship.reused_ids import with_unused_ids
+from langchain_autotrace.ship.sqlite_file import DatabaseFile, SpanStatistics, artifacts_beside, close_database
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,6 +52,9 @@ class MlflowSink:
         self._takes_spans = {"sqlite": True, "database": True, "server": None}.get(self._kind or "", False)
         """Whether the store itself stores spans; in others they are a file beside the trace. None: not known yet."""
         self._models = ModelLog(tracking_uri)
+        path = destination.sqlite_path(tracking_uri)
+        self._file = None if path is None else DatabaseFile(path, self._reopen)
+        self._statistics = SpanStatistics()
 
     @property
     def notes(self) -> Sequence[str]:
@@ -63,7 +68,17 @@ class MlflowSink:
             with sqlalchemy.create_engine(self._uri, poolclass=sqlalchemy.NullPool).connect():
                 pass
         new_database.prepare(self._uri)
-        return TracingClient(self._uri)
+        with nullcontext() if self._file is None else artifacts_beside(self._file.path):
+            return TracingClient(self._uri)
+
+    def _reopen(self) -> None:
+        """Forget all that is known of a database whose file was replaced."""
+        close_database(self._uri)
+        self.__dict__.pop("_client", None)
+        self._experiments.clear()
+        self._statistics = SpanStatistics()
+        noted, self._models = self._models.failures, ModelLog(self._uri)
+        self._models.failures = noted
 
     def log_models(self, models: Sequence[PendingModel]) -> None:
         """Log models, and link traces to them.
@@ -83,19 +98,37 @@ class MlflowSink:
             SinkUnavailable: the store is down, busy or refuses the credentials, or the experiment was deleted.
             TraceRejected: the store refuses the content.
         """
+        with mapped_errors(self._uri), nullcontext() if self._file is None else self._file.held():
+            stored = self._store_again(batch)
+            if self._file is not None:
+                self._statistics.update(self._client.store.engine)
+        return self._models.pending(stored)
+
+    def _store_again(self, batch: Sequence[Trace]) -> list[StoredTrace]:
+        """Store the traces; once more if that fails because an experiment has another id now, as in a restored backup.
+
+        Raises:
+            SinkUnavailable: an experiment was deleted meanwhile.
+        """
         try:
             with mapped_errors(self._uri):
-                stored = self._store(batch)
+                return self._store(batch)
         except SinkError as error:
-            if isinstance(error, TraceRejected) or _is_not_found(error.__cause__):
-                # An experiment may have been deleted meanwhile: looking it up again then raises the right error.
-                self._experiments.clear()
-                with mapped_errors(self._uri):
-                    for trace in batch:
-                        if trace.root is not None:
-                            self._experiment(trace.context)
-            raise
-        return self._models.pending(stored)
+            is_missing = _is_not_found(error.__cause__)
+            if not is_missing and not isinstance(error, TraceRejected):
+                raise
+            if not self._has_changed_experiments(batch) and not (is_missing and self._file):
+                raise
+        return self._store(batch)
+
+    def _has_changed_experiments(self, batch: Sequence[Trace]) -> bool:
+        """Look up the experiments of traces again, and return whether one has another id than before."""
+        before, self._experiments = self._experiments, {}
+        with mapped_errors(self._uri):
+            for trace in batch:
+                if trace.root is not None:
+                    self._experiment(trace.context)
+        return any(before.get(key, found) != found for key, found in self._experiments.items())
 
     def _store(self, batch: Sequence[Trace]) -> list[StoredTrace]:
         given = batch

@@ -19,10 +19,10 @@ from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.tracing.constant import TraceMetadataKey
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-from langchain_autotrace.errors import SinkUnavailable
 from langchain_autotrace.records import ModelForm, ModelSeen, PendingModel
-from langchain_autotrace.redaction import error_line, without_password
+from langchain_autotrace.redaction import error_line
 from langchain_autotrace.semconv import LOADABLE_TAG, REASON_TAG, Attr
+from langchain_autotrace.ship.mlflow_errors import unavailable
 from langchain_autotrace.ship.model_errors import StepError, at_step, is_final
 from langchain_autotrace.ship.model_links import link_earlier, link_traces
 from langchain_autotrace.ship.model_store import ModelStore
@@ -132,8 +132,7 @@ class ModelLog:
         except StepError as error:
             self._tries[key] += 1
             if self._may_succeed_later(key, error.cause):
-                msg = f"{without_password(self._uri)}: {error_line(error.cause)}"
-                raise SinkUnavailable(msg) from error
+                raise unavailable(self._uri, error.cause) from error
             self._give_up(key, group, error)
         else:
             self._failed.discard(key)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from langchain_autotrace.errors import SinkUnavailable
+from langchain_autotrace.errors import CredentialsRefused, SinkUnavailable
 from langchain_autotrace.records import PendingModel
 from langchain_autotrace.redaction import error_line
 from langchain_autotrace.ship.progress import Progress
@@ -26,12 +26,14 @@ class ModelQueue:
 
     Attributes:
         error: why the store takes no models at present; None while it does.
+        is_refused: whether that is because it refuses the credentials of this process.
         notes: one line of text for each failure that the sink did not note itself.
     """
 
     def __init__(self, log: Callable[[Sequence[PendingModel]], None]) -> None:
         """Log with ``log``, a sink's ``log_models``."""
         self.error: str | None = None
+        self.is_refused = False
         self.notes: list[str] = []
         self._log = log
         self._lock = threading.Lock()
@@ -105,7 +107,7 @@ class ModelQueue:
             try:
                 self._log(models)
             except SinkUnavailable as error:
-                self.error = str(error)
+                self.error, self.is_refused = str(error), isinstance(error, CredentialsRefused)
                 _logger.warning("models wait, will retry: %s", error)
                 self._retry.wait(pause)
                 self._retry.clear()
@@ -113,7 +115,7 @@ class ModelQueue:
                 continue
             except Exception as error:  # noqa: BLE001 - a fault of ours must not have the models logged forever
                 self._note(f"{len(models)} models could not be logged ({error_line(error)}).")
-            self.error = None
+            self.error, self.is_refused = None, False
             return True
         return False
 

@@ -13,7 +13,14 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
-from langchain_autotrace.errors import JournalFormatError, SinkError, SinkUnavailable, TraceRejected
+from langchain_autotrace.errors import (
+    CredentialsRefused,
+    JournalFormatError,
+    PermissionRefused,
+    SinkError,
+    SinkUnavailable,
+    TraceRejected,
+)
 from langchain_autotrace.ship.model_queue import ModelQueue
 from langchain_autotrace.ship.progress import Progress
 from langchain_autotrace.ship.rejected import formed, write_rejected
@@ -75,7 +82,7 @@ class Shipper:
         self._retry_requested_ns = folder.retry_requested_ns()
         self._slow_write = SlowWrite(self._write_status)
         self._failing_since: float | None = None
-        self._is_delivering = self._is_stuck = False
+        self._is_delivering = self._is_stuck = self._is_refused = False
         status = folder.read_status()
         self._was_failing_since: float | None = status.get("failing_since")
         self._told_error: bool = status.get("error") is not None
@@ -91,13 +98,15 @@ class Shipper:
     def serve(self, *, linger: float, patience: float, stop: Callable[[], bool] = lambda: False) -> None:
         """Deliver until every process of the folder has ended, its journal is delivered and its models are logged.
 
+        Ends as well when the store refuses the credentials, to let a shipper with others have the folder.
+
         Args:
             linger: seconds to wait for another process when nothing is left.
             patience: seconds to retry a store that is down when all processes have ended.
             stop: polled in the loop; True ends it.
         """
         pause, busy_at = _IDLE_SECONDS[0], self._clock()
-        while not stop():
+        while not stop() and not self.is_refused:
             if self.step():
                 pause, busy_at = _IDLE_SECONDS[0], self._clock()
                 continue
@@ -121,7 +130,7 @@ class Shipper:
         """
         self._backoff = _DRAIN_BACKOFF_SECONDS
         deadline = self._clock() + timeout
-        while self._clock() < deadline:
+        while self._clock() < deadline and not self.is_refused:
             if self.step(everything=True):
                 continue
             if not self._waiting and self.error is None and self._models.is_empty:
@@ -133,6 +142,11 @@ class Shipper:
         """Stop logging models, after the one at hand if that is done in a moment; the checkpoints keep the rest."""
         self._models.stop()
         self._remove_done_models()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the store refuses the credentials of this process."""
+        return self._is_refused or self._models.is_refused
 
     def unserved(self) -> set[str]:
         """Return the names of the folder's journals that are neither fully delivered nor unreadable."""
@@ -249,12 +263,42 @@ class Shipper:
         began = time.time()
         try:
             self._write(self._waiting[:_BATCH_TRACES])
+        except CredentialsRefused as error:
+            return self._make_room(error)
         except SinkUnavailable as error:
             if self._failures < _TRIES or not self._deliver_one_by_one():
                 self._back_off(str(error), began)
                 return False
         self._clear_error()
         return True
+
+    def _make_room(self, error: CredentialsRefused) -> bool:
+        """Give up for a shipper with other credentials; return True if only single traces were refused, and rejected.
+
+        Each program may have permission for its own experiments alone. So this shipper first delivers what it may.
+        """
+        if isinstance(error, PermissionRefused) and not self._deliver_permitted():
+            return True
+        self._is_refused = True
+        self._save_processes(at_once=True)
+        self._back_off(str(error))
+        return False
+
+    def _deliver_permitted(self) -> bool:
+        """Deliver the batch trace by trace, as far as there is permission; return whether traces are left."""
+        batch, permitted, left = self._waiting[:_BATCH_TRACES], [], []
+        for process, trace in batch:
+            error = self._try_one((process, trace))
+            if error is None:
+                permitted.append(trace.context)
+                self._count([(process, trace)])
+            elif isinstance(error, PermissionRefused) and trace.context in permitted:
+                msg = f"the store accepts other traces of this experiment but not this one: {error}"
+                self._reject(process, trace, TraceRejected(msg))
+            else:
+                left.append((process, trace))
+        self._waiting[: len(batch)] = left
+        return bool(left)
 
     def _deliver_one_by_one(self) -> bool:
         """Deliver the batch trace by trace, to find one at which the store fails; return False when it takes none.
@@ -343,8 +387,16 @@ class Shipper:
 
     def _save_progress(self, *, at_once: bool) -> bool:
         """Write the checkpoints and remove journals that are done; return whether anything changed."""
-        has_changed = False
-        for process in list(self._processes.values()):
+        has_changed = self._save_processes(at_once=at_once)
+        self._clear_error()
+        if has_changed:
+            self._write_status()
+        return has_changed
+
+    def _save_processes(self, *, at_once: bool) -> bool:
+        """Write the checkpoints of processes of which no trace waits; return whether anything changed."""
+        has_changed, waiting = False, [process for process, _ in self._waiting]
+        for process in [one for one in self._processes.values() if one not in waiting]:
             added = process.save(at_once=at_once)
             if added is not None:
                 self._torn += added[0]
@@ -354,9 +406,6 @@ class Shipper:
                 self._folder.forget(process.name)
                 del self._processes[process.name]
                 has_changed = True
-        self._clear_error()
-        if has_changed:
-            self._write_status()
         return has_changed
 
     def _skip_journal(self, name: str, error: JournalFormatError) -> None:

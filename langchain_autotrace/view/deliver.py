@@ -222,7 +222,7 @@ def _drain_with(shipper: Shipper, folder: DestinationFolder, wanted: frozenset[s
             break
         if patience.reading and left < before:
             deadline = time.monotonic() + patience.timeout
-        if time.monotonic() >= deadline or (patience.reading and shipper.error):
+        if time.monotonic() >= deadline or shipper.is_refused or (patience.reading and shipper.error):
             break
         time.sleep(_POLL_SECONDS)
     if shipper.error is None:

@@ -140,6 +140,8 @@ class _Destination:
             if self._shipper is not None:
                 self._shipper.serve(linger=float("inf"), patience=float("inf"), stop=self._stop.is_set)
                 self._shipper.drain(timeout=_LAST_SECONDS)
+                if self._shipper.is_refused:  # let a shipper with other credentials have the folder for a while
+                    self._begin_at = time.monotonic() + _RETRY_SECONDS
         except (AutotraceError, OSError) as error:
             self._give_up(error)
         finally:
