@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -34,6 +35,9 @@ _DRIVERS: Final = {
 }
 """SQLAlchemy's driver name -> module and package. The names of other drivers are all the same."""
 
+_UNQUOTES: Final = (2, 1)
+"""The version of SQLAlchemy since which it unquotes the path of an SQLite URI."""
+
 _SQLITE_MAGIC: Final = b"SQLite format 3\x00"
 
 
@@ -64,7 +68,11 @@ def normalized(uri: str) -> str:
         name, question_mark, query = path.partition("?")
         prefix = "file:" if name.startswith("file:") else ""
         name = name.removeprefix("file:")
-        return uri if name in {"", ":memory:"} else f"{scheme}:///{prefix}{Path(name).absolute()}{question_mark}{query}"
+        if name in {"", ":memory:"} or Path(name).is_absolute():
+            return uri
+        # The name is quoted already if it has to be; the name of the working folder is not.
+        folder = _quoted(str(Path.cwd()), is_file_uri=bool(prefix))
+        return f"{scheme}:///{prefix}{Path(folder) / name}{question_mark}{query}"
     if uri and not separator and kind(uri) == "files":
         return Path(unquote(uri.removeprefix("file:"))).absolute().as_uri()
     return uri
@@ -81,8 +89,12 @@ def slug(uri: str) -> str:
     return f"{readable.strip('-.')[:48]}-{digest}"
 
 
-def check(uri: str) -> None:
+def check(uri: str, *, writes: bool = True) -> None:
     """Check that traces can be sent to ``uri``, without using the network.
+
+    Args:
+        uri: a tracking URI.
+        writes: False checks only that traces can be read from it: an SQLite file may be read-only.
 
     Raises:
         DestinationError: the URI is invalid or its scheme unknown, MLflow does not allow a file store, an SQLite file
@@ -96,7 +108,7 @@ def check(uri: str) -> None:
         msg = f"tracking_uri {public!r} is not a valid URI ({error}). In a password, write / as %2F and @ as %40."
         raise DestinationError(msg) from None
     if store_kind == "sqlite":
-        _check_sqlite(uri)
+        _check_sqlite(uri, writes=writes)
     elif store_kind == "database":
         _check_driver(public, scheme)
     elif store_kind == "files":
@@ -113,8 +125,25 @@ def sqlite_path(uri: str) -> Path | None:
     name, _, query = rest.partition("?")
     if not separator or _dialect(scheme) != "sqlite":
         return None
+    is_file_uri = name.startswith("file:")
     name = name.removeprefix("file:")
-    return None if name in {"", ":memory:"} or "mode=memory" in query else Path(name)
+    if name in {"", ":memory:"} or "mode=memory" in query:
+        return None
+    for _ in range(_times_quoted(is_file_uri=is_file_uri)):
+        name = unquote(name)
+    return Path(name)
+
+
+def _quoted(path: str, *, is_file_uri: bool) -> str:
+    """Quote a path as SQLAlchemy unquotes it: ``?`` would begin the query, ``#`` the fragment of a file URI."""
+    for _ in range(_times_quoted(is_file_uri=is_file_uri)):
+        path = path.replace("%", "%25").replace("?", "%3F").replace("#", "%23")
+    return path
+
+
+def _times_quoted(*, is_file_uri: bool) -> int:
+    """Return how often the path of an SQLite URI is unquoted: by SQLAlchemy since 2.1, and by SQLite for file URIs."""
+    return int(_sqlalchemy_version() >= _UNQUOTES) + int(is_file_uri)
 
 
 def kind(uri: str) -> Literal["sqlite", "database", "files", "server", "databricks"] | None:
@@ -135,21 +164,44 @@ def _dialect(scheme: str) -> str:
     return scheme.partition("+")[0].lower()
 
 
-def _check_sqlite(uri: str) -> None:
+def _check_sqlite(uri: str, *, writes: bool) -> None:
     path = sqlite_path(uri)
     if path is None:
         msg = f"tracking_uri {uri!r}: an in-memory database is lost when the process ends. Use {DEFAULT_URI!r}."
         raise DestinationError(msg)
-    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        fix = "Create the folder, or choose a file that you can write to."
-        msg = f"tracking_uri {uri!r}: cannot write to {path}. {fix}"
-        raise DestinationError(msg)
+    _check_access(uri, path, writes=writes and _is_writing(uri))
     if path.exists() and path.stat().st_size:
         with path.open("rb") as file:
             magic = file.read(len(_SQLITE_MAGIC))
         if magic != _SQLITE_MAGIC:
             msg = f"tracking_uri {uri!r}: {path} is not an SQLite database. Choose another file name."
             raise DestinationError(msg)
+
+
+def _is_writing(uri: str) -> bool:
+    return "mode=ro" not in uri.partition("?")[2]
+
+
+def _check_access(uri: str, path: Path, *, writes: bool) -> None:
+    """Raise :class:`DestinationError` when the file cannot be used; to write to it, SQLite needs its folder too."""
+    try:
+        is_there = path.exists()
+    except PermissionError:
+        is_there = False
+    if path.is_dir() or (writes and not (os.access(path, os.W_OK) if is_there else os.access(path.parent, os.W_OK))):
+        msg = (
+            f"tracking_uri {uri!r}: cannot write to {path}. Create the folder, or choose a file that you can write to."
+        )
+        raise DestinationError(msg)
+    if writes and not os.access(path.parent, os.W_OK | os.X_OK):
+        msg = (
+            f"tracking_uri {uri!r}: cannot write to {path.parent}, where SQLite has its journal while it writes to "
+            f"{path.name}. Make the folder writable, or choose a file in another one."
+        )
+        raise DestinationError(msg)
+    if is_there and not os.access(path, os.R_OK):
+        msg = f"tracking_uri {uri!r}: cannot read {path}. Have its owner permit it, or choose another file."
+        raise DestinationError(msg)
 
 
 def _check_driver(public: str, scheme: str) -> None:
@@ -167,11 +219,17 @@ def _check_driver(public: str, scheme: str) -> None:
 
 def _default_for_postgresql() -> str:
     """Return SQLAlchemy's default driver for PostgreSQL, which changed in 2.1."""
+    return "psycopg" if _sqlalchemy_version() >= _UNQUOTES else "psycopg2"
+
+
+@functools.cache
+def _sqlalchemy_version() -> tuple[int, int]:
+    """Return the version of SQLAlchemy; (0, 0) when it is not installed."""
     try:
         major, minor, *_ = version("sqlalchemy").split(".")
     except PackageNotFoundError:
-        return "psycopg2"
-    return "psycopg" if (int(major), int(minor)) >= (2, 1) else "psycopg2"
+        return 0, 0
+    return int(major), int(minor)
 
 
 def _check_file_store(uri: str) -> None:

@@ -28,7 +28,7 @@ def full_python() -> str:
 
 
 @contextmanager
-def tracking_server(python: str, folder: Path) -> Iterator[str]:
+def tracking_server(python: str, folder: Path, *options: str, **environment: str) -> Iterator[str]:
     """Run a tracking server on the SQLite file of a folder; its address."""
     port = free_port()
     command = [python, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
@@ -37,9 +37,10 @@ def tracking_server(python: str, folder: Path) -> Iterator[str]:
         f"sqlite:///{folder}/mlflow.db",
         "--artifacts-destination",
         str(folder / "files"),
+        *options,
     ]
     address = f"http://127.0.0.1:{port}"
-    with running(command, folder, f"{address}/health", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
+    with running(command, folder, f"{address}/health", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **environment):
         yield address
 
 

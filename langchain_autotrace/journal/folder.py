@@ -13,16 +13,19 @@
         retry                            written to have a shipper that is backing off retry now
         rejected/<trace id>.jsonl        traces that the store rejected, with the reason
 
-``<state dir>`` is ``LANGCHAIN_AUTOTRACE_HOME``, else ``langchain-autotrace`` in the user's state folder.
+``<state dir>`` is ``LANGCHAIN_AUTOTRACE_HOME``, else ``langchain-autotrace`` in the user's state folder; see
+:func:`state_dir` for users who have none, or share one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import secrets
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +38,8 @@ from langchain_autotrace.errors import JournalClosed, JournalError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_logger: Final = logging.getLogger("langchain_autotrace")
+
 HOME_VARIABLE: Final = "LANGCHAIN_AUTOTRACE_HOME"
 
 _STALE_SECONDS: Final = 60.0
@@ -44,14 +49,78 @@ _SEGMENT: Final = re.compile(r"(?P<process>.+)-(?P<number>\d{6,})\.jsonl")
 
 
 def state_dir() -> Path:
-    """Return the folder that contains all journals of this user."""
+    """Return the folder that contains all journals of this user.
+
+    A folder named by the variable that belongs to another user is shared: each user has a private folder in it. Where
+    the user has no home, or one that cannot be written, it is a folder for temporary files.
+
+    Raises:
+        JournalClosed: the folder for temporary files is another user's.
+    """
     named = os.environ.get(HOME_VARIABLE)
-    return Path(named).absolute() if named else platformdirs.user_state_path("langchain-autotrace", appauthor=False)
+    if named:
+        path = Path(named).absolute()
+        return path / f"user-{_user_id()}" if _owner(path) not in {None, _user_id()} else path
+    path = platformdirs.user_state_path("langchain-autotrace", appauthor=False)
+    return path if path.is_absolute() and _can_be_written(path) else _temporary_dir()
 
 
 def all_folders() -> list[DestinationFolder]:
-    """Return the folder of every destination this user has traced to, sorted by name."""
-    return [DestinationFolder(path.parent) for path in sorted(state_dir().glob("*/destination.json"))]
+    """Return the folder of every destination this user has traced to, sorted by name.
+
+    In a shared folder these include the folders of other users that this one may write to, as root may.
+    """
+    places = {state_dir(), *([Path(named).absolute()] if (named := os.environ.get(HOME_VARIABLE)) else [])}
+    found = {path.parent for place in places for path in _destinations(place)}
+    return [DestinationFolder(path) for path in sorted(found, key=lambda path: (path.name, path))]
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether the journals at ``path`` are among temporary files, as the user's home cannot be written."""
+    return not os.environ.get(HOME_VARIABLE) and path.name == _temporary_name()
+
+
+def _destinations(place: Path) -> Iterator[Path]:
+    for pattern in ("*/destination.json", "user-*/*/destination.json"):
+        for path in place.glob(pattern):
+            if os.access(path.parent, os.W_OK | os.X_OK):
+                yield path
+
+
+def _user_id() -> int | None:
+    return os.geteuid() if hasattr(os, "geteuid") else None
+
+
+def _owner(path: Path) -> int | None:
+    """Return the id of the user a folder belongs to; None when there is no such folder, or no such ids."""
+    try:
+        return path.stat().st_uid if hasattr(os, "geteuid") else None
+    except OSError:
+        return None
+
+
+def _can_be_written(path: Path) -> bool:
+    """Return whether the folder, or the first one above it that exists, can be written."""
+    there = next((one for one in (path, *path.parents) if os.path.lexists(one)), None)
+    return there is not None and there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def _temporary_name() -> str:
+    return f"langchain-autotrace-{_user_id()}"
+
+
+def _temporary_dir() -> Path:
+    try:
+        path = Path(tempfile.gettempdir()).absolute() / _temporary_name()
+        path.mkdir(mode=0o700, exist_ok=True)
+        is_own = path.lstat().st_uid == _user_id() if hasattr(os, "geteuid") else True
+    except OSError as error:
+        msg = f"there is no folder for journals ({error}). Set {HOME_VARIABLE} to a folder that you can write to."
+        raise JournalClosed(msg) from error
+    if not is_own:
+        msg = f"{path} belongs to another user. Set {HOME_VARIABLE} to a folder that you can write to."
+        raise JournalClosed(msg)
+    return path
 
 
 class DestinationFolder:
@@ -82,6 +151,13 @@ class DestinationFolder:
                 replace(self._destination, json.dumps({"tracking_uri": public_uri}).encode())
             if not os.access(self.path, os.W_OK):
                 raise PermissionError(13, "Permission denied")
+            if is_temporary(self.path.parent):
+                _logger.warning(
+                    "your home folder cannot be written: traces are kept in %s until they are delivered. Set %s to a "
+                    "folder that outlives this machine.",
+                    self.path.parent,
+                    HOME_VARIABLE,
+                )
         except OSError as error:
             msg = (
                 f"cannot write to the journal folder {self.path} ({error.strerror}). Set {HOME_VARIABLE} to a folder "

@@ -22,13 +22,14 @@ from langchain_autotrace.redaction import error_line, without_password
 from langchain_autotrace.semconv import Attr
 from langchain_autotrace.ship import new_database
 from langchain_autotrace.ship.mlflow_entities import MlflowTrace, mlflow_trace, trace_tags
-from langchain_autotrace.ship.mlflow_errors import mapped_errors
+from langchain_autotrace.ship.mlflow_errors import mapped_errors, unavailable
 from langchain_autotrace.ship.model_log import ModelLog
 from langchain_autotrace.ship.pending_models import StoredTrace
 from langchain_autotrace.ship.reach import check_answers
 from langchain_autotrace.ship.resumes import with_resumed
 from langchain_autotrace.ship.reused_ids import with_unused_ids
 from langchain_autotrace.ship.sqlite_file import DatabaseFile, SpanStatistics, artifacts_beside, close_database
+from langchain_autotrace.ship.store_faults import fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -274,6 +275,8 @@ class MlflowSink:
             try:
                 self._experiments[key] = self._resolve(*key)
             except MlflowException as error:
+                if fault_of(error) is not None:
+                    raise unavailable(self._uri, error) from error
                 # Never the trace's fault, whatever the error code: the user has to choose or restore an experiment.
                 msg = (
                     f"{without_password(self._uri)}: experiment {key[0] or key[1] or 'Default'!r}: {error_line(error)}"

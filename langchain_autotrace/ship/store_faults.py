@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import sqlite3
 import traceback
 from typing import Final, NamedTuple
 
@@ -92,9 +93,9 @@ def _refused_status(error: BaseException) -> int | None:
 
 def _database_fault(error: BaseException) -> Fault | None:
     cause = error.__cause__ if isinstance(error, MlflowException) else error
-    if not isinstance(cause, sqlalchemy.exc.DBAPIError):
+    if not isinstance(cause, sqlalchemy.exc.DBAPIError | sqlite3.Error):
         return None
-    text = str(cause.orig)
+    text = str(cause.orig if isinstance(cause, sqlalchemy.exc.DBAPIError) else cause)
     if _REFUSED_USER.search(text):
         fix = "Set MLFLOW_TRACKING_URI to the URI with the right password"
         return Fault(f"the database refuses the user ({error_line(cause)})", fix, _UNAUTHORIZED)

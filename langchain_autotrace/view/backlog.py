@@ -97,8 +97,7 @@ def folders(uri: str | None) -> list[DestinationFolder]:
     """Return the folder of a tracking URI if it exists, or all destinations' folders if ``uri`` is None."""
     if uri is None:
         return all_folders()
-    folder = folder_of(uri)
-    return [folder] if folder.path.joinpath("destination.json").exists() else []
+    return [folder for folder in all_folders() if folder.path.name == destination.slug(uri)]
 
 
 def look(folder: DestinationFolder) -> Backlog:

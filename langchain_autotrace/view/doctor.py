@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
 from langchain_autotrace import destination, settings
-from langchain_autotrace.errors import AutotraceError
-from langchain_autotrace.journal.folder import HOME_VARIABLE, state_dir
+from langchain_autotrace.errors import AutotraceError, SinkUnavailable
+from langchain_autotrace.journal.folder import HOME_VARIABLE, is_temporary, state_dir
 from langchain_autotrace.redaction import error_line, without_password
 from langchain_autotrace.ship.schema import schema
 from langchain_autotrace.version import __version__
@@ -25,6 +25,7 @@ from langchain_autotrace.view.text import moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -127,16 +128,39 @@ def _destination(uri: str) -> Iterator[Check]:
             yield Check("problem", "destination", finding, f"pip install {' '.join(missing)}")
             return
     path = destination.sqlite_path(uri)
-    if path is not None and not path.exists():
-        yield Check("ok", "destination", f"{public} will be created with the first trace")
+    if path is not None and (not path.exists() or not path.stat().st_size):
+        room = list(_room("destination", path.parent, "move the database"))
+        yield from room or [Check("ok", "destination", f"{public} will be created with the first trace")]
         return
-    if path is not None:
+    found = list(_file(uri, path)) if path is not None else []
+    yield from found
+    if not any(check.level == "problem" for check in found):
+        yield _reachable(uri, public)
+
+
+def _file(uri: str, path: Path) -> Iterator[Check]:
+    """Check the file of an SQLite database; yield nothing when all is well."""
+    try:
         state, revision = schema(path)
-        if state in {"newer", "older"}:
-            finding = f"{public} has schema {revision}, which the installed MLflow does not support"
-            yield Check("problem", "destination", finding, store.schema_fix(uri, state))
-            return
-    yield _reachable(uri, public)
+        store.integrity(path)
+    except SinkUnavailable as error:
+        yield _unavailable(uri, error)
+        return
+    if state in {"newer", "older"}:
+        finding = f"{without_password(uri)} has schema {revision}, which the installed MLflow does not support"
+        yield Check("problem", "destination", finding, store.schema_fix(uri, state))
+    yield from _room("destination", path.parent, "move the database")
+
+
+def _unavailable(uri: str, error: AutotraceError, fix: str = "") -> Check:
+    """Return the problem of a store that cannot be used, with what to do where that is known."""
+    from langchain_autotrace.ship.store_faults import fault_of  # noqa: PLC0415 - imports MLflow
+
+    fault = None if error.__cause__ is None else fault_of(error.__cause__)
+    if fault is None:
+        return Check("problem", "destination", str(error), fix)
+    command = f" {destination.sqlite_path(uri)}" if fault.fix.endswith("fuser") else ""
+    return Check("problem", "destination", f"{without_password(uri)}: {fault.reason}", f"{fault.fix}{command}")
 
 
 def _reachable(uri: str, public: str) -> Check:
@@ -146,7 +170,7 @@ def _reachable(uri: str, public: str) -> Check:
             client.search_experiments(max_results=1)
     except AutotraceError as error:
         fix = "start the server or correct the address; until then, traces stay in the journal"
-        return Check("problem", "destination", str(error), fix if "://" in public and "sqlite" not in public else "")
+        return _unavailable(uri, error, fix if "://" in public and "sqlite" not in public else "")
     return Check(
         "ok", "destination", f"{public} is reachable ({time.monotonic() - begun:.1f} s, including MLflow's import)"
     )
@@ -159,14 +183,21 @@ def _journal() -> Iterator[Check]:
         fix = f"set {HOME_VARIABLE} to a folder that you can write to"
         yield Check("problem", "journal", f"{folder} is not writable", fix)
         return
-    free = shutil.disk_usage(there).free // _MB
+    room = list(_room("journal", there, f"set {HOME_VARIABLE}"))
+    yield from room
+    if is_temporary(folder):
+        finding = f"your home folder cannot be written: traces are kept in {folder} until they are delivered"
+        yield Check("warning", "journal", finding, f"set {HOME_VARIABLE} to a folder that outlives this machine")
+    elif not room:
+        yield Check("ok", "journal", f"{folder} is writable, {shutil.disk_usage(there).free // _MB:,} MB free")
+
+
+def _room(subject: str, folder: Path, instead: str) -> Iterator[Check]:
+    """Check whether the disk of a folder has room; yield nothing when it has."""
+    free = shutil.disk_usage(folder).free // _MB
     if free < _LITTLE_ROOM_MB:
         level: Level = "problem" if free < _NO_ROOM_MB else "warning"
-        yield Check(
-            level, "journal", f"{folder} has {free} MB left on its disk", f"free disk space, or set {HOME_VARIABLE}"
-        )
-        return
-    yield Check("ok", "journal", f"{folder} is writable, {free:,} MB free")
+        yield Check(level, subject, f"{folder} has {free} MB left on its disk", f"free disk space, or {instead}")
 
 
 def _backlogs(uri: str | None) -> Iterator[Check]:

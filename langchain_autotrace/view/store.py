@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace import destination
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 PROBE_SECONDS: Final = 3.0
 """How long a server may take to answer. MLflow's own retries take minutes."""
 
+_INSTRUCTIONS: Final = 10_000
+"""How often SQLite asks whether to go on, in its own instructions."""
+
 
 @contextlib.contextmanager
 def reading(uri: str) -> Iterator[MlflowClient]:
@@ -35,7 +41,7 @@ def reading(uri: str) -> Iterator[MlflowClient]:
         DestinationError: there can be no store at ``uri``.
         SinkUnavailable: the store is down, or its schema is of another MLflow version.
     """
-    destination.check(uri)
+    destination.check(uri, writes=False)
     probe(uri)
     exists(uri)
     import requests  # noqa: PLC0415 - slow to import, and only needed here
@@ -77,12 +83,38 @@ def schema_fix(uri: str, state: Schema) -> str:
     return f"it was created by an older MLflow: back it up, then run: mlflow db upgrade {without_password(uri)}"
 
 
+def integrity(path: Path) -> None:
+    """Check an SQLite file for damage, for a few seconds at most.
+
+    Raises:
+        SinkUnavailable: the file is damaged.
+    """
+    ends_at = time.monotonic() + PROBE_SECONDS
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=PROBE_SECONDS)) as connection:
+            connection.set_progress_handler(lambda: time.monotonic() > ends_at, _INSTRUCTIONS)
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError("database disk image is malformed")
+    except sqlite3.Error as error:
+        if "interrupted" in str(error):
+            return
+        msg = f"{path} cannot be read ({error_line(error)})."
+        raise SinkUnavailable(msg) from error
+
+
 def _explain(uri: str, error: Exception) -> str:
+    from langchain_autotrace.ship.store_faults import fault_of  # noqa: PLC0415 - imports MLflow
+
     public = without_password(uri)
     path = destination.sqlite_path(uri)
     if "out-of-date database schema" in str(error):
         state: Schema = schema(path)[0] if path else "older"
         return f"{public} has a schema that the installed MLflow does not support; {schema_fix(uri, state)}"
+    fault = fault_of(error)
+    if fault is not None:
+        return f"{public}: {fault.reason}. {fault.fix}."
     if isinstance(error, ImportError):
         return f"{public}: {error}. Install the missing package with pip."
     return f"{public}: {error_line(error)}"
