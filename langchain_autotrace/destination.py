@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import os
 import re
+import stat
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -184,14 +185,11 @@ def _is_writing(uri: str) -> bool:
 
 def _check_access(uri: str, path: Path, *, writes: bool) -> None:
     """Raise :class:`DestinationError` when the file cannot be used; to write to it, SQLite needs its folder too."""
-    try:
-        is_there = path.exists()
-    except PermissionError:
-        is_there = False
-    if path.is_dir() or (writes and not (os.access(path, os.W_OK) if is_there else os.access(path.parent, os.W_OK))):
-        msg = (
-            f"tracking_uri {uri!r}: cannot write to {path}. Create the folder, or choose a file that you can write to."
-        )
+    found = _status(path)
+    writable = os.access(path if found else path.parent, os.W_OK)
+    if (found and stat.S_ISDIR(found.st_mode)) or (writes and not writable):
+        fix = "Create the folder, or choose a file that you can write to."
+        msg = f"tracking_uri {uri!r}: cannot write to {path}. {fix}"
         raise DestinationError(msg)
     if writes and not os.access(path.parent, os.W_OK | os.X_OK):
         msg = (
@@ -199,9 +197,17 @@ def _check_access(uri: str, path: Path, *, writes: bool) -> None:
             f"{path.name}. Make the folder writable, or choose a file in another one."
         )
         raise DestinationError(msg)
-    if is_there and not os.access(path, os.R_OK):
+    if not os.access(path, os.R_OK) if found else _status(path.parent) and not os.access(path.parent, os.X_OK):
         msg = f"tracking_uri {uri!r}: cannot read {path}. Have its owner permit it, or choose another file."
         raise DestinationError(msg)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """Return the status of a file; None when there is none, or the user may not look."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def _check_driver(public: str, scheme: str) -> None:

@@ -61,7 +61,10 @@ def state_dir() -> Path:
     if named:
         path = Path(named).absolute()
         return path / f"user-{_user_id()}" if _owner(path) not in {None, _user_id()} else path
-    path = platformdirs.user_state_path("langchain-autotrace", appauthor=False)
+    try:
+        path = platformdirs.user_state_path("langchain-autotrace", appauthor=False)
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return _temporary_dir()
     return path if path.is_absolute() and _can_be_written(path) else _temporary_dir()
 
 
