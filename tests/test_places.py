@@ -123,7 +123,7 @@ def test_windows_paths(monkeypatch: pytest.MonkeyPatch) -> None:
         ("sqlite:///C:/data/100%25/mlflow.db?timeout=5", "C:/data/100%/mlflow.db"),
     ):
         assert destination.normalized(uri) == uri
-        assert destination.sqlite_path(uri) == PureWindowsPath(path)
+        assert str(destination.sqlite_path(uri)) == str(PureWindowsPath(path))
 
 
 @needs_root
