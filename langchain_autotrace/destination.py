@@ -187,7 +187,8 @@ def _check_access(uri: str, path: Path, *, writes: bool) -> None:
     """Raise :class:`DestinationError` when the file cannot be used; to write to it, SQLite needs its folder too."""
     found = _status(path)
     writable = os.access(path if found else path.parent, os.W_OK)
-    if (found and stat.S_ISDIR(found.st_mode)) or (writes and not writable):
+    is_folder = found is not None and stat.S_ISDIR(found.st_mode)
+    if is_folder or _status(path.parent) is None or (writes and not writable):
         fix = "Create the folder, or choose a file that you can write to."
         msg = f"tracking_uri {uri!r}: cannot write to {path}. {fix}"
         raise DestinationError(msg)
