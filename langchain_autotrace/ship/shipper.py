@@ -264,7 +264,7 @@ class Shipper:
         try:
             self._write(self._waiting[:_BATCH_TRACES])
         except CredentialsRefused as error:
-            return self._make_room(error)
+            return self._make_room(error, began)
         except SinkUnavailable as error:
             if self._failures < _TRIES or not self._deliver_one_by_one():
                 self._back_off(str(error), began)
@@ -272,7 +272,7 @@ class Shipper:
         self._clear_error()
         return True
 
-    def _make_room(self, error: CredentialsRefused) -> bool:
+    def _make_room(self, error: CredentialsRefused, since: float) -> bool:
         """Give up for a shipper with other credentials; return True if only single traces were refused, and rejected.
 
         Each program may have permission for its own experiments alone. So this shipper first delivers what it may.
@@ -281,7 +281,7 @@ class Shipper:
             return True
         self._is_refused = True
         self._save_processes(at_once=True)
-        self._back_off(str(error))
+        self._back_off(str(error), since)
         return False
 
     def _deliver_permitted(self) -> bool:

@@ -64,7 +64,12 @@ def exists(uri: str) -> bool:
         SinkUnavailable: the file cannot be read as a database, or stays locked.
     """
     path = destination.sqlite_path(uri)
-    return path is None or (path.exists() and settled_schema(uri) != "none")
+    try:
+        return path is None or (path.exists() and settled_schema(uri) != "none")
+    except SinkUnavailable as error:
+        if not isinstance(error.__cause__, Exception):
+            raise
+        raise SinkUnavailable(_explain(uri, error.__cause__)) from error.__cause__
 
 
 def probe(uri: str) -> None:

@@ -25,6 +25,7 @@ from langchain_autotrace.ship.mlflow_errors import mapped_errors
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.view import deliver
+from langchain_autotrace.view.patience import Patience
 from tests.full_server import tracking_server
 from tests.journal.support import ROOT, new_journal
 from tests.ship.mlflow_support import in_experiment
@@ -126,12 +127,12 @@ def test_ship_with_a_wrong_password(tmp_path: Path, guarded: GuardedServer, monk
     write(journal, *whole(1))
     journal.close()
     use(monkeypatch, "eve")
-    done = deliver.deliver(folder, guarded.url, timeout=WAIT_SECONDS)
+    done = deliver.deliver(folder, guarded.url, patience=Patience(WAIT_SECONDS))
 
     assert (done.delivered, done.left, guarded.refused < 5) == (0, 1, True)
     assert "refuses the credentials (HTTP 401)" in str(done.error)
     use(monkeypatch, "ada")
-    assert deliver.deliver(folder, guarded.url, timeout=WAIT_SECONDS).delivered == 1
+    assert deliver.deliver(folder, guarded.url, patience=Patience(WAIT_SECONDS)).delivered == 1
 
 
 def test_users_with_an_experiment_each(folder: DestinationFolder, clock: Clock) -> None:
