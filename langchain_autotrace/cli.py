@@ -158,6 +158,39 @@ def show(  # noqa: PLR0913 - a command's options
         terminal.print_tree(tree, values=values, full=full, plumbing=plumbing)
 
 
+@main.command()
+@click.argument("trace_ids", metavar="TRACE_ID|last...", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="File to write; .html, .json or .md.",
+)
+@click.option(
+    "--content/--no-content", default=True, help="Include inputs, outputs and error messages. Default: --content."
+)
+@_experiment_option
+@_uri_option
+def export(
+    *, trace_ids: tuple[str, ...], output: str, content: bool, experiment: str | None, tracking_uri: str | None
+) -> None:
+    """Write traces into one file: a page for the browser, JSON, or Markdown to paste.
+
+    The page needs no network and no server. Ids may be abbreviated; "last" is the newest trace.
+    """
+    from langchain_autotrace.view import export as exporter
+
+    exporter.check_format(output)
+    uri = _uri(tracking_uri)
+    if not _freshened(uri):
+        raise TraceNotFound(_no_traces(uri))
+    exported = exporter.read(uri, trace_ids, experiment=experiment, content=content, files=exporter.has_files(output))
+    exporter.write(output, exported)
+    click.echo(exporter.summary(output, exported))
+
+
 @main.group(name="models")
 def models_group() -> None:
     """Show the chains that autolog(log_models=True) has logged."""

@@ -15,6 +15,7 @@
      │   │       └─ PermissionRefused   … or what the user wants to write
      │   └─ TraceRejected     the store will never take this trace: reject it
      ├─ TraceNotFound         the trace is not in the store
+     ├─ ExportError           the file's name says no format to write
      └─ ModelError            a logged chain cannot be loaded
          └─ ModelNotFound     the model is not in the store
 
@@ -78,6 +79,10 @@ class TraceRejected(SinkError):
 
 class TraceNotFound(AutotraceError, LookupError):
     """The trace is not in the store."""
+
+
+class ExportError(AutotraceError, ValueError):
+    """The name of a file does not say in which format to write it."""
 
 
 class ModelError(AutotraceError):

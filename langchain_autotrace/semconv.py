@@ -99,6 +99,15 @@ class Attr:
     """Hash of the chain that ran, where chains are logged as models; also a tag of the model."""
 
 
+WITHOUT_CONTENT: Final = frozenset(value for name, value in vars(Attr).items() if name.isupper()) - {
+    *(Attr.INPUTS, Attr.OUTPUTS, Attr.METADATA, Attr.TAGS, Attr.INVOCATION_PARAMS, Attr.CHAT_TOOLS, Attr.TOOL_CALL_ID),
+    Attr.ANSWER,
+} | {
+    *("mlflow.spanFunctionName", "mlflow.spanLogLevel", "mlflow.spanStartTimeNs"),
+    *("mlflow.experimentId", "mlflow.linkedPrompts", "mlflow.gateway.linkedTraceId"),
+}
+"""Attributes that hold no content."""
+
 SESSION_KEYS: Final = ("session_id", "thread_id", "conversation_id")
 """Names under which metadata, ``configurable`` or an agent's context have the session, the first one counts."""
 USER_KEYS: Final = ("user_id", "langgraph_auth_user_id")

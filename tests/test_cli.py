@@ -55,7 +55,8 @@ class TestList:
         assert row["trace_id"].startswith("tr-")
         assert len(row["trace_id"]) == len("tr-") + 32
         assert row["start"].endswith("+00:00")
-        varying = ("trace_id", "start", "start_ms", "duration_ms")
+        assert row["metadata"]["mlflow.source.type"] == "LOCAL"
+        varying = ("trace_id", "start", "start_ms", "duration_ms", "metadata")
         assert {key: value for key, value in row.items() if key not in varying} == {
             "name": "ask",
             "status": "OK",

@@ -34,7 +34,7 @@ from langchain_autotrace.records import (
     TraceFile,
     TraceUpdate,
 )
-from langchain_autotrace.semconv import SESSION_KEYS, USAGE_PLACES, USER_KEYS, Attr
+from langchain_autotrace.semconv import SESSION_KEYS, USAGE_PLACES, USER_KEYS, WITHOUT_CONTENT, Attr
 from langchain_autotrace.settings import RedactContext, Settings
 
 _logger: Final = logging.getLogger("langchain_autotrace")
@@ -52,13 +52,6 @@ _FIELDS: Final = {
     "interrupts": "outputs",
 }
 """What the redact hook is told of a field: what it is called on the span."""
-_WITHOUT_CONTENT: Final = frozenset(value for name, value in vars(Attr).items() if name.isupper()) - {
-    *(Attr.INPUTS, Attr.OUTPUTS, Attr.METADATA, Attr.TAGS, Attr.INVOCATION_PARAMS, Attr.CHAT_TOOLS, Attr.TOOL_CALL_ID),
-} | {
-    *("mlflow.llm.cost", "mlflow.spanFunctionName", "mlflow.spanLogLevel", "mlflow.spanStartTimeNs"),
-    *("mlflow.experimentId", "mlflow.linkedPrompts", "mlflow.gateway.linkedTraceId"),
-}
-"""Attributes that hold no content."""
 _PREVIEWS: Final = ("request_preview", "response_preview")
 _KNOWN_METADATA: Final = frozenset(
     {
@@ -246,7 +239,7 @@ class CarefulWriter:
 
     def _attributes(self, given: Mapping[str, Any], subject: Subject, sizes: dict[str, int]) -> dict[str, Any]:
         """Return attributes that the program has set through MLflow's API."""
-        own = {name: value for name, value in given.items() if name in _WITHOUT_CONTENT}
+        own = {name: value for name, value in given.items() if name in WITHOUT_CONTENT}
         kept: dict[str, Any] = self._scrubbed(fit(own, self._limit).value)
         if self._content:
             theirs = {name: value for name, value in given.items() if name not in own}

@@ -92,7 +92,12 @@ def print_lines(lines: Iterable[RenderableType]) -> None:
 
 def print_json(value: object) -> None:
     """Print a value as indented JSON."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
+    sys.stdout.write(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """Return a value as indented JSON that ends with a line feed."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n"
 
 
 def row_json(row: TraceRow) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def header(row: TraceRow) -> Table:
         ("status", Text(row.status, _STYLES.get(row.status, _UNUSUAL))),
         ("started", moment(row.start_ms, whole=True)),
         ("duration", duration(row.duration_ms)),
-        ("tokens", _all_tokens(row.tokens)),
+        ("tokens", all_tokens(row.tokens)),
         ("cost", money(row.cost_usd)),
         ("session", Text(_one_line(row.session or ""))),
         ("user", Text(_one_line(row.user or ""))),
@@ -213,7 +213,8 @@ def _wrapped(text: str, console: Console, room: int, style: str = "") -> Iterato
             yield Text.assemble(" " * (indent + 2 * bool(number)), piece)
 
 
-def _all_tokens(tokens: Tokens) -> str:
+def all_tokens(tokens: Tokens) -> str:
+    """Return token counts as text: the total, and its parts in brackets; ``-`` if none is known."""
     if tokens.total is None and tokens.input is None:
         return "-"
     named = (("in", tokens.input), ("out", tokens.output), ("cached", tokens.cached), ("reasoning", tokens.reasoning))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_autotrace.errors import SinkUnavailable, TraceNotFound
@@ -26,6 +26,14 @@ _INTERNAL_TAG: Final = "mlflow."
 _SESSION: Final = "mlflow.trace.session"
 _USER: Final = "mlflow.trace.user"
 _NAME: Final = "mlflow.traceName"
+_SHOWN_ELSEWHERE: Final = frozenset(
+    {
+        *("mlflow.traceInputs", "mlflow.traceOutputs", "mlflow.trace.tokenUsage", "mlflow.trace.cost"),
+        *("mlflow.trace.sizeStats", "mlflow.trace.sizeBytes", "mlflow.trace_schema.version"),
+        *("mlflow.trace.infoFinalized", _SESSION, _USER),
+    }
+)
+"""Metadata that a row has under other names, or that is of no use to a reader."""
 _MANY: Final = 5
 
 
@@ -61,6 +69,8 @@ class TraceRow:
     user: str | None
     tags: dict[str, str]
     """The user's tags; MLflow's own are left out."""
+    metadata: dict[str, str] = field(default_factory=dict)
+    """The trace's metadata: the user's, and MLflow's, such as the program's file and commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +154,13 @@ def tree(uri: str, trace_id: str, *, experiment: str | None = None) -> TraceTree
         SinkUnavailable: the store cannot be read.
     """
     with store.reading(uri) as client:
-        found = _find(client, uri, trace_id, experiment)
-        return tree_of(client.get_trace(found, display=False))
+        return tree_of(stored_trace(client, uri, trace_id, experiment=experiment))
+
+
+def stored_trace(client: MlflowClient, uri: str, trace_id: str, *, experiment: str | None = None) -> Trace:
+    """Return one trace as MLflow's; the arguments and errors are those of :func:`tree`."""
+    found: Trace = client.get_trace(_find(client, uri, trace_id, experiment), display=False)
+    return found
 
 
 def tree_of(trace: Trace) -> TraceTree:
@@ -250,6 +265,7 @@ def _row(info: TraceInfo, reasoning: int | None = None) -> TraceRow:
         session=info.trace_metadata.get(_SESSION),
         user=info.trace_metadata.get(_USER),
         tags={key: value for key, value in info.tags.items() if not key.startswith(_INTERNAL_TAG)},
+        metadata={key: value for key, value in info.trace_metadata.items() if key not in _SHOWN_ELSEWHERE},
     )
 
 

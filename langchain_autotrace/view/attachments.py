@@ -1,0 +1,77 @@
+"""Reads the files that a trace's values refer to."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs
+
+if TYPE_CHECKING:
+    from mlflow.entities import TraceInfo
+
+MAX_BYTES: Final = 25_000_000
+"""Size of all files that a page gets at most; what is larger is named by its type and size."""
+_REFERENCE: Final = re.compile(r"mlflow-attachment://([\w-]{1,64})\?([\w.%+/=&;-]{0,500})")
+_EMBEDDED: Final = re.compile(r"(?:image|audio|video)/[\w.+-]+|application/pdf", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file of a trace."""
+
+    type: str
+    """Media type, such as ``image/png``."""
+    size: int | None
+    """Size in bytes; None if not known."""
+    content: bytes | None
+    """None if it is of another kind than images, audio, video and PDF, too large, or missing in the store."""
+
+
+def references(texts: Iterable[str]) -> dict[str, Attachment]:
+    """Return file id -> attachment without content for the references in texts, such as spans as JSON."""
+    found: dict[str, Attachment] = {}
+    for text in texts:
+        for file_id, query in _REFERENCE.findall(text) if "mlflow-attachment://" in text else ():
+            facts = parse_qs(query)
+            size = facts.get("size", [""])[0]
+            kind = facts.get("content_type", ["application/octet-stream"])[0]
+            found[file_id] = Attachment(kind, int(size) if size.isdecimal() else None, None)
+    return found
+
+
+def read(uri: str, info: TraceInfo, named: dict[str, Attachment], *, room: int) -> dict[str, Attachment]:
+    """Return the attachments of a trace with their content, as far as there is room.
+
+    Only files of this trace are read, whatever the references say.
+
+    Args:
+        uri: the tracking URI.
+        info: MLflow's facts of the trace.
+        named: what :func:`references` found in its spans.
+        room: bytes that all of them may have together.
+    """
+    found: dict[str, Attachment] = {}
+    for file_id, one in named.items():
+        fits = _EMBEDDED.fullmatch(one.type) is not None and (one.size or 0) <= room
+        content = _download(uri, info, file_id) if fits else None
+        if content is not None and len(content) > room:
+            content = None
+        room -= len(content or b"")
+        found[file_id] = Attachment(one.type, one.size if content is None else len(content), content)
+    return found
+
+
+def _download(uri: str, info: TraceInfo, file_id: str) -> bytes | None:
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - slow to import
+    from mlflow.tracing.client import TracingClient  # noqa: PLC0415
+
+    try:
+        repository = TracingClient(uri)._get_artifact_repo_for_trace(info)  # noqa: SLF001 - no public way
+        with tempfile.TemporaryDirectory() as folder:
+            return Path(repository.download_artifacts(f"attachments/{file_id}", folder)).read_bytes()
+    except (MlflowException, OSError):  # the page says that the file is not in it
+        return None

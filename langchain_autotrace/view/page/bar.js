@@ -1,0 +1,70 @@
+// The bar at the top: which trace, its facts, and what can be done with the page.
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+let chosenTheme = null;
+
+/** Read or write a setting that outlives the page; a page in a notebook's frame has no storage. */
+function stored(name, value) {
+  try {
+    if (value !== undefined) localStorage.setItem(name, value);
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+function setTheme() {
+  const theme = chosenTheme ?? stored("trace-theme");
+  document.documentElement.dataset.theme = theme === "dark" || theme === "light" ? theme : dark.matches ? "dark" : "light";
+}
+
+function switchTheme() {
+  chosenTheme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+  stored("trace-theme", chosenTheme);
+  setTheme();
+}
+
+const TRACE_STATES = { OK: "OK", ERROR: "Error", IN_PROGRESS: "Running" };
+const iconButton = (name, label, title, onclick) => el("button", { class: "icon-button", title, "aria-label": label, onclick }, icon(name));
+const topBar = el("header", { class: "top" });
+
+function drawTop() {
+  const { trace } = view;
+  const state = known(TRACE_STATES, trace.status) ? trace.status : "UNSET";
+  document.title = visible(trace.name) + " · trace";
+  const actions = [
+    el("button", { class: "id", title: "Copy the trace's id", onclick: () => copy(trace.trace_id) }, plain(trace.trace_id.slice(0, 14) + "…")),
+    iconButton("save", "Download as JSON", "Download as JSON", downloadTrace),
+    iconButton("theme", "Light or dark", "Light or dark (t)", switchTheme),
+    iconButton("help", "Keys", "Keys (?)", () => help.showModal()),
+  ];
+  topBar.replaceChildren(
+    ...[chooser()].filter(Boolean),
+    el("h1", { title: visible(trace.name) }, plain(trace.name)),
+    el("span", { class: "pill " + state }, known(TRACE_STATES, trace.status) ?? "Unknown"),
+    el("div", { class: "facts" }, factNodes(trace)),
+    el("span", { class: "grow" }),
+    el("div", { class: "actions" }, actions),
+  );
+}
+
+function factNodes(trace) {
+  const fact = (what, name = "") => (what == null ? null : el("span", {}, el("b", {}, plain(what)), name && " " + name));
+  const named = (name, what) => (what ? el("span", {}, name + " ", el("b", {}, plain(what))) : null);
+  const failed = view.spans.filter((span) => span.failed).length;
+  return [
+    fact(trace.duration_us == null ? null : time(trace.duration_us)),
+    fact(count(trace.tokens.total), "tokens"),
+    fact(money(trace.cost_usd)),
+    failed ? el("button", { class: "errors", title: "Next error (e)", onclick: () => step(failures(), 1) }, `${count(failed)} ${failed === 1 ? "error" : "errors"}`) : null,
+    named("session", trace.session),
+    named("user", trace.user),
+    el("span", {}, new Date(trace.start_ms).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" })),
+  ];
+}
+
+const failures = () => view.rows.filter((row) => row.span.failed).map((row) => row.span);
+
+function downloadTrace() {
+  save(view.trace.trace_id + ".json", "application/json", traceTexts[shownTrace].textContent);
+}
