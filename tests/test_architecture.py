@@ -179,7 +179,7 @@ def test_file_names() -> None:
 
 
 def test_the_wheel_is_pure(tmp_path: Path) -> None:
-    """The wheel is for every platform, and holds nothing but Python, its type marker, recorded answers and the trace page."""
+    """The wheel is for every platform, and holds nothing but Python, its type marker, recordings and the trace page."""
     built = next(iter(WheelBuilder(str(PACKAGE.parent)).build(directory=str(tmp_path), versions=["standard"])))
 
     assert built.endswith("-py3-none-any.whl")

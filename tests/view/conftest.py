@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.view.browser import Window, chromium
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +38,33 @@ def server() -> Iterator[str]:
 class _Silent(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The browser of this process's tests."""
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Window]]:
+    """Opens pages: called with HTML, the address's fragment and options of the browser, returns a window.
+
+    After the test: nothing was said on a console, and no request left a page.
+    """
+    windows: list[Window] = []
+
+    def opened(html: str, fragment: str = "", **options: Any) -> Window:
+        path = tmp_path / f"page{len(windows)}.html"
+        path.write_text(html, encoding="utf-8")
+        window = Window(browser, **options)
+        windows.append(window)
+        window.page.goto(path.as_uri() + fragment)
+        return window
+
+    yield opened
+    faults = [fault for window in windows for fault in window.faults]
+    for window in windows:
+        window.context.close()
+    assert faults == []

@@ -17,7 +17,7 @@ function fileOf(text) {
     if (!found) return null;
     const query = new URLSearchParams(found[2]);
     const held = Object.hasOwn(view.files, found[1]) ? view.files[found[1]] : null;
-    const size = Number(query.get("size") ?? held?.size);
+    const size = held?.size ?? Number(query.get("size"));
     return { type: held?.type ?? query.get("content_type") ?? "file", size, data: held?.data ?? null };
   }
   const found = text.startsWith("data:") ? text.match(DATA_URL) : null;
