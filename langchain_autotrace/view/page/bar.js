@@ -43,7 +43,6 @@ function drawTop() {
     el("h1", { title: visible(trace.name) }, plain(trace.name)),
     el("span", { class: "pill " + state }, known(TRACE_STATES, trace.status) ?? "Unknown"),
     el("div", { class: "facts" }, factNodes(trace)),
-    el("span", { class: "grow" }),
     el("div", { class: "actions" }, actions),
   );
 }
