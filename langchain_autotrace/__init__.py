@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from langchain_autotrace.ids import trace_id
     from langchain_autotrace.loading import load_model
     from langchain_autotrace.settings import RedactContext
+    from langchain_autotrace.view.trace_objects import get_trace, search_traces
 
 __all__ = [
     "AutotraceError",
@@ -25,8 +26,10 @@ __all__ = [
     "context",
     "disable",
     "flush",
+    "get_trace",
     "last_trace_id",
     "load_model",
+    "search_traces",
     "suppress",
     "trace_id",
 ]
@@ -35,6 +38,7 @@ _MODULES: Final = {
     **dict.fromkeys(__all__, "langchain_autotrace.control"),
     **dict.fromkeys(("context", "suppress"), "langchain_autotrace.capture.scope"),
     "RedactContext": "langchain_autotrace.settings",
+    **dict.fromkeys(("get_trace", "search_traces"), "langchain_autotrace.view.trace_objects"),
     "load_model": "langchain_autotrace.loading",
     "trace_id": "langchain_autotrace.ids",
 }

@@ -55,7 +55,7 @@ RULES: Final = {
     ),
     "view": rule(
         "destination errors ids journal records redaction semconv settings ship trace version",
-        "alembic filelock mlflow requests rich sqlalchemy yaml",
+        "alembic filelock mlflow pandas requests rich sqlalchemy yaml",
     ),
     "bridge": rule(
         "capture destination errors ids records redaction semconv settings",

@@ -127,7 +127,8 @@ def _suffix(path: str) -> str:
     return Path(path).suffix.lower()
 
 
-def _as_page(exported: Sequence[Exported]) -> str:
+def page(exported: Sequence[Exported]) -> str:
+    """Return traces as one page for the browser."""
     return page_html.page([trace_data(one.tree, one.files) for one in exported])
 
 
@@ -142,7 +143,7 @@ def _as_markdown(exported: Sequence[Exported]) -> str:
 
 
 _FORMATS: Final[dict[str, Callable[[Sequence[Exported]], str]]] = {
-    **dict.fromkeys(sorted(_PAGES, reverse=True), _as_page),
+    **dict.fromkeys(sorted(_PAGES, reverse=True), page),
     ".json": _as_json,
     ".md": _as_markdown,
 }

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import re
 from typing import TYPE_CHECKING, Final
-
-from rich.console import Console
 
 from langchain_autotrace.view import text
 from langchain_autotrace.view.content import clean, readable
@@ -17,7 +14,6 @@ if TYPE_CHECKING:
 
     from langchain_autotrace.view.traces import SpanNode, TraceRow, TraceTree
 
-_WIDTH: Final = 160
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>#|~$])")
 _TICKS: Final = re.compile("`{3,}")
 
@@ -29,7 +25,7 @@ def document(tree: TraceTree) -> str:
     """
     shown, left_out = folded(tree)
     lines = [f"# Trace {_inline(tree.row.name)}", "", *_facts(tree.row), ""]
-    lines += ["## Spans", "", *_block("\n".join(_tree_lines(shown))), ""]
+    lines += ["## Spans", "", *_block("\n".join(text.plain_lines(shown))), ""]
     if left_out:
         lines += [f"Left out: {left_out:,} plumbing {'step' if left_out == 1 else 'steps'}.", ""]
     for number, span in enumerate(shown.spans, 1):
@@ -50,11 +46,6 @@ def _facts(row: TraceRow) -> Iterator[str]:
         ("tags", ", ".join(f"{key}={value}" for key, value in sorted(row.tags.items()))),
     )
     return (f"- {name}: {_inline(fact)}" for name, fact in facts if fact and fact != "-")
-
-
-def _tree_lines(tree: TraceTree) -> Iterator[str]:
-    console = Console(file=io.StringIO(), width=_WIDTH)
-    return (line.plain for line in text.tree_lines(tree, console))
 
 
 def _span(number: int, span: SpanNode) -> Iterator[str]:

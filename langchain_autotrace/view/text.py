@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +17,7 @@ from langchain_autotrace.view.content import clean, readable, shortened
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from langchain_autotrace.view.traces import SpanNode, Tokens, TraceRow, TraceTree
 
@@ -121,6 +123,16 @@ def tree_lines(tree: TraceTree, console: Console, *, values: bool = False, full:
             yield Text.assemble((left, "dim"), line)
         for line in _below(span, console, room - len(below), values=values, full=full):
             yield Text.assemble((" " * len(time) + rest + below, "dim"), line)
+
+
+def plain_lines(tree: TraceTree, *, width: int = 160) -> list[str]:
+    """Return the lines of the tree of spans as plain text.
+
+    Args:
+        tree: the trace.
+        width: columns that a line may have.
+    """
+    return [line.plain for line in tree_lines(tree, Console(file=io.StringIO(), width=width))]
 
 
 def folded_line(left_out: int) -> Text:

@@ -126,19 +126,20 @@ def folded(tree: TraceTree) -> tuple[TraceTree, int]:
     return TraceTree(tree.row, tuple(shown)), len(tree.spans) - len(shown)
 
 
-def newest(uri: str, *, experiment: str | None = None, limit: int) -> list[TraceRow]:
+def newest(uri: str, *, experiment: str | None = None, limit: int, condition: str | None = None) -> list[TraceRow]:
     """Return the newest traces, the newest first.
 
     Args:
         uri: the tracking URI.
         experiment: name of the experiment to look in; all by default.
         limit: how many at most.
+        condition: only those that meet it, in the language of ``mlflow.search_traces()``.
 
     Raises:
         SinkUnavailable: the store cannot be read, or has no such experiment.
     """
     with store.reading(uri) as client:
-        return [_row(info) for info in _search(client, locations(client, uri, experiment), limit)]
+        return [_row(info) for info in _search(client, locations(client, uri, experiment), limit, condition)]
 
 
 def tree(uri: str, trace_id: str, *, experiment: str | None = None) -> TraceTree:
