@@ -127,6 +127,7 @@ def list_traces(*, limit: int, experiment: str | None, tracking_uri: str | None,
 @main.command()
 @click.argument("trace_id", metavar="TRACE_ID|last")
 @click.option("--io", "values", is_flag=True, help="Show inputs and outputs.")
+@click.option("--span", metavar="NAME|ID", help="Only the spans with this name or id, and those below, with --io.")
 @click.option("--full", is_flag=True, help="Do not shorten values and errors.")
 @click.option("--all", "plumbing", is_flag=True, help="Show the steps that LangChain and LangGraph made by themselves.")
 @_experiment_option
@@ -136,6 +137,7 @@ def show(  # noqa: PLR0913 - a command's options
     *,
     trace_id: str,
     values: bool,
+    span: str | None,
     full: bool,
     plumbing: bool,
     experiment: str | None,
@@ -146,16 +148,18 @@ def show(  # noqa: PLR0913 - a command's options
 
     The id may be abbreviated to its first or last digits; "last" is the newest trace.
     """
-    from langchain_autotrace.view import terminal, traces
+    from langchain_autotrace.view import span_choice, terminal, traces
 
     uri = _uri(tracking_uri)
     if not _freshened(uri):
         raise TraceNotFound(_no_traces(uri))
     tree = traces.tree(uri, trace_id, experiment=experiment)
+    tree = tree if span is None else span_choice.chosen(tree, span)
     if as_json:
         terminal.print_json(terminal.tree_json(tree))
     else:
-        terminal.print_tree(tree, values=values, full=full, plumbing=plumbing)
+        in_detail = span is not None
+        terminal.print_tree(tree, values=values or in_detail, full=full, whole=not in_detail, plumbing=plumbing)
 
 
 @main.command()

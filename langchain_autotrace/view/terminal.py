@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from langchain_autotrace.view.traces import TraceRow, TraceTree
 
 _SPINNER_SECONDS: Final = 0.5
+_WIDE: Final = 100
+"""Width in columns from which a tree has bars beside it."""
+_MAX_BAR: Final = 24
 _PIPE_WIDTH: Final = 160
 """Width in columns if the output is not a terminal: a program that reads it wants nothing cut."""
 
@@ -77,10 +80,15 @@ def print_tree(
     if whole:
         out.print(text.header(tree.row))
         out.print()
-    for line in text.tree_lines(shown, out, values=values, full=full):
+    for line in text.tree_lines(shown, out, values=values, full=full, bar_columns=_bar_columns(out)):
         out.print(line, no_wrap=True, overflow="ignore", crop=False)
     if left_out:
         out.print(text.folded_line(left_out))
+
+
+def _bar_columns(out: Console) -> int:
+    """Return the width of the bars beside a tree: none where a program reads, or a terminal is narrow."""
+    return min(out.width // 6, _MAX_BAR) if out.is_terminal and out.width >= _WIDE else 0
 
 
 def print_lines(lines: Iterable[RenderableType]) -> None:

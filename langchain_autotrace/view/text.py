@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from langchain_autotrace.view import span_bars
 from langchain_autotrace.view.content import clean, readable, shortened
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ def header(row: TraceRow) -> Table:
     return table
 
 
-def tree_lines(tree: TraceTree, console: Console, *, values: bool = False, full: bool = False) -> Iterator[Text]:
+def tree_lines(
+    tree: TraceTree, console: Console, *, values: bool = False, full: bool = False, bar_columns: int = 0
+) -> Iterator[Text]:
     """Yield the lines of the tree of spans, each fitting the console.
 
     Args:
@@ -112,17 +115,19 @@ def tree_lines(tree: TraceTree, console: Console, *, values: bool = False, full:
         console: where it will be printed.
         values: include inputs and outputs.
         full: do not shorten values and error messages.
+        bar_columns: width of the time scale on which each span has a bar; 0 leaves the bars out.
     """
     gutter = max((len(duration(_ms(span))) for span in tree.spans), default=1)
     branches = _branches(tree.spans, "├── ", "└── ", "│   ") if _is_utf(console) else _branches(tree.spans, *["  "] * 3)
-    for span, (first, rest, below) in zip(tree.spans, branches, strict=True):
-        time = duration(_ms(span)).rjust(gutter) + "  "
-        room = max(console.width - len(time) - len(first), _LEAST)
+    bars = span_bars.bars(tree.spans, bar_columns if _is_utf(console) else 0)
+    for span, (first, rest, below), bar in zip(tree.spans, branches, bars, strict=True):
+        time = Text.assemble((duration(_ms(span)).rjust(gutter) + "  ", "dim"), bar)
+        margin = " " * time.cell_len
+        room = max(console.width - len(margin) - len(first), _LEAST)
         for number, line in enumerate(_summary(span, room)):
-            left = (" " * len(time) + rest) if number else (time + first)
-            yield Text.assemble((left, "dim"), line)
+            yield Text.assemble(*([(margin + rest, "dim")] if number else [time, (first, "dim")]), line)
         for line in _below(span, console, room - len(below), values=values, full=full):
-            yield Text.assemble((" " * len(time) + rest + below, "dim"), line)
+            yield Text.assemble((margin + rest + below, "dim"), line)
 
 
 def plain_lines(tree: TraceTree, *, width: int = 160) -> list[str]:
