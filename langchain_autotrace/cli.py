@@ -163,6 +163,28 @@ def show(  # noqa: PLR0913 - a command's options
 
 
 @main.command()
+@click.argument("first", metavar="A")
+@click.argument("second", metavar="B")
+@click.option("--all", "plumbing", is_flag=True, help="Compare the steps that LangChain and LangGraph made, too.")
+@_experiment_option
+@_uri_option
+def diff(*, first: str, second: str, plumbing: bool, experiment: str | None, tracking_uri: str | None) -> None:
+    """Compare two traces: duration, tokens and cost, the trees, and the inputs and outputs of spans that both have.
+
+    A and B are ids of traces, which may be abbreviated, or "last" for the newest.
+    """
+    from langchain_autotrace.view import differences, terminal, traces
+
+    uri = _uri(tracking_uri)
+    if not _freshened(uri):
+        raise TraceNotFound(_no_traces(uri))
+    both = [traces.tree(uri, one, experiment=experiment) for one in (first, second)]
+    shown = both if plumbing else [traces.folded(one)[0] for one in both]
+    terminal.print_lines([differences.facts(*(one.row for one in both)), ""])
+    terminal.print_lines(differences.lines(differences.aligned(*shown)))
+
+
+@main.command()
 @click.argument("trace_ids", metavar="TRACE_ID|last...", nargs=-1, required=True)
 @click.option(
     "-o",

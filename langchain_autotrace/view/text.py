@@ -69,7 +69,7 @@ def rows_table(rows: Sequence[TraceRow], *, width: int) -> Table:
 def _cells(row: TraceRow, *, priced: bool, id_digits: int) -> list[Text]:
     return [
         Text(moment(row.start_ms)),
-        Text(_one_line(row.name)),
+        Text(one_line(row.name)),
         Text(row.status, _STYLES.get(row.status, _UNUSUAL)),
         Text(duration(row.duration_ms)),
         Text(count(row.tokens.total)),
@@ -86,15 +86,15 @@ def header(row: TraceRow) -> Table:
     """Return the facts of the whole trace: id, name, status, time, tokens, cost, session, user and tags."""
     facts: list[tuple[str, RenderableType]] = [
         ("trace", Text(row.trace_id)),
-        ("name", Text(_one_line(row.name))),
+        ("name", Text(one_line(row.name))),
         ("status", Text(row.status, _STYLES.get(row.status, _UNUSUAL))),
         ("started", moment(row.start_ms, whole=True)),
         ("duration", duration(row.duration_ms)),
         ("tokens", all_tokens(row.tokens)),
         ("cost", money(row.cost_usd)),
-        ("session", Text(_one_line(row.session or ""))),
-        ("user", Text(_one_line(row.user or ""))),
-        ("tags", Text(_one_line(", ".join(f"{key}={value}" for key, value in sorted(row.tags.items()))))),
+        ("session", Text(one_line(row.session or ""))),
+        ("user", Text(one_line(row.user or ""))),
+        ("tags", Text(one_line(", ".join(f"{key}={value}" for key, value in sorted(row.tags.items()))))),
     ]
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
@@ -183,9 +183,9 @@ def _branches(spans: Sequence[SpanNode], fork: str, last: str, bar: str) -> list
 
 def _summary(span: SpanNode, room: int) -> Iterator[Text]:
     """Yield a span's name, type, state, model and tokens, on one line if they fit."""
-    parts = [Text(_one_line(span.name), "bold"), Text(span.type, "cyan"), _state(span)]
+    parts = [Text(one_line(span.name), "bold"), Text(span.type, "cyan"), _state(span)]
     if span.model:
-        parts.append(Text(_one_line(span.model)))
+        parts.append(Text(one_line(span.model)))
     if span.tokens.input is not None or span.tokens.output is not None:
         parts.append(Text(f"{count(span.tokens.input)} in, {count(span.tokens.output)} out", "dim"))
     line = parts[0]
@@ -239,7 +239,8 @@ def all_tokens(tokens: Tokens) -> str:
     return f"{count(tokens.total)} ({parts})"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return a text in one line, without control characters."""
     return clean(" ".join(text.split()))
 
 
