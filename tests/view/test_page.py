@@ -214,6 +214,12 @@ def test_errors(show: Show) -> None:
     assert window.texts(".bar.live + .bar-text") == ["running"]
 
 
+def test_a_trace_that_was_interrupted(show: Show) -> None:
+    """A trace that ended otherwise than by returning or raising says so at the top, and so does its span."""
+    window = show(html(trace(span("graph", span("ask", outcome="interrupted"), outcome="interrupted"))))
+    assert window.texts(".pill") == ["Interrupted", "Interrupted"]
+
+
 def test_documents(show: Show) -> None:
     """A retriever's documents are cards with their source, score and metadata."""
     found = [

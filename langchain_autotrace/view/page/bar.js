@@ -30,7 +30,9 @@ const topBar = el("header", { class: "top" });
 
 function drawTop() {
   const { trace } = view;
-  const state = known(TRACE_STATES, trace.status) ? trace.status : "UNSET";
+  const [root] = view.roots;
+  const byStatus = known(TRACE_STATES, trace.status) ? [trace.status, TRACE_STATES[trace.status]] : ["UNSET", "Unknown"];
+  const [state, label] = known(OUTCOMES, root?.outcome) ? stateOf(root) : byStatus;
   document.title = visible(trace.name) + " · trace";
   const actions = [
     el("button", { class: "id", title: "Copy the trace's id", onclick: () => copy(trace.trace_id) }, plain(trace.trace_id.slice(0, 14) + "…")),
@@ -41,7 +43,7 @@ function drawTop() {
   topBar.replaceChildren(
     ...[chooser()].filter(Boolean),
     el("h1", { title: visible(trace.name) }, plain(trace.name)),
-    el("span", { class: "pill " + state }, known(TRACE_STATES, trace.status) ?? "Unknown"),
+    el("span", { class: "pill " + state }, label),
     el("div", { class: "facts" }, factNodes(trace)),
     el("div", { class: "actions" }, actions),
   );
