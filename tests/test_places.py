@@ -27,6 +27,7 @@ from langchain_autotrace.ship.connect import open_sink
 from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.view import backlog, doctor, traces
 from langchain_autotrace.view.doctor import Check
+from tests.patience import PATIENCE
 from tests.ship.mlflow_support import searched
 from tests.ship.server import EXPERIMENTS, Answer, FakeServer, running
 from tests.support import deliver
@@ -262,7 +263,7 @@ def test_full_disk_of_the_database(small_disk: Path, empty_database: Path) -> No
     first = next(doctor._destination(uri))
     assert (first.level, first.fix) == ("problem", "free disk space, or move the database")
     ballast.unlink()
-    assert shipper.drain(timeout=60.0)
+    assert shipper.drain(timeout=PATIENCE)
     assert len(searched(uri)) == 1
 
 

@@ -160,13 +160,11 @@ def test_a_dead_server(tmp_path: Path) -> None:
     """With the tracking server down a program is not held up, and its journal keeps the trace."""
     uri = "http://127.0.0.1:9"
     program = """
-        began = time.perf_counter()
         chain.invoke({"topic": 1})
-        print(time.perf_counter() - began < 2)
+        print("mlflow" in sys.modules)  # which alone could ask the server
     """
-    out, _, seconds = run(program, uri, LANGCHAIN_AUTOTRACE_PATIENCE="0", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
-    assert out == "True\n"
-    assert seconds < 20
+    out, _, _ = run(program, uri, LANGCHAIN_AUTOTRACE_PATIENCE="0", MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert out == "False\n"
     (folder,) = all_folders()
     assert folder.public_uri() == uri
     assert len(folder.processes()) == 1

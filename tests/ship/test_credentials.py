@@ -28,6 +28,7 @@ from langchain_autotrace.view import deliver
 from langchain_autotrace.view.patience import Patience
 from tests.full_server import tracking_server
 from tests.journal.support import ROOT, new_journal
+from tests.patience import PATIENCE
 from tests.ship.mlflow_support import in_experiment
 from tests.ship.server import HEALTH, Answer, FakeServer, running
 from tests.ship.support import Clock, ScriptedSink, end, shipper_of, start, status_of, trace_id, whole, write
@@ -114,7 +115,7 @@ def test_wrong_password(tmp_path: Path, guarded: GuardedServer, clock: Clock, mo
         "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
     )
     use(monkeypatch, "ada")
-    assert shipper_of(folder, MlflowSink(guarded.url), clock).drain(timeout=60.0)  # type: ignore[arg-type]
+    assert shipper_of(folder, MlflowSink(guarded.url), clock).drain(timeout=PATIENCE)  # type: ignore[arg-type]
     assert set(guarded.rows) == ids(1, 2)
     assert status_of(folder)["error"] is None
     journal.close()
@@ -158,7 +159,7 @@ def test_users_with_an_experiment_each(folder: DestinationFolder, clock: Clock) 
     for experiment in ("7", "8"):
         sink = Permitting(experiment)
         shipper = shipper_of(folder, sink, clock)
-        shipper.drain(timeout=60.0)
+        shipper.drain(timeout=PATIENCE)
         delivered.append((shipper.is_refused, set(sink.spans), status_of(folder)["delivered"]))
 
     seventies, eighties = ({trace_id(first + number) for number in range(3)} for first in (70, 80))
@@ -181,7 +182,7 @@ def test_one_trace_that_is_forbidden(folder: DestinationFolder, clock: Clock) ->
     write(journal, *whole(1), *whole(2), *whole(3))
     shipper = shipper_of(folder, sink, clock)
 
-    assert shipper.drain(timeout=60.0)
+    assert shipper.drain(timeout=PATIENCE)
     assert not shipper.is_refused
     assert set(sink.spans) == {trace_id(1), trace_id(3)}
     assert (status_of(folder)["rejected"], status_of(folder)["error"]) == (1, None)
@@ -254,7 +255,7 @@ from langchain_core.runnables import RunnableLambda
 langchain_autotrace.autolog(tracking_uri=sys.argv[1], exit_timeout=0)
 RunnableLambda(str, name=sys.argv[2]).invoke(1)
 if sys.argv[3] == "flush":
-    assert langchain_autotrace.flush(timeout=120.0).ok
+    assert langchain_autotrace.flush(timeout=PATIENCE).ok
 else:
     sys.stdin.readline()
 """

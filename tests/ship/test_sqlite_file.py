@@ -17,6 +17,7 @@ from langchain_autotrace.errors import SinkUnavailable
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.sqlite_file import DatabaseFile, artifacts_beside
 from tests.journal.support import new_journal
+from tests.patience import PATIENCE
 from tests.ship.mlflow_support import in_experiment, searched
 from tests.ship.support import Clock, end, finished, shipper_of, start, status_of, trace_id, whole, write
 from tests.support import stored
@@ -86,11 +87,11 @@ def test_database_that_goes_away(
     uri, journal = f"sqlite:///{path}", new_journal(folder)
     shipper = shipper_of(folder, MlflowSink(uri), clock)  # type: ignore[arg-type] # a real sink
     write(journal, *whole(1))
-    assert shipper.drain(timeout=60.0)
+    assert shipper.drain(timeout=PATIENCE)
     how(path, backup)
     for number in (2, 3):
         write(journal, *whole(number))
-        assert shipper.drain(timeout=60.0)
+        assert shipper.drain(timeout=PATIENCE)
     journal.close()
 
     assert traces_in(path) == searched(uri) == ids(2, 3)
