@@ -280,8 +280,7 @@ def _freshened(uri: str) -> bool:
     destination.check(uri)
     store.probe(uri)
     deliver.freshen(uri, timeout=_FRESHEN_SECONDS)
-    path = destination.sqlite_path(uri)
-    return path is None or path.exists()
+    return store.exists(uri)
 
 
 def _quoted(value: str) -> str:
