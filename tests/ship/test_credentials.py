@@ -255,7 +255,7 @@ from langchain_core.runnables import RunnableLambda
 langchain_autotrace.autolog(tracking_uri=sys.argv[1], exit_timeout=0)
 RunnableLambda(str, name=sys.argv[2]).invoke(1)
 if sys.argv[3] == "flush":
-    assert langchain_autotrace.flush(timeout=PATIENCE).ok
+    assert langchain_autotrace.flush(timeout=300.0).ok
 else:
     sys.stdin.readline()
 """
