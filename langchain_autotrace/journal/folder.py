@@ -222,10 +222,12 @@ class DestinationFolder:
         """
         lock = self.shipper_lock()
         while True:
+            # Also asked before: the command may end between the time-out and the second question.
+            had_command = self.has_command()
             try:
                 lock.acquire(timeout=timeout)
             except Timeout:
-                if not self.has_command():
+                if not had_command and not self.has_command():
                     return None
             else:
                 return lock

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock, Timeout
 
 from langchain_autotrace.errors import JournalClosed, JournalError
 from langchain_autotrace.journal import folder as folders
@@ -168,3 +169,28 @@ def test_no_status(folder: DestinationFolder, content: bytes | None) -> None:
         folder.status_file.write_bytes(content)
 
     assert folder.read_status() == {}
+
+
+def test_a_command_that_ends_as_a_shipper_gives_up(folder: DestinationFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shipper takes the folder also when a command ends in the moment in which the wait for the lock has ended."""
+    held, command = folder.shipper_lock(), folder.command_lock()
+    held.acquire()
+    command.acquire()
+
+    class EndsThen(FileLock):
+        """A lock whose wait ends just before the command does."""
+
+        def acquire(self, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return super().acquire(*args, **kwargs)
+            except Timeout:
+                command.release()
+                held.release()
+                raise
+
+    path = folder.path / "shipper.lock"
+    monkeypatch.setattr(DestinationFolder, "shipper_lock", lambda _: EndsThen(path, timeout=0, thread_local=False))
+    taken = folder.take_shipper_lock(0.01)
+
+    assert taken is not None
+    taken.release()
