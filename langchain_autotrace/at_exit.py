@@ -58,16 +58,16 @@ def trouble(journal: Journal, launcher: Launcher, exit_timeout: float) -> str | 
 
 
 def summary(result: FlushResult, notes: Sequence[str] = ()) -> str:
-    """Return the summary for the user at exit, one line; empty when there is nothing to do."""
+    """Return the line printed at exit: what was not delivered and what to do about it; empty if all was delivered."""
     parts = []
     if result.pending:
         why = f" ({result.error.rstrip('.')})" if result.error else ""
         parts.append(
-            f"{_traces(result.pending)} not delivered yet{why}; kept in the journal for the next run, or deliver now "
+            f"{traces(result.pending)} not delivered yet{why}; kept in the journal for the next run, or deliver now "
             "with: langchain-autotrace ship"
         )
     if result.rejected:
-        parts.append(f"{_traces(result.rejected)} rejected by the store; see: langchain-autotrace status")
+        parts.append(f"{traces(result.rejected)} rejected by the store; see: langchain-autotrace status")
     if result.dropped:
         records = "record" if result.dropped == 1 else "records"
         parts.append(
@@ -84,5 +84,6 @@ def summary(result: FlushResult, notes: Sequence[str] = ()) -> str:
     return f"langchain-autotrace: {'; '.join(parts)}." if parts else ""
 
 
-def _traces(count: int) -> str:
+def traces(count: int) -> str:
+    """Return a number of traces as text: ``1 trace``, ``2 traces``."""
     return f"{count} trace{'s' if count != 1 else ''}"

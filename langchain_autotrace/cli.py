@@ -396,11 +396,8 @@ def _freshened(uri: str, *, models: bool = False) -> bool:
     """Deliver pending traces, and models, so that they are shown; return whether there is a store to read."""
     from langchain_autotrace.view import deliver, terminal
 
-    destination.check(uri, writes=False)
-    store.probe(uri)
     with terminal.spinner("waiting for new traces to be stored …"):
-        left = deliver.freshen(uri, timeout=_FRESHEN_SECONDS, models=models)
-        exists = store.exists(uri)
+        exists, left = deliver.freshened(uri, timeout=_FRESHEN_SECONDS, models=models)
     if left:
         click.echo(left, err=True)
     return exists

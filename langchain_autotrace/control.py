@@ -358,7 +358,7 @@ def _result(journals: list[Journal], error: str | None) -> FlushResult:
 def _rejection(journals: list[Journal], rejected: int) -> str:
     """Return that traces were rejected, and why the last one of them was."""
     reasons = filter(None, (last_reason(journal.folder, journal.process) for journal in journals))
-    return f"{_traces(rejected)} rejected by the store: {next(reasons, 'see langchain-autotrace status')}"
+    return f"{at_exit.traces(rejected)} rejected by the store: {next(reasons, 'see langchain-autotrace status')}"
 
 
 def _notes() -> list[str]:
@@ -493,10 +493,6 @@ def shutdown() -> None:
             launcher.stop()
         _state.journals.clear()
         _state.pipelines.clear()
-
-
-def _traces(count: int) -> str:
-    return f"{count} trace{'s' if count != 1 else ''}"
 
 
 def _describe_process() -> ProcessInfo:

@@ -153,6 +153,9 @@ instructions. Most values contain none, so that the sieve's tables, which are no
 read."""
 
 
+_ERROR_CLASS: Final = re.compile(r"[A-Za-z_][\w.]*(?=:)", re.ASCII)
+
+
 def _search(pattern: str) -> Callable[[str | bytes], bool]:
     schema = core_schema.str_schema(pattern=pattern, regex_engine="rust-regex")
     return SchemaValidator(schema).isinstance_python
@@ -200,6 +203,15 @@ def without_password(text: str) -> str:
     for pattern, replacement in _URI_SECRETS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def error_class(text: str) -> str:
+    """Return the class name that the text of an error begins with (``ValueError: …``); empty if it has none.
+
+    It is what may be shown of an error where its text is content.
+    """
+    found = _ERROR_CLASS.match(text)
+    return found[0] if found else ""
 
 
 def error_line(error: BaseException) -> str:

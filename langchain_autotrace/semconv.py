@@ -116,6 +116,8 @@ THREAD_KEY: Final = "thread_id"
 """Name of LangGraph's thread, in ``configurable`` and in metadata."""
 COMMAND: Final = frozenset({"graph", "update", "resume", "goto"})
 """Fields of LangGraph's ``Command``."""
+ATTACHMENT: Final = "mlflow-attachment://"
+"""What MLflow's reference to a file of a trace begins with (``mlflow.tracing.attachments``)."""
 INTERRUPTS: Final = "__interrupt__"
 """Key of a graph's output under which LangGraph returns what was asked."""
 

@@ -18,7 +18,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 
 import langchain_autotrace
-from langchain_autotrace import destination
+from langchain_autotrace import destination, get_trace, search_traces
 from langchain_autotrace.control import shutdown
 from langchain_autotrace.errors import AutotraceError, JournalClosed
 from langchain_autotrace.journal import folder as folders
@@ -228,10 +228,11 @@ def test_database_that_cannot_be_written(
 
     def work() -> list[Any]:
         problems = [check.finding for check in doctor._destination(uri)]
-        return [error_of(uri), problems, [row.name for row in traces.newest(uri, limit=5)]]
+        by_python = [get_trace(tracking_uri=uri).name, *(one.name for one in search_traces(tracking_uri=uri))]
+        return [error_of(uri), problems, [row.name for row in traces.newest(uri, limit=5)], by_python]
 
     expected = f"tracking_uri {uri!r}: {said.format(path=path, folder=path.parent)}"
-    assert as_user(work) == [expected, [expected], ["chain"]]
+    assert as_user(work) == [expected, [expected], ["chain"], ["chain", "chain"]]
 
 
 @pytest.fixture

@@ -44,10 +44,10 @@ NO_CALL: Final = Call({}, None)
 
 
 def root_call(frame: FrameType | None) -> Call:
-    """Return what the call says that a root run is started by.
+    """Return the function call that started a root run.
 
     Args:
-        frame: of the callback, or of what it has called.
+        frame: frame of the callback, or of a function that it has called.
     """
     try:
         config, found = _config(frame)
@@ -63,10 +63,10 @@ def root_call(frame: FrameType | None) -> Call:
 
 
 def graph_above(frame: FrameType | None) -> FrameType | None:
-    """Return the method of a LangGraph graph that has started a run; None for a run of any other kind.
+    """Return the frame of the LangGraph method that started a run; None for a run of any other kind.
 
     Args:
-        frame: of the callback.
+        frame: frame of the callback.
     """
     if _GRAPH_MODULE not in sys.modules:
         return None
@@ -114,10 +114,10 @@ def stop_of(graph: FrameType) -> dict[str, list[str]] | None:
 
 
 def asked(error: BaseException) -> dict[str, Any]:
-    """Return what LangGraph's exception of an interrupt asks, as a detail of the run's end.
+    """Return the questions of LangGraph's interrupt, or the nodes at which it stopped, as a detail of the run's end.
 
-    They are the questions, in the form in which LangGraph returns them. An exception without any comes from a graph
-    below another that has stopped by ``interrupt_before`` or ``interrupt_after``: then it is where.
+    The questions have the form in which LangGraph returns them. An exception without questions comes from a subgraph
+    that has stopped by ``interrupt_before`` or ``interrupt_after``; its nodes are returned.
     """
     try:
         given = error.args[0] if error.args else ()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -43,7 +42,7 @@ _MAX_NAME: Final = 1_000
 _DETAILS: Final = frozenset({"metadata", "params"})
 """Details that are values of the user's."""
 _CONTENT: Final = frozenset({"streamed", "interrupts"})
-"""Details that were said: of an answer, or by a graph that asks."""
+"""Details that hold content: the parts of a streamed answer, and the questions of an interrupted graph."""
 _FIELDS: Final = {
     "metadata": Attr.METADATA,
     "params": Attr.INVOCATION_PARAMS,
@@ -68,8 +67,6 @@ _KNOWN_TEXTS: Final = frozenset(
     }
 )
 """Names of texts in a model's parameters and answers that are no content."""
-_CLASS: Final = re.compile(r"[A-Za-z_][\w.]*(?=:)", re.ASCII)
-"""The class of an exception, as a message begins with it."""
 
 
 class Subject(NamedTuple):
@@ -292,8 +289,7 @@ class CarefulWriter:
     def _message(self, text: str, field: str, subject: Subject) -> str:
         """Return an error's text; only the type that it begins with, where content is not captured."""
         if not self._content:
-            kind = _CLASS.match(text)
-            return self._text(kind[0]) if kind else ""
+            return self._text(redaction.error_class(text))
         clean = redaction.scrub_text(_valid(_first(text, self._limit // 4)))
         shown = self._redacted(redaction.replace(clean, self._patterns), field, subject) if clean else ""
         return "" if shown is None else str(shown)

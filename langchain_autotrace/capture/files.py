@@ -17,6 +17,7 @@ from uuid import uuid4
 from langchain_autotrace.capture.interfaces import Journal
 from langchain_autotrace.ids import TRACE_ID_PREFIX, trace_digits
 from langchain_autotrace.records import Record, TraceFile
+from langchain_autotrace.semconv import ATTACHMENT
 
 MIN_LENGTH: Final = 64
 """Characters up to which a text is no file. (A GIF of one pixel has 70 as a data URL.)"""
@@ -92,12 +93,12 @@ class Files:
     """
 
     def __init__(self, encode: Callable[[Record], bytes], max_bytes: int, *, kept: bool) -> None:
-        """Know no file.
+        """Set how files are kept.
 
         Args:
             encode: returns the line of a record.
-            max_bytes: size over which a file is not kept.
-            kept: whether files are kept at all; else their type and size are said.
+            max_bytes: size above which a file is not kept.
+            kept: whether files are kept at all; if not, their type and size are recorded.
         """
         self._encode = encode
         self._max_bytes = max_bytes
@@ -183,7 +184,7 @@ class Files:
         if reference is None:
             file_id = str(uuid4())
             query = {"content_type": file.media_type, "trace_id": TRACE_ID_PREFIX + digits, "size": str(file.size)}
-            made = f"mlflow-attachment://{file_id}?{urlencode(query)}"
+            made = f"{ATTACHMENT}{file_id}?{urlencode(query)}"
             reference = _remember(self._references, known, made)
             if reference is made:  # of two threads one writes it
                 journal.write(self._encode(TraceFile(digits, file_id, file.content)))

@@ -18,9 +18,9 @@ _MAX_FIELDS: Final = 100
 _MAX_ITEMS: Final = 1_000
 """Items of a container in a field that are looked at for objects."""
 _MAX_LEVELS: Final = 4
-"""Objects within objects that are shown."""
+"""How many levels of objects within objects are shown with their fields."""
 _MAX_DEPTH: Final = 20
-"""Containers and objects within each other that are looked at."""
+"""How many levels of containers and objects are read; what is deeper is left out."""
 _MAX_OBJECTS: Final = 200
 _MAX_NUMBERS: Final = 1_000
 _INFRASTRUCTURE: Final = (

@@ -167,14 +167,25 @@ class Recorder:
         open_runs[key] = run
         if bridge is not None or self._is_always_careful or self._model_logger is not None:
             self._describe(run, kind, name, inputs, context, details, now)
+        self._write_start(
+            run, parent, (now, kind, name, None if run.id is run_id else run_id, tags, context), inputs, details
+        )
+        if len(open_runs) > _MAX_OPEN:
+            self._evict(open_runs)
+
+    def _write_start(
+        self,
+        run: Run,
+        parent: Run | None,
+        head: tuple[object, ...],
+        inputs: tuple[object] | None,
+        details: dict[str, Any],
+    ) -> None:
+        """Write the record of a run's start; ``head`` has its fields from the time on."""
         parent_id: object = None if parent is None else parent.id
         if run.is_special:
             parent_id = run.parent_id
-        named = None if run.id is run_id else run_id
-        head = (START, run.trace, run.id, parent_id, now, kind, name, named, tags, context)
-        self._write(head, (inputs,), details, run.journal, run)
-        if len(open_runs) > _MAX_OPEN:
-            self._evict(open_runs)
+        self._write((START, run.trace, run.id, parent_id, *head), (inputs,), details, run.journal, run)
 
     def event(self, run: Run, name: str, details: dict[str, Any]) -> None:
         """Write that something happened within a run."""

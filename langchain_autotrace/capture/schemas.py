@@ -1,7 +1,4 @@
-"""Converts classes: those that describe data to their JSON schema, others to their name.
-
-Programs give models classes as parameters: what an answer is to look like, the arguments of a tool.
-"""
+"""Converts classes that programs pass to models, such as the schema of an answer, to a JSON schema or a name."""
 
 from __future__ import annotations
 
@@ -16,13 +13,14 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 from langchain_autotrace.capture.describe import STOPPED, described, name_of
 
 _known: Final[WeakKeyDictionary[type, dict[str, Any] | str]] = WeakKeyDictionary()
-"""What was made of classes: pydantic takes up to milliseconds for one."""
+"""Class -> its converted form, kept because pydantic takes up to milliseconds to make a schema."""
 
 
 def from_class(kind: type) -> object:
-    """Return the JSON schema of a pydantic class, dataclass or TypedDict; of another class ``module.qualname``.
+    """Return the JSON schema of a pydantic class, dataclass or TypedDict; of any other class ``module.qualname``.
 
-    So it does of a class whose schema pydantic cannot make. A dict is new, but shares what it contains.
+    A class whose schema pydantic cannot make also gives ``module.qualname``. A returned dict is new; what it contains
+    is shared and must not be changed.
     """
     try:
         found = _known.get(kind)

@@ -19,10 +19,10 @@ _STEPS: Final = frozenset({"async_generator_asend", "async_generator_athrow"})
 
 
 class WaitingBatch(NamedTuple):
-    """An asynchronous batch call that waits for the starts of its runs, each in a task of its own."""
+    """An asynchronous batch call whose runs are starting, each in a task of its own."""
 
     frames: list[FrameType]
-    """Frames of its task down to the batch call, the outermost first."""
+    """Frames of the task that called it, the outermost first; the last is the batch call."""
     managers: list[Any]
     """Callback managers of its runs, in the order of its inputs."""
 
@@ -48,7 +48,7 @@ def is_of_langchain(frame: FrameType) -> bool:
 
 
 def waiting_batch(manager: object) -> WaitingBatch | None:
-    """Return the asynchronous batch call of the running event loop that has made a callback manager."""
+    """Return the asynchronous batch call, in the running event loop, that made a callback manager; None if none did."""
     try:
         tasks = asyncio.all_tasks()
     except RuntimeError:  # no asyncio event loop runs in this thread

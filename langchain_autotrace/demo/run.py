@@ -6,9 +6,9 @@ import os
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from langchain_autotrace import autolog, destination, disable, flush, last_trace_id, settings
+from langchain_autotrace import autolog, disable, flush, last_trace_id, settings
 from langchain_autotrace.demo.replay import replayed
-from langchain_autotrace.journal.folder import DestinationFolder, state_dir
+from langchain_autotrace.view.backlog import folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,7 +75,7 @@ def run(tracking_uri: str, say: Callable[[str, str], None], storing: Callable[[]
 
 def _stored(tracking_uri: str) -> str | None:
     """Wait until the traces are stored, as long as the shipper works; return why they are not, or None."""
-    folder = DestinationFolder(state_dir() / destination.slug(tracking_uri))
+    folder = folder_of(tracking_uri)
     while True:
         error = flush(_FLUSH_SECONDS).error
         if error is None or not folder.has_shipper() or folder.read_status().get("error"):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _CONTENT_CODES: Final = ("INVALID_PARAMETER_VALUE", "MALFORMED_REQUEST", "INVALID_STATE", "DATA_LOSS", "BAD_REQUEST")
 """MLflow's error codes that blame the content, not the store (``mlflow.protos.databricks_pb2``)."""
+_NOT_FOUND: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
 _CONTENT_STATUSES: Final = (400, 413, 422)
 _CONTENT_ERRORS: Final = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
 """Python exceptions that blame a value: a NUL in a string, a number too large for the database."""
@@ -58,6 +59,11 @@ def unavailable(uri: str, error: Exception) -> SinkUnavailable:
         return SinkUnavailable(f"{public}: {error_line(error)}")
     kind = {401: CredentialsRefused, 403: PermissionRefused}.get(fault.status or 0, SinkUnavailable)
     return kind(f"{public}: {fault.reason}. {fault.fix}.")
+
+
+def is_not_found(error: BaseException | None) -> bool:
+    """Return whether MLflow says that what was asked for does not exist."""
+    return isinstance(error, MlflowException) and error.error_code in _NOT_FOUND
 
 
 def blames_content(error: Exception) -> bool:

@@ -22,7 +22,7 @@ from langchain_autotrace.redaction import error_line, without_password
 from langchain_autotrace.semconv import Attr
 from langchain_autotrace.ship import new_database
 from langchain_autotrace.ship.mlflow_entities import MlflowTrace, mlflow_trace, trace_tags
-from langchain_autotrace.ship.mlflow_errors import mapped_errors, unavailable
+from langchain_autotrace.ship.mlflow_errors import is_not_found, mapped_errors, unavailable
 from langchain_autotrace.ship.model_log import ModelLog
 from langchain_autotrace.ship.pending_models import StoredTrace
 from langchain_autotrace.ship.reach import check_answers
@@ -115,7 +115,7 @@ class MlflowSink:
             with mapped_errors(self._uri):
                 return self._store(batch)
         except SinkError as error:
-            is_missing = _is_not_found(error.__cause__)
+            is_missing = is_not_found(error.__cause__)
             if not is_missing and not isinstance(error, TraceRejected):
                 raise
             if not self._has_changed_experiments(batch) and not (is_missing and self._file):
@@ -208,7 +208,7 @@ class MlflowSink:
         try:
             row: TraceInfo = self._client.store.get_trace_info(trace_id)
         except MlflowException as error:
-            if not _is_not_found(error):
+            if not is_not_found(error):
                 raise
             return None
         return row
@@ -262,7 +262,7 @@ class MlflowSink:
         try:
             return str(self._client.store.get_trace_info(TRACE_ID_PREFIX + trace.trace_id).experiment_id)
         except MlflowException as error:
-            if not _is_not_found(error):
+            if not is_not_found(error):
                 raise
             if trace.context is not None:
                 return self._experiment(trace.context)
@@ -314,7 +314,3 @@ def _merged(parts: Sequence[MlflowTrace]) -> list[MlflowTrace]:
         info, files = part.info or before.info, before.files | part.files
         joined[part.trace_id] = MlflowTrace(part.trace_id, info, list(spans.values()), files)
     return list(joined.values())
-
-
-def _is_not_found(error: BaseException | None) -> bool:
-    return isinstance(error, MlflowException) and error.error_code in {"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"}

@@ -11,9 +11,9 @@ from mlflow.tracing.constant import TraceMetadataKey
 from mlflow.tracking import MlflowClient
 
 from langchain_autotrace.semconv import Attr
+from langchain_autotrace.ship.mlflow_errors import is_not_found
 
 _PAGE: Final = 500
-_NOT_FOUND: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"})
 
 
 def link_traces(client: MlflowClient, trace_ids: Iterable[str], model_id: str) -> None:
@@ -50,7 +50,7 @@ def _rows(client: MlflowClient, trace_ids: Iterable[str]) -> Iterator[TraceInfo]
         try:
             yield client._tracing_client.store.get_trace_info(trace_id)  # noqa: SLF001 - no public way
         except MlflowException as error:
-            if error.error_code not in _NOT_FOUND:
+            if not is_not_found(error):
                 raise
 
 

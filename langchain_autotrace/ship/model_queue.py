@@ -11,6 +11,7 @@ from langchain_autotrace.errors import CredentialsRefused, SinkUnavailable
 from langchain_autotrace.records import PendingModel
 from langchain_autotrace.redaction import error_line
 from langchain_autotrace.ship.progress import Progress
+from langchain_autotrace.ship.rebuild_process import is_shutdown
 
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
@@ -81,10 +82,26 @@ class ModelQueue:
             thread = threading.Thread(target=self._run, name="langchain-autotrace-models", daemon=True)
             try:
                 thread.start()
-            except RuntimeError as error:  # no more threads now; the next call tries again
-                _logger.warning("models wait: %s", error)
+            except RuntimeError as error:
+                if not is_shutdown(error):  # no more threads now; the next call tries again
+                    _logger.warning("models wait: %s", error)
+                    return
             else:
                 self._thread = thread
+                return
+        self._log_here()
+
+    def _log_here(self) -> None:
+        """Log the models in the calling thread, once; what the store does not take now stays in the queue."""
+        items = self._next()
+        if not items:
+            return
+        is_done = self._log_once([model for _, model in items])
+        with self._lock:
+            if is_done:
+                self._done += items
+            else:
+                self._queued[:0] = items
 
     def _run(self) -> None:
         while items := self._next():
@@ -104,20 +121,25 @@ class ModelQueue:
         """Log the models, retrying while the store is down; return False when stopped before."""
         pause, longest = _BACKOFF_SECONDS
         while not self._stopping.is_set():
-            try:
-                self._log(models)
-            except SinkUnavailable as error:
-                self.error, self.is_refused = str(error), isinstance(error, CredentialsRefused)
-                _logger.warning("models wait, will retry: %s", error)
-                self._retry.wait(pause)
-                self._retry.clear()
-                pause = min(2 * pause, longest)
-                continue
-            except Exception as error:  # noqa: BLE001 - a fault of ours must not have the models logged forever
-                self._note(f"{len(models)} models could not be logged ({error_line(error)}).")
-            self.error, self.is_refused = None, False
-            return True
+            if self._log_once(models):
+                return True
+            self._retry.wait(pause)
+            self._retry.clear()
+            pause = min(2 * pause, longest)
         return False
+
+    def _log_once(self, models: Sequence[PendingModel]) -> bool:
+        """Log the models; return False when the store does not take them now."""
+        try:
+            self._log(models)
+        except SinkUnavailable as error:
+            self.error, self.is_refused = str(error), isinstance(error, CredentialsRefused)
+            _logger.warning("models wait, will retry: %s", error)
+            return False
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not have the models logged forever
+            self._note(f"{len(models)} models could not be logged ({error_line(error)}).")
+        self.error, self.is_refused = None, False
+        return True
 
     def _note(self, text: str) -> None:
         self.notes.append(text)

@@ -12,10 +12,9 @@ from typing import Final
 
 from langchain_autotrace.destination import sqlite_path
 from langchain_autotrace.ship.schema import settled_schema
+from langchain_autotrace.ship.sqlite_file import artifact_root
 
 _STALE_SECONDS: Final = 600.0
-_ARTIFACTS: Final = "mlruns"
-"""MLflow's name of the artifact folder."""
 
 
 def prepare(uri: str) -> None:
@@ -44,7 +43,7 @@ def _make(uri: str, path: Path) -> None:
     if part is None:
         return
     try:
-        store = SqlAlchemyStore(unfinished, str(path.absolute().parent / _ARTIFACTS))  # type: ignore[no-untyped-call]
+        store = SqlAlchemyStore(unfinished, artifact_root(path.absolute()))  # type: ignore[no-untyped-call]
         store.engine.dispose()
         _place(part, path)
     finally:

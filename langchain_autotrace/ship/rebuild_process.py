@@ -32,20 +32,34 @@ class Rebuilt(NamedTuple):
     """Version of langchain-core that rebuilt it."""
 
 
+def is_shutdown(error: RuntimeError) -> bool:
+    """Return whether a thread was not started because the interpreter is shutting down: so Python 3.12 does at exit."""
+    return "interpreter shutdown" in str(error)
+
+
 class Rebuilding:
     """A background process that rebuilds chains."""
 
     def __init__(self, models: Sequence[ModelSeen]) -> None:
         """Start the process."""
         self._models = list(models)
-        self._thread = threading.Thread(target=self._run, name="langchain-autotrace-rebuild", daemon=True)
         self._answers: list[bytes] = []
         self._failure = "no output"
-        self._thread.start()
+        self._thread: threading.Thread | None = threading.Thread(
+            target=self._run, name="langchain-autotrace-rebuild", daemon=True
+        )
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            if not is_shutdown(error):
+                raise
+            self._thread = None
+            self._run()
 
     def result(self, model: ModelSeen) -> Rebuilt:
         """Wait for the process, and return the result for one of the models."""
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         index = self._models.index(model)
         if index < len(self._answers):
             try:

@@ -89,13 +89,18 @@ def close_database(uri: str) -> None:
     ModelRegistryStoreRegistry._get_store_with_resolved_uri.cache_clear()  # noqa: SLF001
 
 
+def artifact_root(path: Path) -> str:
+    """Return the artifact folder of a database: MLflow's own name, beside the file."""
+    return str(path.parent / "mlruns")
+
+
 @contextmanager
 def artifacts_beside(path: Path) -> Iterator[None]:
     """Have MLflow place the artifacts of a database that it creates beside its file, not in the working folder."""
     if _ARTIFACT_ROOT in os.environ:
         yield
         return
-    os.environ[_ARTIFACT_ROOT] = str(path.parent / "mlruns")
+    os.environ[_ARTIFACT_ROOT] = artifact_root(path)
     try:
         yield
     finally:

@@ -14,6 +14,8 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from langchain_autotrace.semconv import ATTACHMENT
+
 MESSAGE_FORMAT: Final = "langchain"
 
 Block: TypeAlias = Mapping[str, Any]
@@ -205,7 +207,7 @@ def _image(block: Block) -> dict[str, object] | None:
         kind = inner.get("mime_type") or inner.get("media_type") or f"image/{inner.get('format', 'png')}"
         if not isinstance(data, str) or not str(kind).startswith("image/"):
             return None
-        url = data if data.startswith(_REFERENCE) else f"data:{kind};base64,{data}"
+        url = data if data.startswith(ATTACHMENT) else f"data:{kind};base64,{data}"
     details = (block.get("detail"), inner.get("detail") if isinstance(inner, Mapping) else None)
     detail = next(({"detail": one} for one in details if one in _DETAILS), {})
     return {"type": "image_url", "image_url": {"url": url, **detail}}
@@ -221,8 +223,6 @@ def _audio(block: Block) -> dict[str, object] | None:
     return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
 
 
-_REFERENCE: Final = "mlflow-attachment://"
-"""What the reference to a file of the trace begins with, which stands in place of its Base64."""
 _BYTES_PREFIX: Final = "data:application/octet-stream;base64,"
 """Prefix of bytes in a captured value."""
 _DETAILS: Final = ("auto", "low", "high")

@@ -20,11 +20,11 @@ _HOSTS: Final = (("azure", "azure"), ("bedrock", "aws"), ("mantle", "aws"), ("ve
 The library itself knows most names (``google_genai``, ``mistralai``, ``xai``), but takes the maker for the host where
 one name has both (``anthropic_bedrock``)."""
 _MAKERS: Final = frozenset({"openai", "anthropic", "google", "x-ai"})
-"""Makers whose models have one price wherever they are called, such as through a gateway that the library lacks."""
+"""Makers whose models cost the same at every provider, also at a gateway that the price list does not know."""
 _BEFORE_NAME: Final = re.compile(r"^.*(/|\b(anthropic|openai)\.)")
-"""What gateways and Bedrock put before a model's name: ``anthropic/claude-3.5-sonnet``, ``eu.anthropic.claude-…``."""
+"""The prefix of a model's name at gateways and Bedrock: ``anthropic/claude-3.5-sonnet``, ``eu.anthropic.claude-…``."""
 _OPEN_WEIGHTS: Final = "gpt-oss"
-"""Models of these makers that anyone may serve, at any price."""
+"""Name of open-weight models of these makers: each provider sets its own price for them."""
 _LOCAL: Final = frozenset(
     {"ollama", "llamacpp", "llamafile", "vllm", "gpt4all", "mlx", "mlxpipeline", "huggingfacepipeline", "ctransformers"}
 )
@@ -74,7 +74,7 @@ def cost_of(
 
 
 def _tokens(counts: Mapping[str, Any]) -> dict[str, int]:
-    """Return a span's token usage under the library's names."""
+    """Return a span's token counts under the names that ``genai-prices`` uses."""
     read, written = _count(counts, "cache_read_input_tokens"), _count(counts, "cache_creation_input_tokens")
     sent = _count(counts, "input_tokens")
     if read + written > sent:  # the provider counts cached tokens beside the others, the library among them

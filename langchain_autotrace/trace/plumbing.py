@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from langchain_autotrace.trace.spans import Span
 
 _HIDDEN: Final = "langsmith:hidden"
-"""LangGraph's tag of what it wants no viewer to show."""
+"""Tag of the runs that LangGraph asks viewers to hide."""
 _SEQUENCE: Final = "RunnableSequence"
 _LAMBDA: Final = "RunnableLambda"
 """Name of a function without a name: a lambda, an ``itemgetter``."""

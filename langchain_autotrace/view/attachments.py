@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
+from langchain_autotrace.semconv import ATTACHMENT
+
 if TYPE_CHECKING:
     from mlflow.entities import TraceInfo
 
 MAX_BYTES: Final = 25_000_000
 """Size of all files that a page gets at most; what is larger is named by its type and size."""
-_REFERENCE: Final = re.compile(r"mlflow-attachment://([\w-]{1,64})\?([\w.%+/=&;-]{0,500})")
+_REFERENCE: Final = re.compile(re.escape(ATTACHMENT) + r"([\w-]{1,64})\?([\w.%+/=&;-]{0,500})")
 _EMBEDDED: Final = re.compile(r"(?:image|audio|video)/[\w.+-]+|application/pdf", re.ASCII)
 
 
@@ -35,7 +37,7 @@ def references(texts: Iterable[str]) -> dict[str, Attachment]:
     """Return file id -> attachment without content for the references in texts, such as spans as JSON."""
     found: dict[str, Attachment] = {}
     for text in texts:
-        for file_id, query in _REFERENCE.findall(text) if "mlflow-attachment://" in text else ():
+        for file_id, query in _REFERENCE.findall(text) if ATTACHMENT in text else ():
             facts = parse_qs(query)
             size = facts.get("size", [""])[0]
             kind = facts.get("content_type", ["application/octet-stream"])[0]

@@ -6,13 +6,13 @@ import json
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl
 
+from langchain_autotrace.semconv import ATTACHMENT
 from langchain_autotrace.trace.conversation import MESSAGES_KEY, as_messages, call_text, messages_under_key
+from langchain_autotrace.view.attachments import references
 
 _INDENT: Final = "  "
 _LINE_LETTERS: Final = 300
-_REFERENCE: Final = "mlflow-attachment://"
 _WRAPPERS: Final = ("messages", "choices", "message", "update")
 """Keys that are left out if they are the only key of a mapping."""
 
@@ -147,11 +147,12 @@ def _files(value: object) -> Iterator[str]:
 
 def _file(text: str) -> str | None:
     """Return type and size for a reference to an attachment of the trace; None for other texts."""
-    if not text.startswith(_REFERENCE):
+    if not text.startswith(ATTACHMENT):
         return None
-    said = dict(parse_qsl(text[:_LINE_LETTERS].partition("?")[2]))
-    kind, size = said.get("content_type", "file"), said.get("size", "")
-    return f"[{kind}, {int(size):,} bytes]" if size.isdecimal() else f"[{kind}]"
+    found = next(iter(references([text]).values()), None)
+    if found is None:
+        return "[file]"
+    return f"[{found.type}]" if found.size is None else f"[{found.type}, {found.size:,} bytes]"
 
 
 def _call(call: object) -> str:

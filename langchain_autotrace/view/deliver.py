@@ -140,6 +140,21 @@ def freshen(uri: str, *, timeout: float, models: bool = False) -> str | None:
     return None
 
 
+def freshened(uri: str, *, timeout: float, models: bool = False) -> tuple[bool, str | None]:
+    """Deliver the journals for a store that is to be read; return whether it exists, and :func:`freshen`'s line.
+
+    The arguments are those of :func:`freshen`.
+
+    Raises:
+        DestinationError: there can be no store at ``uri``.
+        SinkUnavailable: the store cannot be read.
+    """
+    destination.check(uri, writes=False)
+    store.probe(uri)
+    left = freshen(uri, timeout=timeout, models=models)
+    return store.exists(uri), left
+
+
 def offer_rejected(folder: DestinationFolder, uri: str | None = None, *, timeout: float) -> Offered:
     """Offer the rejected traces to the store again, one by one; those that it accepts are removed from the folder.
 

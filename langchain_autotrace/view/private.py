@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_autotrace.redaction import scrub, scrub_text
+from langchain_autotrace.redaction import error_class, scrub, scrub_text
 from langchain_autotrace.semconv import WITHOUT_CONTENT
 from langchain_autotrace.view.traces import SpanNode, TraceRow, TraceTree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_CLASS: Final = re.compile(r"[A-Za-z_][\w.]*(?=:)", re.ASCII)
-"""The class of an exception, as an error begins with it."""
 _EVENT_FIELDS: Final = ("name", "time_ns", "exception.type")
 
 
@@ -61,7 +58,7 @@ def _scrubbed_text(text: str | None) -> str | None:
 def _span_without_content(span: SpanNode) -> SpanNode:
     return replace(
         span,
-        error=_class_of(span.error),
+        error=error_class(span.error or "") or None,
         inputs=None,
         outputs=None,
         attributes={key: value for key, value in span.attributes.items() if key in WITHOUT_CONTENT},
@@ -71,8 +68,3 @@ def _span_without_content(span: SpanNode) -> SpanNode:
 
 def _event_without_content(event: Mapping[str, Any]) -> dict[str, Any]:
     return {key: event[key] for key in _EVENT_FIELDS if key in event}
-
-
-def _class_of(error: str | None) -> str | None:
-    found = _CLASS.match(error or "")
-    return found[0] if found else None

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_autotrace import destination, settings
+from langchain_autotrace import settings
 from langchain_autotrace.errors import SettingsError, TraceNotFound
 from langchain_autotrace.redaction import without_password
 from langchain_autotrace.semconv import Attr
-from langchain_autotrace.view import deliver, store, traces
+from langchain_autotrace.view import deliver, traces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -228,7 +228,7 @@ def get_trace(trace_id: str = "last", *, tracking_uri: str | None = None, experi
         SinkUnavailable: the store cannot be read.
     """
     uri = settings.resolve(tracking_uri=tracking_uri).tracking_uri
-    if not _freshened(uri):
+    if not _is_readable(uri):
         msg = f"no traces yet in {without_password(uri)}: call langchain_autotrace.autolog() and run something."
         raise TraceNotFound(msg)
     found = traces.tree(uri, trace_id, experiment=experiment)
@@ -269,18 +269,16 @@ def search_traces(  # noqa: PLR0913 - each is a filter
     conditions = [f"{field} = {_quoted(value)}" for field, value in wanted.items() if value is not None]
     conditions += [filter_string] if filter_string else []
     uri = settings.resolve(tracking_uri=tracking_uri).tracking_uri
-    if not _freshened(uri):
+    if not _is_readable(uri):
         return TraceList()
     rows = traces.newest(uri, experiment=experiment, limit=limit, condition=" AND ".join(conditions) or None)
     return TraceList(Trace(uri, row) for row in rows)
 
 
-def _freshened(uri: str) -> bool:
+def _is_readable(uri: str) -> bool:
     """Deliver pending traces so that they are found; return whether there is a store to read."""
-    destination.check(uri)
-    store.probe(uri)
-    deliver.freshen(uri, timeout=_FRESHEN_SECONDS)
-    return store.exists(uri)
+    exists, _ = deliver.freshened(uri, timeout=_FRESHEN_SECONDS)
+    return exists
 
 
 def _quoted(value: str) -> str:

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -291,6 +292,39 @@ def test_a_store_that_stays_down_for_models(store: str) -> None:
     assert (shipper.error, count(folder).models, len(stored(store))) == ("down for models", 1, 1)
     deliver()
     assert logged(store) == [Logged("RunnableSequence", "READY", "true", 1)]
+
+
+@pytest.fixture
+def at_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread for models starts, as at the end of a program on Python 3.12."""
+    begin = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name in {"langchain-autotrace-models", "langchain-autotrace-rebuild"}:
+            msg = "can't create new thread at interpreter shutdown"
+            raise RuntimeError(msg)
+        begin(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+@pytest.mark.usefixtures("at_shutdown")
+def test_models_at_the_end_of_a_program(store: str) -> None:
+    """Where Python starts no thread any more, the models are logged without one."""
+    start(store)
+    chain().invoke({"topic": "x"})
+    deliver()
+    assert logged(store) == [Logged("RunnableSequence", "READY", "true", 1)]
+
+
+@pytest.mark.usefixtures("at_shutdown")
+def test_a_store_that_is_down_for_models_at_the_end_of_a_program(store: str) -> None:
+    """Where Python starts no thread any more and the store takes no models, they stay in the journal."""
+    start(store)
+    chain().invoke({"topic": "x"})
+    (folder,) = all_folders()
+    without_models(folder, store)
+    assert (count(folder).models, len(stored(store))) == (1, 1)
 
 
 def test_traces_that_are_stored_while_the_model_is_logged(store: str) -> None:

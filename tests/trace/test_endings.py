@@ -81,7 +81,7 @@ ERRORS: Final[dict[str, tuple[dict[str, Any], Ending]]] = {
         for name, text, shown in (
             (
                 "a task",
-                f"<Task pending name='Task-1' coro=<main() running at /work/program.py:7> {'x' * 300}",
+                f"<Task pending name='Task-1' coro=<main() running at /app/program.py:7> {'x' * 300}",
                 "cancelled",
             ),
             ("a scope", "Cancelled by cancel scope 7f0a1c2b3d40", "cancelled"),
