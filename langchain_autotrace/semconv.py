@@ -108,6 +108,22 @@ WITHOUT_CONTENT: Final = frozenset(value for name, value in vars(Attr).items() i
 }
 """Attributes that hold no content."""
 
+
+class TraceKey:
+    """MLflow's names of a trace's metadata and tags."""
+
+    SCHEMA: Final = "mlflow.trace_schema.version"
+    SESSION: Final = "mlflow.trace.session"
+    USER: Final = "mlflow.trace.user"
+    TOKEN_USAGE: Final = "mlflow.trace.tokenUsage"  # noqa: S105 - the name of a metadata entry
+    COST: Final = "mlflow.trace.cost"
+    SOURCE_TYPE: Final = "mlflow.source.type"
+    FINALIZED: Final = "mlflow.trace.infoFinalized"
+    NAME: Final = "mlflow.traceName"
+    ARTIFACTS: Final = "mlflow.artifactLocation"
+    SPANS_LOCATION: Final = "mlflow.trace.spansLocation"
+
+
 SESSION_KEYS: Final = ("session_id", "thread_id", "conversation_id")
 """Names under which metadata, ``configurable`` or an agent's context have the session, the first one counts."""
 USER_KEYS: Final = ("user_id", "langgraph_auth_user_id")

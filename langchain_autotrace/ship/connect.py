@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ from langchain_autotrace.redaction import without_password
 
 if TYPE_CHECKING:
     from langchain_autotrace.journal.folder import DestinationFolder
+    from langchain_autotrace.ship.mlflow_sink import MlflowSink
     from langchain_autotrace.ship.sink import Sink
 
 URI_VARIABLE: Final = "LANGCHAIN_AUTOTRACE_SHIP_TO"
@@ -39,7 +41,9 @@ def tracking_uri(folder: DestinationFolder) -> str:
 
 
 def open_sink(folder: DestinationFolder, uri: str | None = None) -> Sink:
-    """Return the sink of the folder's destination. Imports MLflow; the first batch connects.
+    """Return the sink of the folder's destination. The first batch connects.
+
+    Imports MLflow, but for a database that can be written to in bulk: there, what has to go through its API imports it.
 
     Args:
         folder: the destination folder.
@@ -54,6 +58,15 @@ def open_sink(folder: DestinationFolder, uri: str | None = None) -> Sink:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # MLflow downloads prices when it writes to a database itself, and retries for six seconds without a network.
     os.environ.setdefault(CATALOG_VARIABLE, "")
+    from langchain_autotrace.ship.bulk.bulk_sink import BulkSink  # noqa: PLC0415 - it imports this module
+    from langchain_autotrace.ship.bulk.databases import database  # noqa: PLC0415
+
+    found = database(uri)
+    return _mlflow_sink(uri) if found is None else BulkSink(uri, found, functools.partial(_mlflow_sink, uri))
+
+
+def _mlflow_sink(uri: str) -> MlflowSink:
+    """Import MLflow and return the sink that uses its API."""
     try:
         # Import the package before its submodules: if the program is importing it in another thread, Python takes the
         # import locks in another order and hands out partly initialized modules.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-from mlflow.tracing.constant import CostKey
-from mlflow.utils import providers
 
 from langchain_autotrace.semconv import Attr
 from langchain_autotrace.ship.connect import CATALOG_VARIABLE
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
     from langchain_autotrace.trace.spans import Span
 
-COST_KEYS: Final = (CostKey.INPUT_COST, CostKey.OUTPUT_COST, CostKey.TOTAL_COST)
+COST_KEYS: Final = ("input_cost", "output_cost", "total_cost")
 _FREE: Final = dict.fromkeys(COST_KEYS, 0.0)
 """Cost of a local model, set where MLflow has prices: it would take those of any provider that has a model of the same
 name, such as DeepSeek's for Ollama's deepseek-r1."""
@@ -32,7 +30,7 @@ def with_cost(span: Span) -> Span:
     if Attr.COST in span.attributes:
         cost = costs_of(span)
     elif is_local(span.attributes.get(Attr.PROVIDER)):
-        cost = _FREE if span.attributes.get(Attr.TOKEN_USAGE) and _has_table() else None
+        cost = _FREE if span.attributes.get(Attr.TOKEN_USAGE) and has_prices() else None
     else:
         cost = cost_of(span.attributes, span.start_ns, _mlflow_price)
     if not cost and Attr.COST not in span.attributes:
@@ -50,8 +48,10 @@ def costs_of(span: Span) -> dict[str, float]:
 
 def _mlflow_price(provider: str | None, model: str, counts: Mapping[str, int]) -> dict[str, float] | None:
     """Return the cost by MLflow's table of the provider itself; None if the model is not in it."""
-    if provider is None or not _has_table():
+    if provider is None or not has_prices():
         return None
+    from mlflow.utils import providers  # noqa: PLC0415 - two seconds of imports, only where MLflow has prices
+
     found = providers.cost_per_token(
         model,
         counts.get("input_tokens", 0),
@@ -64,11 +64,13 @@ def _mlflow_price(provider: str | None, model: str, counts: Mapping[str, int]) -
     return dict(zip(COST_KEYS, (*found, sum(found)), strict=True)) if found and any(found) else None
 
 
-def _has_table() -> bool:
+def has_prices() -> bool:
     """Return whether MLflow has prices: the full package contains them, and the user may name a table."""
     return bool(os.environ.get(CATALOG_VARIABLE)) or _is_installed()
 
 
 @functools.cache
 def _is_installed() -> bool:
-    return Path(str(providers.__file__)).with_name("model_catalog").joinpath("openai.json").exists()
+    package = importlib.util.find_spec("mlflow")
+    folder = Path(str(package.origin)).parent if package is not None else Path()
+    return (folder / "utils" / "model_catalog" / "openai.json").exists()

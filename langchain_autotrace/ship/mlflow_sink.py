@@ -21,7 +21,7 @@ from langchain_autotrace.records import PendingModel, TraceContext
 from langchain_autotrace.redaction import error_line, without_password
 from langchain_autotrace.semconv import Attr
 from langchain_autotrace.ship import new_database
-from langchain_autotrace.ship.mlflow_entities import MlflowTrace, mlflow_trace, trace_tags
+from langchain_autotrace.ship.mlflow_entities import MlflowTrace, mlflow_trace
 from langchain_autotrace.ship.mlflow_errors import is_not_found, mapped_errors, unavailable
 from langchain_autotrace.ship.model_log import ModelLog
 from langchain_autotrace.ship.pending_models import StoredTrace
@@ -30,6 +30,7 @@ from langchain_autotrace.ship.resumes import with_resumed
 from langchain_autotrace.ship.reused_ids import with_unused_ids
 from langchain_autotrace.ship.sqlite_file import DatabaseFile, SpanStatistics, artifacts_beside, close_database
 from langchain_autotrace.ship.store_faults import fault_of
+from langchain_autotrace.ship.trace_values import trace_tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +57,7 @@ class MlflowSink:
         path = destination.sqlite_path(tracking_uri)
         self._file = None if path is None else DatabaseFile(path, self._reopen)
         self._statistics = SpanStatistics()
+        self.in_bulk = 0
 
     @property
     def notes(self) -> Sequence[str]:
@@ -130,6 +132,16 @@ class MlflowSink:
                 if trace.root is not None:
                     self._experiment(trace.context)
         return any(before.get(key, found) != found for key, found in self._experiments.items())
+
+    def prepare(self, contexts: Sequence[TraceContext | None]) -> None:
+        """Create the database and the experiments of traces, where they are missing.
+
+        Raises:
+            SinkUnavailable: it is down, or an experiment was deleted.
+        """
+        with mapped_errors(self._uri):
+            for context in contexts:
+                self._experiment(context)
 
     def _store(self, batch: Sequence[Trace]) -> list[StoredTrace]:
         given = batch

@@ -91,6 +91,7 @@ class Shipper:
         self._rejected: int = status.get("rejected", 0)
         self._torn: int = status.get("torn", 0)
         self._orphans: int = status.get("orphans", 0)
+        self._in_bulk: int = status.get("in_bulk", 0)
         folder.sweep()
         if self._told_error:
             self._write_status()  # the last shipper's error, which may be no more
@@ -431,6 +432,8 @@ class Shipper:
             "unreadable": self._unreadable,
             "time": time.time(),
         }
+        if in_bulk := self._in_bulk + self._sink.in_bulk:
+            status["in_bulk"] = in_bulk
         notes, models_error = self._notes(), self._models.error
         if (since := self._slow_write.since) is not None:
             status |= {"writing_since": since, "pid": os.getpid()}

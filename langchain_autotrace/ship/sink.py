@@ -18,6 +18,10 @@ class Sink(Protocol):
     def notes(self) -> Sequence[str]:
         """One line of text for each model that could not be logged."""
 
+    @property
+    def in_bulk(self) -> int:
+        """Number of traces that this sink has written to a database in bulk."""
+
     def write(self, batch: Sequence[Trace]) -> Sequence[PendingModel] | None:
         """Store all spans of all traces; return the models to log now that they are stored, or None.
 
@@ -46,6 +50,7 @@ class MemorySink:
         self.writes = 0
         """Number of calls of :meth:`write`."""
         self.notes: list[str] = []
+        self.in_bulk = 0
         self.models: list[ModelSeen] = []
         """Chains that returned for the first time, in the traces written."""
 

@@ -68,6 +68,8 @@ class Backlog:
     """Processes that hold a journal open."""
     delivered: int
     """Traces stored since the folder was created."""
+    in_bulk: int
+    """Those of them that were written to a database in bulk."""
     waiting: Waiting
     rejected: int
     """Traces that the store refused."""
@@ -118,6 +120,7 @@ def look(folder: DestinationFolder) -> Backlog:
         has_shipper=has_shipper,
         alive=sum(folder.is_alive(process) for process in folder.processes()),
         delivered=status.get("delivered", 0),
+        in_bulk=status.get("in_bulk", 0),
         waiting=waiting,
         rejected=len(rejected),
         newest_rejected=tuple(rejected[:_NEWEST_REJECTED]),

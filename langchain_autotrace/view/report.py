@@ -29,7 +29,7 @@ def status(one: Backlog) -> Group:
     facts: list[tuple[str, RenderableType]] = [
         ("shipper", "running" if one.has_shipper else "not running"),
         ("processes", f"{one.alive} alive"),
-        ("delivered", traces(one.delivered)),
+        ("delivered", traces(one.delivered) + (f", {one.in_bulk:,} of them in bulk" if one.in_bulk else "")),
         ("pending", _waiting(one)),
         ("open", traces(waiting.open)),
         ("rejected", _rejected(one)),

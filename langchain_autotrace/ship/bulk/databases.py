@@ -1,0 +1,155 @@
+"""The databases that are written to in bulk, by their drivers: SQLite, and PostgreSQL by psycopg 2 or 3."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import quote
+
+from langchain_autotrace import destination
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+_BUSY_SECONDS: Final = 20.0
+"""As long as MLflow waits for other writers."""
+_DRIVERS: Final = ("psycopg", "psycopg2")
+_PAGE: Final = 500
+"""Rows in one statement."""
+_OTHER_STORES: Final = ("MLFLOW_ENABLE_WORKSPACES", "MLFLOW_SQL_TRACE_ROLLUPS_ENABLED")
+"""Environment variables by which MLflow writes more than the rows of the trace."""
+_OFF: Final = frozenset({"", "0", "false"})
+
+
+class Database(Protocol):
+    """A database and its driver."""
+
+    @property
+    def errors(self) -> Any:  # noqa: ANN401 - a module
+        """The driver's module, which has the exceptions of :pep:`249`."""
+
+    @property
+    def mark(self) -> str:
+        """Placeholder of a parameter."""
+
+    @property
+    def has_table(self) -> str:
+        """Query that returns a row with the table of a name, or with NULL or no row when there is none."""
+
+    def exists(self) -> bool:
+        """Return whether it is there; False when MLflow has to create it."""
+
+    def connect(self) -> AbstractContextManager[Any]:
+        """Open a connection for one batch; in its block, what was not committed is rolled back."""
+
+    def begin(self, cursor: Any) -> None:  # noqa: ANN401 - a driver's
+        """Begin to write: nobody else writes until the commit, or whoever does fails or makes this fail."""
+
+    def insert(self, cursor: Any, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:  # noqa: ANN401
+        """Insert the rows; ``statement`` ends with ``VALUES``."""
+
+
+def database(uri: str) -> Database | None:
+    """Return the database of a tracking URI; None when its rows are MLflow's own matter."""
+    if any(os.environ.get(name, "").lower() not in _OFF for name in _OTHER_STORES):
+        return None
+    path = destination.sqlite_path(uri)
+    if path is not None and uri == f"sqlite:///{path}":
+        return None if _is_replaced("sqlite") else Sqlite(path)
+    if uri.startswith("postgresql") and destination.kind(uri) == "database" and not _is_replaced("postgresql"):
+        return _postgresql(uri)
+    return None
+
+
+def _is_replaced(scheme: str) -> bool:
+    """Return whether a plugin has another store for the scheme than MLflow's."""
+    return any(plugin.name == scheme for plugin in importlib.metadata.entry_points(group="mlflow.tracking_store"))
+
+
+class Sqlite:
+    """An SQLite file."""
+
+    errors: Any = sqlite3
+    mark = "?"
+    has_table = "SELECT max(name) FROM sqlite_master WHERE type = 'table' AND name = ?"
+
+    def __init__(self, path: Path) -> None:
+        """Use the file; it need not be there yet."""
+        self._path = path
+
+    def exists(self) -> bool:
+        """Return whether there is a file with something in it."""
+        return self._path.exists() and self._path.stat().st_size > 0
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[sqlite3.Connection]:
+        """Open the file: for each batch, as it may be another file by then."""
+        address = f"file:{quote(str(self._path))}?mode=rw"
+        with contextlib.closing(
+            sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+        ) as connection:
+            connection.execute("PRAGMA foreign_keys = ON")
+            yield connection
+
+    def begin(self, cursor: sqlite3.Cursor) -> None:
+        """Take the lock for writing at once: nobody comes between looking and writing."""
+        cursor.execute("BEGIN IMMEDIATE")
+
+    def insert(self, cursor: sqlite3.Cursor, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert the rows one by one, which costs SQLite the least."""
+        cursor.executemany(f"{statement} ({', '.join('?' * len(rows[0]))})", rows)
+
+
+def _postgresql(uri: str) -> Postgresql | None:
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - a quarter of a second, not needed for SQLite
+
+    url = make_url(uri)
+    try:
+        dialect = url.get_dialect()()
+        module = dialect.import_dbapi()
+    except Exception:  # noqa: BLE001 - MLflow says what is wrong with it
+        return None
+    if module.__name__ not in _DRIVERS:
+        return None
+    arguments, options = dialect.create_connect_args(url)
+    return Postgresql(module, arguments, options)
+
+
+class Postgresql:
+    """A PostgreSQL database."""
+
+    mark = "%s"
+    has_table = "SELECT to_regclass(%s)"
+
+    def __init__(self, module: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> None:  # noqa: ANN401
+        """Connect by ``module``, psycopg or psycopg2, with the arguments and options that it takes."""
+        self.errors: Any = module
+        self._arguments, self._options = arguments, options
+
+    def exists(self) -> bool:
+        """Return True: MLflow creates no database on a server, only tables, which are looked for."""
+        return True
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[Any]:
+        """Connect: for each batch, so that no connection is shared with a forked process or outlives a restart."""
+        with contextlib.closing(self.errors.connect(*self._arguments, **self._options)) as connection:
+            yield connection
+
+    def begin(self, cursor: Any) -> None:  # noqa: ANN401
+        """Begin anew, to see what others have committed; the driver begins by itself."""
+        cursor.connection.rollback()
+
+    def insert(self, cursor: Any, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:  # noqa: ANN401
+        """Insert hundreds of rows with a statement, or all in one go of the connection."""
+        if self.errors.__name__ == "psycopg2":
+            from psycopg2.extras import execute_values  # noqa: PLC0415 - the user's driver
+
+            execute_values(cursor, f"{statement} %s", rows, page_size=_PAGE)
+        else:
+            cursor.executemany(f"{statement} ({', '.join(['%s'] * len(rows[0]))})", rows)

@@ -1,0 +1,181 @@
+"""Writes new traces into MLflow's database, a batch in one transaction."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urlparse, urlunparse
+
+from langchain_autotrace.ids import TRACE_ID_PREFIX
+from langchain_autotrace.ship.bulk.revisions import COMPUTED, Revision, known_revision
+from langchain_autotrace.ship.bulk.rows import Place, TableRows, trace_rows
+from langchain_autotrace.ship.trace_values import trace_values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from langchain_autotrace.records import TraceContext
+    from langchain_autotrace.ship.bulk.databases import Database
+    from langchain_autotrace.trace.spans import Trace
+
+_DEFAULT_EXPERIMENT: Final = "0"
+_DEFAULT_WORKSPACE: Final = "default"
+_REVISION_TABLE: Final = "alembic_version"
+_REVISION: Final = "SELECT version_num FROM alembic_version"
+_EXPERIMENT: Final = (
+    "SELECT experiment_id, artifact_location, lifecycle_stage, workspace FROM experiments WHERE {column} = {mark}"
+)
+_WORKSPACES: Final = "SELECT 1 FROM experiments WHERE workspace IS NOT NULL AND workspace <> {mark} LIMIT 1"
+_STORED: Final = "SELECT request_id FROM trace_info WHERE request_id IN ({marks})"
+_PAGE: Final = 500
+
+
+class Written(NamedTuple):
+    """What became of a batch's traces."""
+
+    stored: list[Trace]
+    homeless: list[Trace]
+    """Those whose experiment, or the whole database, does not exist yet."""
+    left: list[Trace]
+    """The others, which only MLflow can store."""
+
+
+class BulkWriter:
+    """A writer for one database."""
+
+    def __init__(self, database: Database) -> None:
+        """Write to ``database``. Whether its tables are known is looked at in each batch."""
+        self._database = database
+        self._checked: Revision | None = None
+
+    def write(self, batch: Sequence[Trace]) -> Written:
+        """Store the traces that can be stored in bulk, all or none.
+
+        Args:
+            batch: whole traces, each once.
+
+        Raises:
+            Exception: of the database's driver; nothing was stored.
+        """
+        if not self._database.exists():
+            return Written([], list(batch), [])
+        with self._database.connect() as connection:
+            cursor = connection.cursor()
+            if not self._has_tables(cursor):
+                return Written([], list(batch), [])
+            revision = self._revision(cursor)
+            if revision is None:
+                return Written([], [], list(batch))
+            places = {key: self._place(cursor, *key) for key in {_experiment(trace) for trace in batch}}
+            # The rows are made before the lock is taken.
+            made = [(trace, rows) for trace, rows in _made(batch, places) if rows is not None]
+            stored = self._store(connection, revision, made, places)
+        known = {id(trace) for trace in stored}
+        left = [trace for trace in batch if id(trace) not in known]
+        homeless = [trace for trace in left if places[_experiment(trace)] is None]
+        return Written(stored, homeless, [trace for trace in left if places[_experiment(trace)] is not None])
+
+    def _has_tables(self, cursor: Any) -> bool:  # noqa: ANN401 - a driver's
+        cursor.execute(self._database.has_table, (_REVISION_TABLE,))
+        return cursor.fetchone()[0] is not None
+
+    def _revision(self, cursor: Any) -> Revision | None:  # noqa: ANN401
+        """Return the database's revision if its rows are known, and its tables are as they should be."""
+        revision = self._named_revision(cursor)
+        if revision is None or revision is self._checked:
+            return revision
+        for table, columns in revision.tables.items():
+            cursor.execute(f"SELECT * FROM {table} WHERE 1 = 0")  # noqa: S608 - a name of ours
+            if {column[0] for column in cursor.description} - COMPUTED != set(columns):
+                return None
+        self._checked = revision
+        return revision
+
+    def _named_revision(self, cursor: Any) -> Revision | None:  # noqa: ANN401
+        cursor.execute(_REVISION)
+        names = [row[0] for row in cursor.fetchall()]
+        revision = known_revision(names[0]) if len(names) == 1 else None
+        if revision is None:
+            return None
+        cursor.execute(_WORKSPACES.format(mark=self._database.mark), (_DEFAULT_WORKSPACE,))
+        return None if cursor.fetchone() else revision
+
+    def _place(self, cursor: Any, name: str | None, experiment_id: str | None) -> Place | None:  # noqa: ANN401
+        """Return where traces of an experiment go; None when there is none that is active."""
+        column, value = ("name", name) if name is not None else ("experiment_id", _number(experiment_id))
+        cursor.execute(_EXPERIMENT.format(column=column, mark=self._database.mark), (value,))
+        found = cursor.fetchall()
+        if len(found) != 1 or found[0][2] != "active":
+            return None
+        folder = _traces_folder(found[0][1])
+        return None if folder is None else Place(found[0][0], folder)
+
+    def _store(
+        self,
+        connection: Any,  # noqa: ANN401
+        revision: Revision,
+        made: Sequence[tuple[Trace, TableRows]],
+        places: dict[tuple[str | None, str | None], Place | None],
+    ) -> list[Trace]:
+        """Insert the traces that are new in one transaction, and return them."""
+        cursor = connection.cursor()
+        self._database.begin(cursor)
+        if self._named_revision(cursor) != revision:
+            return []
+        active = {key for key, place in places.items() if place is not None and self._place(cursor, *key) == place}
+        stored = self._stored(cursor, [trace.trace_id for trace, _ in made])
+        new = [(trace, rows) for trace, rows in made if trace.trace_id not in stored and _experiment(trace) in active]
+        new.sort(key=lambda one: one[0].trace_id)  # in the order in which MLflow takes its locks
+        for table, columns in revision.tables.items():
+            values = [tuple(map(row.get, columns)) for _, rows in new for row in rows[table]]
+            if values:
+                statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES"
+                self._database.insert(cursor, statement, values)
+        cursor.connection.commit()
+        return [trace for trace, _ in new]
+
+    def _stored(self, cursor: Any, trace_ids: Sequence[str]) -> set[str]:  # noqa: ANN401
+        """Return those of the traces that the database has."""
+        found: set[str] = set()
+        for begin in range(0, len(trace_ids), _PAGE):
+            page = [TRACE_ID_PREFIX + trace_id for trace_id in trace_ids[begin : begin + _PAGE]]
+            marks = ", ".join([self._database.mark] * len(page))
+            cursor.execute(_STORED.format(marks=marks), page)
+            found.update(row[0].removeprefix(TRACE_ID_PREFIX) for row in cursor.fetchall())
+        return found
+
+
+def _made(
+    batch: Sequence[Trace], places: dict[tuple[str | None, str | None], Place | None]
+) -> Iterator[tuple[Trace, TableRows | None]]:
+    """Yield the traces, each with its rows; None where only MLflow can make them."""
+    for trace in batch:
+        place = places[_experiment(trace)]
+        try:
+            yield trace, None if place is None else trace_rows(trace_values(trace), place)
+        except Exception:  # noqa: BLE001 - whatever is wrong with a trace, MLflow's API says what it is
+            yield trace, None
+
+
+def _experiment(trace: Trace) -> tuple[str | None, str | None]:
+    context: TraceContext | None = trace.context
+    return (None, None) if context is None else (context["experiment"], context["experiment_id"])
+
+
+def _number(experiment_id: str | None) -> int:
+    """Return the id as the database has it; -1, which no experiment has, for one that is no number."""
+    text = experiment_id or _DEFAULT_EXPERIMENT
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1  # noqa: PLR2004
+
+
+def _traces_folder(location: str | None) -> str | None:
+    """Return the address of the folder of an experiment's traces; None where only MLflow knows how to write it.
+
+    See ``mlflow.utils.uri.append_to_uri_path``.
+    """
+    parts = urlparse(location or "")
+    if parts.query or parts.fragment or parts.params or not parts.path.startswith("/"):
+        return None
+    if not parts.scheme:
+        return posixpath.join(str(location), "traces")
+    return urlunparse(parts._replace(path=posixpath.join(parts.path, "traces")))
