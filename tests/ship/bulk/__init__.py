@@ -1,0 +1,1 @@
+"""Tests of writing to a database in bulk."""

@@ -36,7 +36,7 @@ def root(
 def model_call(**attributes: Any) -> list[Any]:
     """A chain with a call of a model that has a price."""
     found = {Attr.MODEL: "gpt-4o-mini", Attr.PROVIDER: "openai", Attr.TOKEN_USAGE: USAGE, **attributes}
-    kind = {"type": SpanType.CHAT_MODEL, "attributes": found}
+    kind: dict[str, Any] = {"type": SpanType.CHAT_MODEL, "attributes": found}
     return [
         start(1, 1, inputs=MESSAGES),
         start(1, 2, 1, inputs=MESSAGES, **kind),
@@ -121,7 +121,11 @@ EXAMPLES: Final[dict[str, Example]] = {
         ]
     ),
     "event of another tracer": Example(
-        [start(1, 1, inputs=None), event(1, 1, "gen_ai.content.prompt", **{"gen_ai.prompt": "hi"}), end(1, 1)],
+        [
+            start(1, 1, inputs=None),
+            event(1, 1, "gen_ai.content.prompt")._replace(details={"gen_ai.prompt": "hi"}),
+            end(1, 1),
+        ],
         in_bulk=False,
     ),
     "event without values": Example(
@@ -168,8 +172,8 @@ EXAMPLES: Final[dict[str, Example]] = {
     ),
     "numbers": Example(root(inputs=[1, 2.5, 1e300, -0.0, 2**60], outputs=True)),
     "links": Example(
-        of_mlflow(attributes={})[:2]
-        + [
+        [
+            *of_mlflow(attributes={})[:2],
             end(1, 2, attributes={})._replace(
                 details={"attributes": {}, "links": [{"trace_id": "tr-" + "a" * 32, "span_id": "b" * 16}]}
             ),
@@ -196,7 +200,7 @@ EXAMPLES: Final[dict[str, Example]] = {
     ),
     "tags of spans": Example(of_mlflow(attributes={"mlflow.traceTag.a": "b"}), in_bulk=False),
     "conversation": Example(of_mlflow(attributes={"gen_ai.conversation.id": "c"}), in_bulk=False),
-    "types": Example(of_mlflow(attributes={}, type="MY TYPE") + []),
+    "types": Example(of_mlflow(attributes={}, type="MY TYPE")),
     "type that is JSON": Example(of_mlflow(attributes={}, type='"x"')),
     "type among the attributes": Example(of_mlflow(attributes={Attr.SPAN_TYPE: [1]}), in_bulk=False),
     "tags and metadata": Example(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 Tables = dict[str, list[dict[str, Any]]]
 """Table -> its rows."""
-_CHANGING: Final = ("jobs", "scheduler")
 
 
 def bulk_sink(uri: str, open_public: Any = None) -> BulkSink:
@@ -34,22 +32,36 @@ def no_public() -> MlflowSink:
     raise AssertionError("not all was written in bulk")
 
 
-def tables(uri: str, artifacts: str = "") -> Tables:
-    """All rows of all tables, those of a table in order; ``artifacts`` is the folder that differs between databases."""
+def tables(uri: str, trace_id: str | None = None) -> Tables:
+    """All rows of all tables, those of a table in order; with a trace's id, only its own."""
     engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
     with engine.connect() as connection:
-        names = sqlalchemy.inspect(connection).get_table_names()
-        found = {
-            name: [dict(row._mapping) for row in connection.execute(sqlalchemy.text(f'SELECT * FROM "{name}"'))]
-            for name in names
-        }
+        found = {name: _rows(connection, name, keys, trace_id) for name, keys in _keys(connection).items()}
     engine.dispose()
-    rows = {name: sorted(rows, key=repr) for name, rows in found.items() if rows and name not in _CHANGING}
-    for row in itertools.chain(rows.get("trace_tags", ()), rows.get("experiments", ())):
-        for key, value in row.items():
-            if artifacts and isinstance(value, str):
-                row[key] = value.replace(artifacts, "ARTIFACTS")
-    return rows
+    return {name: sorted(rows, key=repr) for name, rows in found.items() if rows}
+
+
+_KEYS: Final[dict[str, str | None]] = {}
+
+
+def _keys(connection: sqlalchemy.Connection) -> dict[str, str | None]:
+    """The names of the tables, each with the column of the trace's id, if any."""
+    if not _KEYS:
+        inspector = sqlalchemy.inspect(connection)
+        for table in inspector.get_table_names():
+            columns = {column["name"] for column in inspector.get_columns(table)}
+            _KEYS[table] = min(columns & {"request_id", "trace_id"}, default=None)
+    return _KEYS
+
+
+def _rows(connection: sqlalchemy.Connection, table: str, key: str | None, trace_id: str | None) -> list[dict[str, Any]]:
+    if trace_id and key is None:
+        return []
+    where = sqlalchemy.text(f"{key} = '{trace_id}'") if trace_id else sqlalchemy.true()
+    found = connection.execute(
+        sqlalchemy.select(sqlalchemy.text("*")).select_from(sqlalchemy.table(table)).where(where)
+    )
+    return [dict(row._mapping) for row in found]
 
 
 class Pair:
@@ -70,6 +82,11 @@ class Pair:
             except SinkError as error:
                 return type(error).__name__
         return None
+
+    def rows_of(self, number: int) -> tuple[Tables, Tables]:
+        """All that is in both of the ``number``-th trace."""
+        bulk, public = (tables(uri, f"tr-{number:032x}") for uri in self.uris)
+        return bulk, public
 
     def tables(self) -> tuple[Tables, Tables]:
         """What is in both."""
