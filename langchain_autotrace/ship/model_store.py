@@ -21,6 +21,7 @@ from langchain_autotrace.ship.trace_values import trace_tags
 from langchain_autotrace.ship.model_errors import at_step
 from langchain_autotrace.ship.model_files import write_model
 from langchain_autotrace.ship.rebuild_process import Rebuilt
+from langchain_autotrace.ship.trace_values import trace_tags
 
 _NOT_IN_A_NAME: Final = str.maketrans(dict.fromkeys("/:.%\"'", "_"))
 """Characters that MLflow does not allow in the name of a model."""
