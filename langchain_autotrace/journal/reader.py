@@ -34,6 +34,7 @@ class JournalReader:
         position: every record before it has been returned.
         info: the process that wrote the journal; None until the first record was read.
         torn: number of lines that were skipped because a crash cut them off or they are not records.
+        bytes_read: number of bytes before the records that were returned, from the first position.
     """
 
     def __init__(self, folder: DestinationFolder, process: str, position: Position) -> None:
@@ -42,6 +43,7 @@ class JournalReader:
         self.position = position
         self.info: ProcessInfo | None = None
         self.torn = 0
+        self.bytes_read = 0
         self._folder = folder
 
     def read(self, *, finished: bool) -> list[Record]:
@@ -120,6 +122,7 @@ class JournalReader:
 
     def _records(self, chunk: bytes, *, final: bool) -> Iterator[Record]:
         self.position = self.position._replace(offset=self.position.offset + len(chunk))
+        self.bytes_read += len(chunk)
         *lines, rest = chunk.split(b"\n")
         if final and rest.strip(b"\x00"):
             self.torn += 1

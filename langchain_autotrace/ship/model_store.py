@@ -17,7 +17,6 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from langchain_autotrace import destination
 from langchain_autotrace.records import ModelForm, ModelSeen
 from langchain_autotrace.semconv import LOADABLE_TAG, REASON_TAG, Attr
-from langchain_autotrace.ship.trace_values import trace_tags
 from langchain_autotrace.ship.model_errors import at_step
 from langchain_autotrace.ship.model_files import write_model
 from langchain_autotrace.ship.rebuild_process import Rebuilt

@@ -55,6 +55,11 @@ class Progress:
         self._joiner.orphans = saved.orphans
 
     @property
+    def bytes_read(self) -> int:
+        """Number of bytes of the journal that were read, from where reading began."""
+        return self._reader.bytes_read
+
+    @property
     def is_awaited(self) -> bool:
         """Whether what was read is to be delivered at once: the process has requested a flush, or has ended."""
         return self.dead or self._flush_asked > self._saved.flushed

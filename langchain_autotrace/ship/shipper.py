@@ -37,8 +37,14 @@ if TYPE_CHECKING:
 
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
-_BATCH_TRACES: Final = 100
-"""Maximum number of traces in one write. When as many are in memory, the shipper reads no further."""
+_BATCH_TRACES: Final = 500
+"""Number of traces in a full batch. When as many are in memory, the shipper reads no further."""
+_LARGEST_BATCH: Final = 2 * _BATCH_TRACES
+"""Maximum number of traces in one write: a full batch, and what else the last read gave."""
+_BATCH_BYTES: Final = 8_000_000
+"""The same of the records that were read since the last write."""
+_READING_SECONDS: Final = 0.2
+"""How long the shipper goes on reading to fill a batch that somebody waits for."""
 _BATCH_SECONDS: Final = 0.2
 _DISCOVER_SECONDS: Final = 0.1
 _IDLE_SECONDS: Final = (0.01, 0.1)
@@ -75,6 +81,7 @@ class Shipper:
         self._unreadable: dict[str, str] = {}
         self._waiting: list[tuple[Progress, Trace]] = []
         self._waiting_since = 0.0
+        self._waiting_bytes = 0
         self._discovered_at = float("-inf")
         self._retry_at = float("-inf")
         self._failures = 0
@@ -225,9 +232,24 @@ class Shipper:
             process.dead = process.dead or not self._folder.is_alive(process.name)
 
     def _read_all(self, *, everything: bool) -> bool:
+        """Read until a batch is full, there is nothing left to read, or it takes too long."""
+        begun, progressed = self._clock(), False
+        if not self._waiting:
+            self._waiting_bytes = 0
+        while not self._is_full() and self._read_each(everything=everything):
+            progressed = True
+            if self._clock() - begun >= _READING_SECONDS:
+                break
+        return progressed
+
+    def _is_full(self) -> bool:
+        return bool(self._waiting) and (len(self._waiting) >= _BATCH_TRACES or self._waiting_bytes >= _BATCH_BYTES)
+
+    def _read_each(self, *, everything: bool) -> bool:
+        """Read a little of every journal; return whether there was anything."""
         progressed = False
         for process in list(self._processes.values()):
-            if len(self._waiting) >= _BATCH_TRACES:
+            if self._is_full():
                 break
             # Move it to the end, so that a process that writes without pause does not starve the others.
             self._processes[process.name] = self._processes.pop(process.name)
@@ -238,7 +260,9 @@ class Shipper:
         if process.done:
             return False
         try:
+            before = process.bytes_read
             progressed, joined_traces = process.read(everything=everything)
+            self._waiting_bytes += process.bytes_read - before
         except JournalFormatError as error:
             del self._processes[process.name]
             self._skip_journal(process.name, error)
@@ -255,7 +279,7 @@ class Shipper:
     def _is_due(self) -> bool:
         """Return whether to write now: the batch is full or has waited long enough, or a process waits for delivery."""
         return (
-            len(self._waiting) >= _BATCH_TRACES
+            self._is_full()
             or self._clock() - self._waiting_since >= _BATCH_SECONDS
             or any(process.is_awaited for process in self._processes.values())
         )
@@ -263,7 +287,7 @@ class Shipper:
     def _deliver(self) -> bool:
         began = time.time()
         try:
-            self._write(self._waiting[:_BATCH_TRACES])
+            self._write(self._waiting[:_LARGEST_BATCH])
         except CredentialsRefused as error:
             return self._make_room(error, began)
         except SinkUnavailable as error:
@@ -287,7 +311,7 @@ class Shipper:
 
     def _deliver_permitted(self) -> bool:
         """Deliver the batch trace by trace, as far as there is permission; return whether traces are left."""
-        batch, permitted, left = self._waiting[:_BATCH_TRACES], [], []
+        batch, permitted, left = self._waiting[:_LARGEST_BATCH], [], []
         for process, trace in batch:
             error = self._try_one((process, trace))
             if error is None:
@@ -307,7 +331,7 @@ class Shipper:
         A server that answers 500 to one trace cannot be told from a server that is down. So a trace is rejected only
         when the store accepts another one alone, fails at this one alone, and then accepts the other one again.
         """
-        batch = self._waiting[:_BATCH_TRACES]
+        batch = self._waiting[:_LARGEST_BATCH]
         probes = [batch[index] for index in sorted({0, len(batch) // 2, len(batch) - 1})]
         good = None
         if len(batch) > 1:

@@ -38,23 +38,52 @@ if TYPE_CHECKING:
 
 
 def test_batches(folder: DestinationFolder, clock: Clock) -> None:
-    """Traces go to the sink a hundred at a time; fewer wait a moment for others."""
+    """Traces go to the sink by five hundred and what one more read gives; fewer wait a moment for others."""
     sink, journal = ScriptedSink(), new_journal(folder)
-    records = [record for number in range(250) for record in whole(number)]
+    records = [record for number in range(1_250) for record in whole(number)]
     write(journal, *records)
     shipper = shipper_of(folder, sink, clock)
     run(shipper, clock, 0.3)
     at_once = list(sink.batches)
-    write(journal, *whole(250))
+    write(journal, *whole(1_250))
     run(shipper, clock, 0.19)
     before = list(sink.batches)
     run(shipper, clock, 0.05)
 
-    assert (sum(at_once), max(at_once)) == (250, 100)
+    assert (sum(at_once), len(at_once)) == (1_250, 3)
+    assert min(at_once[:2]) >= 500
     assert before == at_once
     assert sink.batches == [*at_once, 1]
-    assert sink.spans == spans_of([*records, *whole(250)])
-    assert status_of(folder) == a_status(251)
+    assert sink.spans == spans_of([*records, *whole(1_250)])
+    assert status_of(folder) == a_status(1_251)
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_batches_that_somebody_waits_for(folder: DestinationFolder, clock: Clock, *, dead: bool) -> None:
+    """Batches are full, too, where a process has ended or waits for its traces: not what one read of 64 kB gave."""
+    sink, journal = ScriptedSink(), new_journal(folder)
+    for number in range(700):
+        write(journal, *whole(number))
+    if dead:
+        journal.close()
+    else:
+        journal.request_flush()
+    run(shipper_of(folder, sink, clock), clock, 0.1)
+
+    assert sum(sink.batches) == 700
+    assert 500 <= sink.batches[0] <= 700
+    assert len(sink.batches) <= 2
+
+
+def test_batches_of_large_traces(folder: DestinationFolder, clock: Clock) -> None:
+    """A batch has eight megabytes of records at most, and what one more read gives."""
+    sink, journal = ScriptedSink(), new_journal(folder)
+    for number in range(30):
+        write(journal, start(number, 1, inputs="x" * 500_000), end(number, 1, outputs="y" * 500_000))
+    run(shipper_of(folder, sink, clock), clock, 0.3)
+
+    assert sum(sink.batches) == 30
+    assert 7 <= max(sink.batches) <= 10
 
 
 def test_who_wrote_a_trace(folder: DestinationFolder, clock: Clock) -> None:
@@ -100,7 +129,7 @@ def test_a_flush_under_a_load_that_never_ends(folder: DestinationFolder, clock: 
     class Busy(ScriptedSink):
         def write(self, batch: list[Trace]) -> None:  # type: ignore[override] # what the shipper gives
             super().write(batch)
-            for _ in range(150):
+            for _ in range(700):
                 write(journal, *whole(next(numbers_of_traces)))
 
     write(journal, *whole(0))

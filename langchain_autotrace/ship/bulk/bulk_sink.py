@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from langchain_autotrace.errors import DestinationError, SinkUnavailable, TraceRejected
 from langchain_autotrace.redaction import error_line, without_password
 from langchain_autotrace.semconv import Attr
-from langchain_autotrace.ship.bulk.writer import BulkWriter
+from langchain_autotrace.ship.bulk.bulk_writer import BulkWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

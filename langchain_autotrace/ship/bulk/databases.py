@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.metadata
 import os
 import sqlite3
@@ -94,7 +95,11 @@ class Sqlite:
             sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
         ) as connection:
             connection.execute("PRAGMA foreign_keys = ON")
-            yield connection
+            try:
+                yield connection
+            finally:
+                # Closing does not end a transaction as long as somebody holds a cursor, such as an exception's frames.
+                connection.rollback()
 
     def begin(self, cursor: sqlite3.Cursor) -> None:
         """Take the lock for writing at once: nobody comes between looking and writing."""
@@ -116,6 +121,8 @@ def _postgresql(uri: str) -> Postgresql | None:
         return None
     if module.__name__ not in _DRIVERS:
         return None
+    if module.__name__ == "psycopg2":
+        importlib.import_module("psycopg2.extras")
     arguments, options = dialect.create_connect_args(url)
     return Postgresql(module, arguments, options)
 
@@ -148,8 +155,6 @@ class Postgresql:
     def insert(self, cursor: Any, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:  # noqa: ANN401
         """Insert hundreds of rows with a statement, or all in one go of the connection."""
         if self.errors.__name__ == "psycopg2":
-            from psycopg2.extras import execute_values  # noqa: PLC0415 - the user's driver
-
-            execute_values(cursor, f"{statement} %s", rows, page_size=_PAGE)
+            self.errors.extras.execute_values(cursor, f"{statement} %s", rows, page_size=_PAGE)
         else:
             cursor.executemany(f"{statement} ({', '.join(['%s'] * len(rows[0]))})", rows)

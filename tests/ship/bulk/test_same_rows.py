@@ -42,7 +42,7 @@ def test_each_example(pair: Pair) -> None:
 
 
 NUMBERS = itertools.count(1)
-EXAMPLES_OF_EACH_RUN = int(os.environ.get("AUTOTRACE_GENERATED_TRACES", "150"))
+EXAMPLES_OF_EACH_RUN = int(os.environ.get("AUTOTRACE_GENERATED_TRACES", "60"))
 
 
 @settings(
