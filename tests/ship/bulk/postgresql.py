@@ -29,7 +29,7 @@ def server() -> Iterator[int]:
     folder = Path(tempfile.mkdtemp(prefix="autotrace-postgresql-"))
     try:
         _own(folder)
-        _run("initdb", "-D", folder / "data", "-U", "me", "--auth=trust", "--no-sync")
+        _run("initdb", "-D", folder / "data", "-U", "me", "--auth=trust", "--no-sync", "--encoding=UTF8")
         port = _free_port()
         options = f"{_OPTIONS} -p {port} -c unix_socket_directories={folder}"
         _run("pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log", "-o", options, "start")

@@ -98,7 +98,8 @@ def test_faults(new_database: Callable[[str], str], port: int, driver: str) -> N
     execute(port, "UPDATE experiments SET lifecycle_stage = 'active'", name=name)
     sink.write(batch(*range(19, 22)))
 
-    assert execute(port, "SELECT count(*), count(DISTINCT request_id) FROM trace_info", name=name) == [(22, 22)]
+    # MLflow's API has left a row of the trace that was rejected, without spans.
+    assert execute(port, "SELECT count(*), count(DISTINCT trace_id) FROM spans", name=name) == [(44, 22)]
     assert sink.in_bulk == 22
     assert "s3cret" not in str(execute(port, "SELECT * FROM trace_info", name=name))
 
