@@ -43,8 +43,8 @@ check-latest:
 	.venv-latest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[test]'
 	.venv-latest/bin/python -m pytest
 
-# The oldest and the newest mlflow-skinny that are supported.
-MATRIX ?= 3.14.0 3.17.2
+# The oldest mlflow-skinny that is supported, and those whose databases are written to in bulk.
+MATRIX ?= 3.14.0 3.15.2 3.16.1 3.17.2
 check-matrix:
 	for version in $(MATRIX); do \
 		test -d .venv-$$version || python3 -m venv .venv-$$version || exit 1; \

@@ -68,7 +68,7 @@ class BulkWriter:
                 return Written([], [], list(batch))
             places = {key: self._place(cursor, *key) for key in {_experiment(trace) for trace in batch}}
             # The rows are made before the lock is taken.
-            made = [(trace, rows) for trace, rows in _made(batch, places) if rows is not None]
+            made = [(trace, rows) for trace, rows in _made(batch, places, revision) if rows is not None]
             stored = self._store(connection, revision, made, places)
         known = {id(trace) for trace in stored}
         left = [trace for trace in batch if id(trace) not in known]
@@ -146,13 +146,16 @@ class BulkWriter:
 
 
 def _made(
-    batch: Sequence[Trace], places: dict[tuple[str | None, str | None], Place | None]
+    batch: Sequence[Trace], places: dict[tuple[str | None, str | None], Place | None], revision: Revision
 ) -> Iterator[tuple[Trace, TableRows | None]]:
     """Yield the traces, each with its rows; None where only MLflow can make them."""
     for trace in batch:
         place = places[_experiment(trace)]
         try:
-            yield trace, None if place is None else trace_rows(trace_values(trace), place)
+            yield (
+                trace,
+                None if place is None else trace_rows(trace_values(trace), place, has_metrics=revision.has_metrics),
+            )
         except Exception:  # noqa: BLE001 - whatever is wrong with a trace, MLflow's API says what it is
             yield trace, None
 

@@ -10,6 +10,8 @@ INFO: Final = "trace_info"
 TAGS: Final = "trace_tags"
 METADATA: Final = "trace_request_metadata"
 SPANS: Final = "spans"
+TRACE_METRICS: Final = "trace_metrics"
+SPAN_METRICS: Final = "span_metrics"
 COMPUTED: Final = frozenset({"duration_ns"})
 """Columns that the database computes."""
 _PACKAGES: Final = ("mlflow-skinny", "mlflow")
@@ -25,51 +27,44 @@ class Revision(NamedTuple):
     tables: dict[str, tuple[str, ...]]
     """Table -> its columns but those that the database computes. Tables are in the order of their foreign keys."""
 
+    @property
+    def has_metrics(self) -> bool:
+        """Whether tokens and costs are in tables of their own, not columns of traces and spans."""
+        return TRACE_METRICS in self.tables
 
+
+_INFO: Final = (
+    "request_id", "experiment_id", "timestamp_ms", "execution_time_ms", "status", "client_request_id",
+    "request_preview", "response_preview", "db_payload_generation",
+)  # fmt: skip
+_TOKENS: Final = (
+    "input_tokens", "output_tokens", "total_tokens", "cache_read_input_tokens", "cache_creation_input_tokens",
+    "cache_creation_input_tokens_above_1hr",
+)  # fmt: skip
+_COSTS: Final = ("input_cost", "output_cost", "total_cost")
 _KEY_VALUE: Final = ("request_id", "key", "value")
-_SPAN_PLACE: Final = ("trace_id", "experiment_id", "span_id", "parent_span_id", "name", "type", "status")
-_SPAN_TIMES: Final = ("start_time_unix_nano", "end_time_unix_nano", "content")
-
+_SPANS: Final = (
+    "trace_id", "experiment_id", "span_id", "parent_span_id", "name", "type", "status", "start_time_unix_nano",
+    "end_time_unix_nano", "content",
+)  # fmt: skip
+_WITH_METRICS: Final = {
+    INFO: _INFO,
+    TAGS: _KEY_VALUE,
+    METADATA: _KEY_VALUE,
+    TRACE_METRICS: _KEY_VALUE,
+    SPANS: (*_SPANS, "dimension_attributes"),
+    SPAN_METRICS: ("trace_id", "span_id", "key", "value"),
+}
+_WITH_COLUMNS: Final = {
+    INFO: (*_INFO, "trace_name", "session_id", *_TOKENS, *_COSTS),
+    TAGS: _KEY_VALUE,
+    METADATA: _KEY_VALUE,
+    SPANS: (*_SPANS, *_COSTS, "model_name", "model_provider"),
+}
 REVISIONS: Final = (
-    Revision(
-        mlflow="3.17",
-        alembic="dc11669786a5",
-        tables={
-            INFO: (
-                "request_id",
-                "experiment_id",
-                "timestamp_ms",
-                "execution_time_ms",
-                "status",
-                "client_request_id",
-                "request_preview",
-                "response_preview",
-                "db_payload_generation",
-                "trace_name",
-                "session_id",
-                "input_tokens",
-                "output_tokens",
-                "total_tokens",
-                "cache_read_input_tokens",
-                "cache_creation_input_tokens",
-                "cache_creation_input_tokens_above_1hr",
-                "input_cost",
-                "output_cost",
-                "total_cost",
-            ),
-            TAGS: _KEY_VALUE,
-            METADATA: _KEY_VALUE,
-            SPANS: (
-                *_SPAN_PLACE,
-                *_SPAN_TIMES,
-                "input_cost",
-                "output_cost",
-                "total_cost",
-                "model_name",
-                "model_provider",
-            ),
-        },
-    ),
+    Revision("3.15", "6f8d9c3b2a1e", _WITH_METRICS),
+    Revision("3.16", "b7e2c1a4d9f3", _WITH_METRICS),
+    Revision("3.17", "dc11669786a5", _WITH_COLUMNS),
 )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from langchain_autotrace.semconv import Attr, Status, TraceKey
+from langchain_autotrace.ship.bulk.older_rows import with_metrics
 from langchain_autotrace.ship.bulk.revisions import INFO, METADATA, SPANS, TAGS
 from langchain_autotrace.ship.bulk.stored_span import stored_span
 from langchain_autotrace.ship.mlflow_cost import COST_KEYS
@@ -44,8 +45,13 @@ class Place(NamedTuple):
     """Address of the folder that has the files of the experiment's traces."""
 
 
-def trace_rows(values: TraceValues, place: Place) -> TableRows:
+def trace_rows(values: TraceValues, place: Place, *, has_metrics: bool) -> TableRows:
     """Return the rows of a new trace.
+
+    Args:
+        values: the trace.
+        place: where it goes.
+        has_metrics: whether tokens and costs are in tables of their own (:class:`Revision`).
 
     Raises:
         UnknownTraceError: only MLflow knows them.
@@ -55,10 +61,11 @@ def trace_rows(values: TraceValues, place: Place) -> TableRows:
     spans = [stored_span(span) for span in values.spans]
     _check_spans(spans)
     columns = _analytics(values.info.metadata)
-    is_final = _check_sums(spans, columns, values.info.metadata)
+    has_session, has_sums = _check_sums(spans, columns, values.info.metadata)
+    is_final = has_sums or (has_session and not has_metrics)
     info = _info_row(values.info, place, columns, spans, is_final=is_final)
     _check_previews(info, spans)
-    return {
+    rows = {
         INFO: [info],
         TAGS: _pairs(values.trace_id, _tags(values.info, place)),
         METADATA: _pairs(values.trace_id, _metadata(values.info)),
@@ -67,6 +74,7 @@ def trace_rows(values: TraceValues, place: Place) -> TableRows:
             for was, span in zip(values.spans, spans, strict=True)
         ],
     }
+    return with_metrics(rows, values.info) if has_metrics else rows
 
 
 def _check_spans(spans: Sequence[Mapping[str, Any]]) -> None:
@@ -110,11 +118,11 @@ def _checked(value: Any, is_known: bool) -> Any:  # noqa: ANN401, FBT001 - JSON,
     return value
 
 
-def _check_sums(spans: Sequence[Mapping[str, Any]], columns: Row, metadata: Mapping[str, str]) -> bool:
+def _check_sums(spans: Sequence[Mapping[str, Any]], columns: Row, metadata: Mapping[str, str]) -> tuple[bool, bool]:
     """Check that session, user, tokens and cost of the spans are the trace's, too: else ``log_spans`` adds them.
 
     Returns:
-        Whether there are a session, tokens or cost: ``log_spans`` then leaves the trace's times as they are.
+        Whether there is a session, and whether tokens or cost: with them, ``log_spans`` leaves the trace's times alone.
     """
     session, user = (_first_named(spans, key) for key in (Attr.SESSION, Attr.USER))
     has_tokens, has_cost = (any(key in span["attributes"] for span in spans) for key in (Attr.TOKEN_USAGE, Attr.COST))
@@ -125,7 +133,7 @@ def _check_sums(spans: Sequence[Mapping[str, Any]], columns: Row, metadata: Mapp
         or (has_cost and not _any_in(columns, COST_KEYS))
     ):
         raise UnknownTraceError
-    return bool(session) or has_tokens or has_cost
+    return bool(session), has_tokens or has_cost
 
 
 def _first_named(spans: Iterable[Mapping[str, Any]], key: str) -> str | None:
