@@ -31,7 +31,7 @@ def with_metrics(rows: dict[str, list[dict[str, Any]]], info: InfoValues) -> dic
     """
     usage = orjson.loads(info.metadata.get(TraceKey.TOKEN_USAGE, "{}"))
     names = {TraceKey.NAME: info.tags[TraceKey.NAME]}
-    moved = {key: info.metadata[key] for key in _OF_METADATA if key in info.metadata}
+    moved: dict[str, object] = {key: info.metadata[key] for key in _OF_METADATA if key in info.metadata}
     metrics = {key: float(usage[key]) for key in _TOKENS if key in usage}
     spans = [json.loads(row["content"]) for row in rows[SPANS]]
     return {
