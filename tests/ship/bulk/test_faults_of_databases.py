@@ -230,7 +230,7 @@ def test_an_experiment_that_is_deleted_meanwhile(store: str) -> None:
 
 def test_a_new_database_and_experiment(tmp_path: Path) -> None:
     """MLflow creates a database and an experiment that are missing; all traces are then written in bulk."""
-    uri = f"sqlite:///{tmp_path / 'new folder' / 'new.db'}"
+    uri = f"sqlite:///{tmp_path / 'new.db'}"
     sink = bulk_sink(uri)
     sink.write([finished(start(1, 1, context=in_experiment(experiment="mine")), end(1, 1)), *batch(2, 3)])
 
