@@ -343,7 +343,7 @@ class TestErrors:
         [
             (["list", "--tracking-uri", "foo://x"], "unknown scheme 'foo'"),
             (["list", "--tracking-uri", "sqlite:///missing/x.db"], "Create the folder"),
-            (["show", "last", "--tracking-uri", "postgresql://u:secret@h/db"], "is not installed"),
+            (["show", "last", "--tracking-uri", "postgresql+pg8000://u:secret@h/db"], "is not installed"),
             (["list", "--tracking-uri", NOWHERE], "cannot reach the server (Connection refused)."),
             (["list", "--nonsense"], "See: langchain-autotrace list --help"),
             (["nonsense"], "No such command 'nonsense'. See: langchain-autotrace --help"),
