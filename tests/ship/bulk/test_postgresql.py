@@ -17,10 +17,9 @@ from tests.ship.bulk.test_faults_of_databases import batch, ids, writer
 from tests.ship.support import end, finished, start, trace_id, whole
 from tests.support import stored
 
-pytestmark = [
-    pytest.mark.xdist_group("postgresql"),
-    pytest.mark.skipif(postgresql.programs() is None, reason="PostgreSQL is not installed: apt-get install postgresql"),
-]
+pytestmark = pytest.mark.skipif(
+    postgresql.programs() is None, reason="PostgreSQL is not installed: apt-get install postgresql"
+)
 DRIVERS: Final = ("psycopg", "psycopg2")
 
 
