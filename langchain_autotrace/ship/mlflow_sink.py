@@ -139,7 +139,7 @@ class MlflowSink:
         Raises:
             SinkUnavailable: it is down, or an experiment was deleted.
         """
-        with mapped_errors(self._uri):
+        with mapped_errors(self._uri), nullcontext() if self._file is None else self._file.held():
             for context in contexts:
                 self._experiment(context)
 

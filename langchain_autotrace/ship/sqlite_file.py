@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
-
-import sqlalchemy.exc
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_autotrace.errors import SinkUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from sqlalchemy.engine import Connection, Engine
+    from sqlalchemy.engine import CursorResult, Engine
 
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
@@ -122,24 +120,30 @@ class SpanStatistics:
         """Analyze the table when it was never analyzed, or has grown tenfold since. Never raises."""
         try:
             with engine.begin() as connection:
-                self._update(connection)
-        except sqlalchemy.exc.SQLAlchemyError as error:  # another program writes; searches only stay slow for longer
+                self.update_by(lambda statement: next(iter(_first_row(connection.exec_driver_sql(statement))), None))
+        except Exception as error:  # noqa: BLE001 - another program writes; searches only stay slow for longer
             _logger.debug("the table of spans was not analyzed: %s", error)
 
-    def _update(self, connection: Connection) -> None:
+    def update_by(self, execute: Callable[[str], Any]) -> None:
+        """Do the same by ``execute``, which executes a statement and returns its first value; raises what that does."""
         # The highest rowid, as counting takes longer the more there are.
-        rows = connection.exec_driver_sql("SELECT max(rowid) FROM spans").scalar() or 0
+        rows = execute("SELECT max(rowid) FROM spans") or 0
         if rows < self._due_at:
             return
         self._due_at = int(rows * _RETRY_GROWTH)
-        if rows >= _GROWTH * _analyzed_rows(connection):
-            connection.exec_driver_sql("ANALYZE spans")
-        self._due_at = max(_GROWTH * _analyzed_rows(connection), _MIN_ROWS)
+        if rows >= _GROWTH * _analyzed_rows(execute):
+            execute("ANALYZE spans")
+        self._due_at = max(_GROWTH * _analyzed_rows(execute), _MIN_ROWS)
 
 
-def _analyzed_rows(connection: Connection) -> int:
+def _first_row(result: CursorResult[Any]) -> Sequence[Any]:
+    row = result.first() if result.returns_rows else None
+    return () if row is None else tuple(row)
+
+
+def _analyzed_rows(execute: Callable[[str], Any]) -> int:
     """Return how many spans there were when the table was last analyzed; 0 when it never was."""
-    if not connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").scalar():
+    if not execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'"):
         return 0
-    found = connection.exec_driver_sql("SELECT stat FROM sqlite_stat1 WHERE tbl = 'spans'").scalar()
+    found = execute("SELECT stat FROM sqlite_stat1 WHERE tbl = 'spans'")
     return int(str(found).split()[0]) if found else 0

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.errors import DestinationError, SinkUnavailable, TraceRejected
-from langchain_autotrace.redaction import error_line, without_password
+from langchain_autotrace.redaction import error_line
 from langchain_autotrace.semconv import Attr
 from langchain_autotrace.ship.bulk.bulk_writer import BulkWriter
 
@@ -118,10 +118,21 @@ class BulkSink:
             driver.ProgrammingError,
         )  # fmt: skip
         if isinstance(error, (driver.Error, OSError)) and not isinstance(error, blames_values):
-            msg = f"{without_password(self._uri)}: {error_line(error)}"
-            raise SinkUnavailable(msg) from error
+            raise self._unavailable(error) from error
         if len(batch) > 1:
             raise TraceRejected(error_line(error)) from error
+
+    def _unavailable(self, error: Exception) -> SinkUnavailable:
+        """Return the error that says why the database fails, with what to do about it."""
+        # Slow, but only where something is wrong.
+        import sqlalchemy.exc  # noqa: PLC0415
+
+        from langchain_autotrace.ship.mlflow_errors import unavailable  # noqa: PLC0415
+
+        base = self._database.errors.Error
+        if isinstance(error, base):
+            error = sqlalchemy.exc.DBAPIError.instance(None, None, error, base)
+        return unavailable(self._uri, error)
 
 
 def _new(batch: Sequence[Trace]) -> list[Trace]:

@@ -131,7 +131,8 @@ class BulkWriter:
             if values:
                 statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES"
                 self._database.insert(cursor, statement, values)
-        cursor.connection.commit()
+        connection.commit()
+        self._database.after_commit(cursor)
         return [trace for trace, _ in new]
 
     def _stored(self, cursor: Any, trace_ids: Sequence[str]) -> set[str]:  # noqa: ANN401
