@@ -351,7 +351,8 @@ class TestStatus:
         while not shipper.error:
             shipper.step(everything=True)
         (one,) = cli_json("status")
-        assert one["error"] == f"{store}: DatabaseError: file is not a database"
+        reason = "the file is not an SQLite database, or is corrupt"
+        assert one["error"].startswith(f"{store}: {reason}. ")
         assert before <= one["failing_since"] <= time.time()
         again = Shipper(folder, open_sink(folder))
         assert cli_json("status")[0]["error"] is None
