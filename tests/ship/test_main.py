@@ -89,13 +89,14 @@ def test_a_shipper_that_is_killed_again_and_again(
     write(dead, start(2_000, 1), start(2_000, 2, 1), end(2_000, 2))
     dead.close()
     for number in range(3):
+        # A batch is stored at once: there have to be as many new traces as are waited for.
+        write(live, *(record for one in range(25) for record in whole(1_000 + 25 * number + one, spans=3)))
         more = stored_rows(store) + draw.randint(1, 25)
         process = forked(serve, str(folder.path))
         while stored_rows(store) < more:
             assert process.exitcode is None
             time.sleep(0.01)
         time.sleep(draw.uniform(0.0, 0.2))
-        write(live, *whole(1_000 + number, spans=3))
         process.kill()
         process.join(PATIENCE)
     live.close()
@@ -104,7 +105,7 @@ def test_a_shipper_that_is_killed_again_and_again(
 
     assert process.exitcode == 0
     traces = stored(store)
-    expected = dict.fromkeys((*range(1, 101), *range(1_000, 1_003)), 3) | {2_000: 2}
+    expected = dict.fromkeys((*range(1, 101), *range(1_000, 1_075)), 3) | {2_000: 2}
     assert {trace.info.trace_id: len(trace.data.spans) for trace in traces} == {
         f"tr-{trace_id(number)}": spans for number, spans in expected.items()
     }
