@@ -44,7 +44,7 @@ _RELAUNCH_SECONDS: Final = 2.0
 _MODELS_LEFT: Final = "timed out; all traces are stored, the shipper is still logging models"
 _LAUNCH_SECONDS: Final = 10.0
 """How long to wait at exit for another thread that is starting the shipper."""
-_MODEL_SETTINGS: Final = ("log_input_examples", "registered_model_name", "model_code")
+_MODEL_SETTINGS: Final = ("log_input_examples", "registered_model_name", "model_code", "code_paths")
 """Settings that need ``log_models``."""
 
 
@@ -173,7 +173,8 @@ def autolog(  # noqa: PLR0913 - one argument for each setting
     log_input_examples: bool | None = None,
     log_model_signatures: bool | None = None,
     registered_model_name: str | None = None,
-    model_code: str | os.PathLike[str] | None = None,
+    model_code: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    code_paths: Sequence[str | os.PathLike[str]] | None = None,
 ) -> None:
     """Trace every LangChain and LangGraph run of this process from now on.
 
@@ -210,8 +211,10 @@ def autolog(  # noqa: PLR0913 - one argument for each setting
         log_input_examples: True adds the input of that first run to the model as an example.
         log_model_signatures: False logs models without a signature (the types of that input and output).
         registered_model_name: name of a registered model to which each loadable model is added as a version.
-        model_code: path of a Python file that builds the chain and calls ``mlflow.models.set_model(chain)``. Needed to
-            load what JSON cannot represent (lambdas, graphs, retrievers).
+        model_code: path of a Python file, or of several, that builds a chain and calls
+            ``mlflow.models.set_model(chain)``. Needed to load what JSON cannot represent (lambdas, graphs, vector
+            stores). Chains that none of them builds are logged as without it.
+        code_paths: paths of modules and packages of yours that are copied into models, as in MLflow's ``log_model``.
 
     Raises:
         SettingsError: a setting is invalid, or MLflow is set to share OpenTelemetry's global tracer provider, which
@@ -243,6 +246,7 @@ def autolog(  # noqa: PLR0913 - one argument for each setting
             log_model_signatures=log_model_signatures,
             registered_model_name=registered_model_name,
             model_code=model_code,
+            code_paths=code_paths,
         )
     )
     if pipeline.settings.bridge:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -17,6 +20,7 @@ from langchain_autotrace.redaction import without_password
 _logger: Final = logging.getLogger("langchain_autotrace")
 
 _CHAIN: Final = "chain.json"
+_COPIES: Final = "code"
 
 
 def load_model(
@@ -34,10 +38,12 @@ def load_model(
     True.
 
     Args:
-        model_uri: ``models:/m-…``, ``models:/name/version``, ``models:/name@alias``, or the folder of a model.
+        model_uri: ``m-…`` or ``models:/m-…``, ``models:/name/version`` (``models:/name/latest`` is the newest),
+            ``models:/name@alias``, or the folder of a model.
         allow: top-level packages whose classes and functions the chain may use in addition to LangChain's packages:
             usually your own.
-        allow_code: True runs the file of a model that was logged with ``autolog(model_code=...)``.
+        allow_code: True runs the file of a model that was logged with ``autolog(model_code=...)``, and uses the modules
+            that ``code_paths`` copied into it.
         secrets: environment variable -> value, used instead of the environment for keys.
         tracking_uri: MLflow's tracking URI. Default: that of ``autolog()`` if it is on, else its default.
 
@@ -50,8 +56,17 @@ def load_model(
     """
     if (local := Path(model_uri)).is_dir():
         return _load(local, allow, secrets, allow_code=allow_code)
-    with tempfile.TemporaryDirectory() as folder:
-        return _load(_download(str(model_uri), folder, _store(tracking_uri)), allow, secrets, allow_code=allow_code)
+    folder = tempfile.mkdtemp(prefix="langchain-autotrace-")
+    keeps = False
+    try:
+        local = _download(str(model_uri), folder, _store(tracking_uri))
+        chain = _load(local, allow, secrets, allow_code=allow_code)
+        keeps = _adds_modules(local, allow_code=allow_code)  # they may be imported later, when the chain runs
+    finally:
+        if not keeps:
+            shutil.rmtree(folder, ignore_errors=True)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return chain
 
 
 def _load(folder: Path, allow: Collection[str], secrets: Mapping[str, str] | None, *, allow_code: bool) -> Any:
@@ -60,6 +75,8 @@ def _load(folder: Path, allow: Collection[str], secrets: Mapping[str, str] | Non
     document = _document(folder)
     if isinstance(allow, str):
         allow = (allow,)
+    if _adds_modules(folder, allow_code=allow_code):
+        sys.path.insert(0, str(folder / _COPIES))
     try:
         if document.get("code") is None:
             chain = revive.load_chain(folder / _CHAIN, allow, secrets)
@@ -75,6 +92,11 @@ def _load(folder: Path, allow: Collection[str], secrets: Mapping[str, str] | Non
         left_out = ", ".join(map(str, document["left_out"]))
         _logger.warning("values that look like secrets were not logged with the model; set them again: %s", left_out)
     return chain
+
+
+def _adds_modules(folder: Path, *, allow_code: bool) -> bool:
+    """Return whether modules that were copied into the model are used."""
+    return allow_code and (folder / _COPIES).is_dir()
 
 
 def _document(folder: Path) -> dict[str, Any]:
@@ -93,7 +115,7 @@ def _document(folder: Path) -> dict[str, Any]:
     if document.get("loadable") is False:
         msg = (
             f"the chain {document.get('name')!r} cannot be loaded, only its description was logged: "
-            f"{document.get('reason')}. Build it in your program, or log it with autolog(model_code=...)."
+            f"{document.get('reason')}. Or build it in your program."
         )
         raise ModelError(msg)
     return document

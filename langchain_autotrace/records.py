@@ -132,7 +132,9 @@ class ModelForm(TypedDict):
     """Description of a chain that is to be logged as an MLflow model."""
 
     name: str
-    """Name of its run."""
+    """Name of its run, if the program gave one, or else of the chain, its prompt, or its steps."""
+    steps: list[str]
+    """Names of its steps, or of a graph's nodes."""
     chain: Any
     """The tree that ``models/revive.py`` builds it from."""
     problems: list[list[str]]
@@ -149,8 +151,10 @@ class ModelForm(TypedDict):
     """The first input, in a list; None when it was not asked for, or has no form in JSON."""
     signature: dict[str, str | None] | None
     """As in an MLmodel file."""
-    code: list[str] | None
-    """Name and text of the file that builds it, where the program has named one."""
+    code: list[list[str]] | None
+    """Name and text of each file that may build it; None where the program has named none."""
+    code_paths: list[list[str]]
+    """Path, relative to the model's folder of code, and text of each file to copy into the model."""
     search_path: list[str]
     """The program's ``sys.path``, to find its modules again."""
     registered_model_name: str | None

@@ -141,6 +141,8 @@ LOADABLE_TAG: Final = "langchain_autotrace.loadable"
 """Tag of a logged model: whether it can be loaded, "true" or "false"."""
 REASON_TAG: Final = "langchain_autotrace.reason"
 """Tag of a logged model: why it cannot be loaded."""
+STEPS_TAG: Final = "langchain_autotrace.steps"
+"""Tag of a logged model: names of the chain's steps, or of a graph's nodes, separated by `` | ``."""
 
 CONTROL_FLOW: Final = "langgraph.errors.GraphBubbleUp"
 """Base class of the exceptions by which LangGraph steers a graph: interrupts, ``Command`` to a parent graph."""

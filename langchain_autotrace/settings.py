@@ -69,17 +69,35 @@ def _patterns(value: object) -> object:
         raise ValueError(msg) from None
 
 
-def _python_file(value: object) -> object:
-    """Return the absolute path of a Python file, which must exist."""
+def _paths(value: object) -> object:
+    """Return a tuple of absolute paths; split text, the form in an environment variable, at ``os.pathsep``."""
+    if isinstance(value, str):
+        value = [part for part in value.split(os.pathsep) if part]
     if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if not isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str | os.PathLike) for one in value):
         return value
-    path = Path(value).absolute()
-    if path.suffix != ".py" or not path.is_file():
-        msg = f"should be a Python file that builds the chain; there is no Python file at {path}"
-        raise ValueError(msg)
-    return str(path)
+    return tuple(str(Path(one).absolute()) for one in value)
+
+
+def _python_files(value: object) -> object:
+    """Return the absolute paths of Python files, which must exist."""
+    paths = _paths(value)
+    for path in paths if isinstance(paths, tuple) else ():
+        if not path.endswith(".py") or not Path(path).is_file():
+            msg = f"should be a Python file that builds the chain; there is no Python file at {path}"
+            raise ValueError(msg)
+    return paths
+
+
+def _existing(value: object) -> object:
+    """Return the absolute paths of files and folders, which must exist."""
+    paths = _paths(value)
+    for path in paths if isinstance(paths, tuple) else ():
+        if not Path(path).exists():
+            msg = f"should be files or folders of Python modules; there is nothing at {path}"
+            raise ValueError(msg)
+    return paths
 
 
 class Settings(BaseModel):
@@ -129,8 +147,10 @@ class Settings(BaseModel):
     """False logs models without a signature (the types of the chain's first input and output)."""
     registered_model_name: str | None = Field(default=None, min_length=1)
     """Name of the registered model to which each loadable model is added as a version."""
-    model_code: Annotated[str | None, BeforeValidator(_python_file)] = None
-    """Absolute path of the Python file that builds the chain and passes it to ``mlflow.models.set_model``."""
+    model_code: Annotated[tuple[str, ...], BeforeValidator(_python_files)] = ()
+    """Absolute paths of Python files, each of which builds a chain and passes it to ``mlflow.models.set_model``."""
+    code_paths: Annotated[tuple[str, ...], BeforeValidator(_existing)] = ()
+    """Absolute paths of modules and packages that are copied into models, so that they load elsewhere."""
 
     @property
     def redact_takes_context(self) -> bool:
@@ -163,7 +183,8 @@ class HandlerSettings(TypedDict, total=False):
     log_input_examples: bool
     log_model_signatures: bool
     registered_model_name: str
-    model_code: str | os.PathLike[str]
+    model_code: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    code_paths: Sequence[str | os.PathLike[str]]
 
 
 def resolve(**given: object) -> Settings:

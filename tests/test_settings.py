@@ -42,7 +42,8 @@ EXAMPLES: dict[str, tuple[Any, str, Any]] = {
     "log_input_examples": (True, "1", True),
     "log_model_signatures": (False, "0", False),
     "registered_model_name": ("x", "y", "y"),
-    "model_code": (__file__, __file__, __file__),
+    "model_code": ((__file__,), __file__, (__file__,)),
+    "code_paths": ((__file__,), __file__, (__file__,)),
 }
 """For each setting an argument, the text of a variable, and what that means."""
 
@@ -73,7 +74,8 @@ def test_defaults(tmp_path: Path) -> None:
         "log_input_examples": False,
         "log_model_signatures": True,
         "registered_model_name": None,
-        "model_code": None,
+        "model_code": (),
+        "code_paths": (),
     }
 
 

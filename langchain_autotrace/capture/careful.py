@@ -18,6 +18,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation, LLMResult
 
 from langchain_autotrace import redaction
+from langchain_autotrace.capture.changes import changed_paths
 from langchain_autotrace.capture.convert import convert
 from langchain_autotrace.capture.cut import fit
 from langchain_autotrace.capture.describe import STOPPED, beginning
@@ -39,6 +40,7 @@ from langchain_autotrace.settings import RedactContext, Settings
 _logger: Final = logging.getLogger("langchain_autotrace")
 
 _MAX_NAME: Final = 1_000
+_CHANGED: Final = "it was changed by redact_patterns or the redact hook"
 _DETAILS: Final = frozenset({"metadata", "params"})
 """Details that are values of the user's."""
 _CONTENT: Final = frozenset({"streamed", "interrupts"})
@@ -154,19 +156,34 @@ class CarefulWriter:
         """Return the record of a chain's description. A part that is changed here cannot be built again."""
         form, subject = record.form, Subject(record.form["name"], "")
         shown: ModelForm = {**form, "name": self._text(form["name"]), "problems": [*form["problems"]]}
-        for part in ("chain", "code"):
-            given: Any = form[part]
-            # The hook gets a copy: it may change what it gets.
-            if given is None or self._redacted(copy.deepcopy(self._scrubbed(given)), part, subject) == given:
-                continue
-            is_tree = isinstance(given, dict)
-            shown[part] = {"lc": 1, "type": "not_implemented", "id": [redaction.REDACTED]} if is_tree else None
-            shown["problems"].append(["", part, "part of it looks like a secret or was changed by the redact hook"])
+        shown["steps"] = [self._text(step) for step in form["steps"]]
+        shown["chain"] = tree = self._of_model(form["chain"], "chain", subject)
+        if isinstance(tree, dict):
+            shown["problems"] += [[path, "str", _CHANGED] for path in changed_paths(form["chain"], tree)]
+        else:
+            shown["chain"] = {"lc": 1, "type": "not_implemented", "id": [redaction.REDACTED]}
+            shown["problems"].append(["", "chain", _CHANGED])
+        if form["code"] is not None:
+            shown["code"] = [self._code(one, subject) for one in form["code"]]
+        copies = [(one, self._code([*one, ""], subject)) for one in form["code_paths"]]
+        shown["code_paths"] = [one for one, seen in copies if not seen[2]]
         if form["example"] is not None:
             shown["example"] = [self._redacted(self._scrubbed(form["example"][0]), "example", subject)]
         for labels in ("params", "tags"):
             shown[labels] = self._scrubbed(form[labels])
         return record._replace(form=shown)
+
+    def _of_model(self, given: Any, part: str, subject: Subject) -> Any:  # noqa: ANN401 - JSON
+        """Return a part of a chain's description after the patterns and the hook. The built-in rules were applied.
+
+        Those know what in a chain is a name, and what a value.
+        """
+        clean = redaction.replace(given, self._patterns) if self._patterns else given
+        return clean if self._hook is None else self._redacted(copy.deepcopy(clean), part, subject)  # it may be changed
+
+    def _code(self, file: list[str], subject: Subject) -> list[str]:
+        name, text, reason = file
+        return file if self._of_model(text, "code", subject) == text else [name, "", reason or _CHANGED]
 
     def _details(self, details: Mapping[str, Any], subject: Subject, sizes: dict[str, int]) -> dict[str, Any]:
         """Return the details, with the sizes of the values that were cut."""

@@ -8,30 +8,31 @@ their paths are listed.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import math
 import operator
+import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
+from langchain_core.example_selectors import BaseExampleSelector
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.load.load import ALL_SERIALIZABLE_MAPPINGS
 from langchain_core.load.serializable import Serializable
-from langchain_core.runnables import Runnable, RunnableLambda
-from pydantic import SecretStr
+from langchain_core.runnables import Runnable
+from pydantic import BaseModel, SecretStr
 
 from langchain_autotrace.models import revive
 from langchain_autotrace.models.fingerprint import COUNTERS, fingerprint, is_installed
-from langchain_autotrace.redaction import (
-    SCHEMA_KEYS,
-    has_surrogates,
-    is_secret_name,
-    scrub_text,
-    without_credentials,
-)
+from langchain_autotrace.models.functions import CALLABLES, function_fields, importable, is_nothing, variable
+from langchain_autotrace.models.graphs import described
+from langchain_autotrace.models.reasons import CLEANED, NEEDED, Problem, reason_of
+from langchain_autotrace.models.secrets import NAME_LISTS, clean_text, is_secret_pair, is_secret_value
+from langchain_autotrace.redaction import REDACTED, has_surrogates
 
 _MAX_DEPTH: Final = 100
 _MAX_PARAM: Final = 500
@@ -39,22 +40,9 @@ _NOT_THE_CHAIN: Final = frozenset({"cache", "callbacks", "custom_get_token_ids",
 """Fields of components that do not change what they do."""
 _OF_A_CALL: Final = frozenset({"callbacks", "metadata", "run_id", "tags"})
 """Keys of a bound config that belong to one call: another request's id does not make it a different chain."""
-_IDS_OF_A_CALL: Final = frozenset(
+IDS_OF_A_CALL: Final = frozenset(
     {"checkpoint_id", "checkpoint_ns", "conversation_id", "run_id", "session_id", "thread_id", "user_id"}
 )
-
-
-class Problem(NamedTuple):
-    """Why a part of a chain cannot be built again."""
-
-    path: str
-    """Path to the part, such as ``.first.func``; empty for the chain itself."""
-    name: str
-    """Its class or function."""
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path.lstrip('.') or 'the chain itself'} ({self.name}): {self.reason}"
 
 
 class Content(NamedTuple):
@@ -76,9 +64,14 @@ class Content(NamedTuple):
     """SHA-256 of the content, 64 hexadecimal digits; see ``content_hash``."""
 
 
-def content_of(chain: object) -> Content:
-    """Return the content of a chain as it is now."""
-    encoder = _Encoder()
+def content_of(chain: object, *, describes: bool = True) -> Content:
+    """Return the content of a chain as it is now.
+
+    Args:
+        chain: the chain.
+        describes: whether the tree has what graphs are made of, beside their hash. It takes milliseconds.
+    """
+    encoder = _Encoder(describes=describes)
     tree = encoder.value(chain, "", 0)
     return Content(
         tree=tree,
@@ -96,13 +89,15 @@ def content_hash(tree: object) -> str:
     return hashlib.sha256(orjson.dumps(_essence(tree), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _essence(node: object) -> object:
+def _essence(node: object) -> object:  # noqa: PLR0911 - a case each
     if isinstance(node, list):
         return [_essence(item) for item in node]
     if isinstance(node, float) and node.is_integer() and abs(node) < 2**63:
         return int(node)  # pydantic turns 1 into 1.0
     if not isinstance(node, dict):
         return node
+    if node.get("lc") == 1 and node.get("type") == revive.VARIABLE:
+        return _essence(node["made_of"])  # the same in the program that is run, which has no name to import
     if node.get("lc") == 1 and "fingerprint" in node:
         name = str(node.get("ref") or node.get("class") or node["id"][-1])
         return {"code": name.rpartition(":")[2].rpartition(".")[2], "fingerprint": node["fingerprint"]}
@@ -115,7 +110,8 @@ def _essence(node: object) -> object:
 class _Encoder:
     """Encodes one chain, and collects what is found on the way."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, describes: bool) -> None:
+        self._describes = describes
         self.problems: list[Problem] = []
         self.left_out: list[str] = []
         self.secrets: set[str] = set()
@@ -139,29 +135,29 @@ class _Encoder:
             return self._tuple(value, path, depth)
         if kind is dict:
             return self._dict(value, path, depth)
-        if isinstance(value, Serializable | Runnable):
+        if isinstance(value, Serializable | Runnable | BaseExampleSelector):
             return self._component(value, path, depth)
-        if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
-            return self._named(value, path)
+        if isinstance(value, CALLABLES):
+            return self._callable(value, path, depth)
         if isinstance(value, operator.itemgetter):
             keys = list(value.__reduce__()[1])
             if not all(isinstance(key, str | int) for key in keys):
                 self.problems.append(Problem(path, "operator.itemgetter", "its keys are not all strings and integers"))
             return {"lc": 1, "type": revive.GETTER, "keys": self._items(keys, path, depth)}
-        return self._opaque(value, path, "its class cannot be written as JSON")
+        if isinstance(value, operator.attrgetter | operator.methodcaller) and (
+            node := self._operator(value, path, depth)
+        ):
+            return node
+        return self._opaque(value, path)
 
     def _text(self, text: str, path: str) -> object:
         if has_surrogates(text):
             return self._opaque(text, path, "the string contains a lone surrogate, which JSON cannot represent")
-        if "://" in text and (plain := without_credentials(text)) != text:
-            self.left_out.append(path)
-            if any(map(str.isspace, text)):  # a bare address still works without its credentials, other text may not
-                self.problems.append(Problem(path, "str", _CLEANED))
-            text = plain
-        clean = scrub_text(text)
+        clean = clean_text(text)
         if clean != text:
             self.left_out.append(path)
-            self.problems.append(Problem(path, "str", _CLEANED))
+            if REDACTED in clean or any(map(str.isspace, text)):  # a bare address still works without its credentials
+                self.problems.append(Problem(path, "str", CLEANED))
         return clean
 
     def _number(self, value: float, path: str) -> object:
@@ -172,6 +168,10 @@ class _Encoder:
         return value
 
     def _items(self, items: list[Any] | tuple[Any, ...], path: str, depth: int) -> list[object]:
+        if is_secret_pair(items) and path.rpartition(".")[2] not in NAME_LISTS:  # a header or cookie as a pair
+            self.left_out.append(f"{path}[1]")
+            self.problems.append(Problem(f"{path}[1]", "str", CLEANED))
+            return [items[0], REDACTED]
         return [self.value(item, f"{path}[{index}]", depth) for index, item in enumerate(items)]
 
     def _tuple(self, value: tuple[Any, ...], path: str, depth: int) -> dict[str, object]:
@@ -186,8 +186,10 @@ class _Encoder:
             shown = self.value(key, f"{path} key", depth - 1)
             where = f"{path}.{shown if isinstance(shown, str | int) else type(key).__name__}"
             # A header may be written as {"name": "Authorization", "value": "…"}.
-            if _is_secret_value(named if key == "value" else key, item) or _is_secret_value(key, item):
+            if is_secret_value(named if key == "value" else key, item) or is_secret_value(key, item):
                 self.left_out.append(where)
+                if _EXAMPLE.search(where):  # a prompt formats each example with all of its values
+                    self.problems.append(Problem(where, type(item).__name__, CLEANED))
             else:
                 pairs.append([shown, self.value(item, where, depth)])
         # A dict with the key "lc" must not be taken for a node (CVE-2025-68664).
@@ -196,18 +198,27 @@ class _Encoder:
         return {"lc": 1, "type": revive.DICT, "items": pairs}
 
     def _component(self, value: Any, path: str, depth: int) -> object:
+        held = variable(value)
+        if held is None:
+            return self._built(value, path, depth)
+        inside = _Encoder(describes=False)  # what it is made of need not be built
+        shown = inside._built(value, path, depth)
+        self.packages |= {held.partition(":")[0].partition(".")[0], *inside.packages}
+        return {"lc": 1, "type": revive.VARIABLE, "ref": held, "made_of": shown}
+
+    def _built(self, value: Any, path: str, depth: int) -> object:
         kind = type(value)
         fields = self._lc_fields(value)
         if fields is not None:
             node: dict[str, object] = {"lc": 1, "type": revive.COMPONENT, "id": kind.lc_id()}
-        elif (name := _importable(kind)) is None:
-            return self._opaque(value, path, _NO_MODULE)
-        elif isinstance(value, RunnableLambda):
-            node, fields = {"lc": 1, "type": revive.OBJECT, "class": name}, dict(_lambda_fields(value))
-        elif isinstance(value, Serializable):
+        elif (name := importable(kind)) is None:
+            return self._opaque(value, path)
+        elif (functions := function_fields(value)) is not None:
+            node, fields = {"lc": 1, "type": revive.OBJECT, "class": name}, functions
+        elif isinstance(value, Serializable | BaseExampleSelector) and isinstance(value, BaseModel):
             node, fields = {"lc": 1, "type": revive.OBJECT, "class": name}, self._own_fields(value, path)
         else:
-            return self._opaque(value, path, _hint(value))
+            return self._opaque(value, path)
         if not is_installed(kind):
             node["fingerprint"] = fingerprint(value)
         self.packages.add(kind.__module__.partition(".")[0])
@@ -229,7 +240,7 @@ class _Encoder:
         form = value.to_json()
         return dict(form["kwargs"]) if form["type"] == revive.COMPONENT else None
 
-    def _own_fields(self, value: Serializable, path: str) -> dict[str, Any]:
+    def _own_fields(self, value: BaseModel, path: str) -> dict[str, Any]:
         """Return the non-default fields of a component that has not opted in to LangChain's serialization."""
         found = {}
         for name, field in type(value).model_fields.items():
@@ -261,7 +272,7 @@ class _Encoder:
                 item = {key: one for key, one in item.items() if key != "lc_versions"} or None  # noqa: PLW2901 - the same without versions
                 if item is None:
                     continue
-            if not isinstance(item, SecretStr) and _is_secret_value(name, item):
+            if not isinstance(item, SecretStr) and is_secret_value(name, item):
                 self._leave_out(value, name, f"{path}.{name}")
                 continue
             kwargs[name] = found = self.value(item, f"{path}.{name}", depth)
@@ -276,89 +287,78 @@ class _Encoder:
         self.left_out.append(path)
         field = getattr(type(value), "model_fields", {}).get(name)
         if field is not None and field.is_required():
-            self.problems.append(Problem(path, type(value).__name__, "a required field is a secret and was left out"))
+            self.problems.append(Problem(path, type(value).__name__, NEEDED))
 
     def _note_params(self, kind: type, kwargs: Mapping[str, object]) -> None:
         for name, item in kwargs.items():
             if isinstance(item, str | int | float | bool):
                 self.params.setdefault(f"{kind.__name__}.{name}", str(item)[:_MAX_PARAM])
 
-    def _named(self, value: Any, path: str) -> object:
-        name = _importable(value)
+    def _callable(self, value: Any, path: str, depth: int) -> object:
+        if is_nothing(value):
+            return {"lc": 1, "type": revive.NOTHING}
+        if isinstance(value, functools.partial):
+            func, args, keywords = value.func, list(value.args), dict(value.keywords)
+            return {
+                "lc": 1,
+                "type": revive.PARTIAL,
+                "func": self.value(func, f"{path}.func", depth),
+                "args": self._items(args, f"{path}.args", depth),
+                "kwargs": self._dict(keywords, f"{path}.keywords", depth),
+            }
+        name = importable(value)
         if name is None:
-            return self._opaque(value, path, _NO_MODULE)
-        self.packages.add(name.partition(":")[0].partition(".")[0])
+            return self._opaque(value, path)
+        if name not in revive.TRUSTED_TYPES and not revive.is_parser_function(name):
+            self.packages.add(name.partition(":")[0].partition(".")[0])
         node = {"lc": 1, "type": revive.REFERENCE, "ref": name}
         return node if is_installed(value) else {**node, "fingerprint": fingerprint(value)}
 
-    def _opaque(self, value: object, path: str, reason: str) -> dict[str, object]:
+    def _operator(self, value: Any, path: str, depth: int) -> dict[str, object] | None:
+        """Return the node of a getter of attributes, or caller of a method, that may be loaded; None for any other."""
+        if isinstance(value, operator.attrgetter):
+            names = list(value.__reduce__()[1])
+            is_public = all(revive.is_public_attribute(name) for name in names)
+            return {"lc": 1, "type": revive.ATTRIBUTES, "keys": names} if is_public else None
+        reduced: Any = value.__reduce__()
+        if reduced[0] is not operator.methodcaller or reduced[1][0] not in revive.TEXT_METHODS:
+            return None  # with keyword arguments it is reduced to a partial
+        return {"lc": 1, "type": revive.METHOD, "items": self._items(list(reduced[1]), path, depth)}
+
+    def _opaque(self, value: object, path: str, reason: str | None = None) -> dict[str, object]:
         named = value if isinstance(value, type | types.FunctionType) else type(value)
         name = f"{named.__module__}.{named.__qualname__}"
-        self.problems.append(Problem(path, name, reason))
+        self.problems.append(Problem(path, name, reason or reason_of(value)))
         node: dict[str, object] = {"lc": 1, "type": "not_implemented", "id": name.split(".")}
-        if graph := _graph(value):
+        if self._describes and (graph := self._graph(value, path)):
             node["graph"] = graph
         return {**node, "fingerprint": fingerprint(value)}
 
-
-_CLEANED: Final = "part of it looks like a secret and was left out"
-_NO_MODULE: Final = "it cannot be imported: it is a lambda, or defined in __main__ or inside a function"
-
-
-def _hint(value: object) -> str:
-    if _graph(value):
-        return "a graph cannot be written as JSON; pass the file that builds it with autolog(model_code=...)"
-    return "its class cannot be written as JSON"
-
-
-def _graph(value: object) -> dict[str, object] | None:
-    """Return nodes and edges of a LangGraph graph, without importing langgraph; None for any other value."""
-    builder = getattr(value, "builder", None) if type(value).__module__.startswith("langgraph.") else None
-    if builder is None:
-        return None
-    nodes = [str(name) for name in getattr(builder, "nodes", ())]
-    edges = sorted([str(end) for end in edge] for edge in getattr(builder, "edges", ()))
-    for source, ends in getattr(builder, "branches", {}).items():
-        for branch in ends.values():
-            edges += [[str(source), str(end)] for end in sorted((getattr(branch, "ends", None) or {"?": "?"}).values())]
-    return {"nodes": nodes, "edges": edges}
+    def _graph(self, value: object, path: str) -> object:
+        """Return what a graph is made of, as plain values and nodes of components; None for any other value."""
+        found = described(value)
+        if found is None:
+            return None
+        inside = _Encoder(describes=False)  # what cannot be built in a graph is no problem of its own
+        graph = inside.value(found, f"{path}.graph", 0)
+        self.left_out += inside.left_out
+        self.secrets |= inside.secrets
+        self.params = {**inside.params, **self.params}
+        return graph
 
 
-def _lambda_fields(value: RunnableLambda[Any, Any]) -> Iterator[tuple[str, object]]:
-    for name in ("func", "afunc"):
-        if hasattr(value, name):
-            yield name, getattr(value, name)
-    called = getattr(value, "name", None)
-    if called and "<" not in called:
-        yield "name", called
+_EXAMPLE: Final = re.compile(r"\.examples\[\d+\]\.[^.]+$")
 
 
 def _is_secret(item: object) -> bool:
     return isinstance(item, dict) and item.get("lc") == 1 and item.get("type") == revive.SECRET
 
 
-def _is_secret_value(name: object, item: object) -> bool:
-    """Return whether data under that name is a secret, and not a part of the chain or a tool's parameter."""
-    if not isinstance(name, str) or not is_secret_name(name):
-        return False
-    if isinstance(item, dict):
-        return bool(item) and SCHEMA_KEYS.isdisjoint(item) and not any(map(_is_part, item.values()))
-    if isinstance(item, int | float):
-        return not isinstance(item, bool) and not name.lower().endswith("token")
-    if isinstance(item, list | tuple):
-        return bool(item) and not any(map(_is_part, item))
-    return isinstance(item, str | bytes | SecretStr) and item != ""
-
-
-def _is_part(item: object) -> bool:
-    return isinstance(item, Runnable | Serializable | type) or callable(item)
-
-
 def _lasting(config: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: item for key, item in config.items() if key not in _OF_A_CALL}
     chosen = kept.get("configurable")
     if isinstance(chosen, Mapping):
-        kept["configurable"] = {key: item for key, item in chosen.items() if key not in _IDS_OF_A_CALL}
+        kept["configurable"] = {key: item for key, item in chosen.items() if key not in IDS_OF_A_CALL}
     return {key: item for key, item in kept.items() if item not in ({}, None)}
 
 
@@ -369,20 +369,6 @@ def _class_of(lc_id: tuple[str, ...]) -> Any:
         return getattr(importlib.import_module(".".join(path[:-1])), path[-1], None)
     except (ImportError, ValueError):
         return None
-
-
-def _importable(value: Any) -> str | None:
-    """Return ``module:qualified.name`` of a class or function; None if importing that does not give this object."""
-    module, qualified = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if not module or not qualified or module == "__main__" or "<" in qualified:
-        return None
-    try:
-        found: Any = importlib.import_module(module)
-        for part in qualified.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError):
-        return None
-    return f"{module}:{qualified}" if found is value else None
 
 
 def _is_default(item: object, field: Any) -> bool:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
+import decimal
 import math
+import pathlib
+import uuid
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, Final
 
 from langchain_core.documents import Document
@@ -66,7 +71,7 @@ def output_form(value: object) -> Any:
     return json_form(value, messages=False)
 
 
-def json_form(value: object, *, messages: bool = True) -> Any:  # noqa: PLR0911 - a case each
+def json_form(value: object, *, messages: bool = True) -> Any:  # noqa: C901, PLR0911 - a case each
     """Return a value as JSON.
 
     Args:
@@ -86,6 +91,10 @@ def json_form(value: object, *, messages: bool = True) -> Any:  # noqa: PLR0911 
         return {_scalar(str(key)): json_form(item, messages=messages) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_pair(item) if _is_message_pair(item) else json_form(item, messages=messages) for item in value]
+    if isinstance(value, _TEXTS):
+        return value.isoformat() if isinstance(value, dt.date | dt.time) else str(value)
+    if isinstance(value, Enum):
+        return json_form(value.value, messages=messages)
     if isinstance(value, Document):
         return {"page_content": value.page_content, "metadata": json_form(value.metadata)}
     if isinstance(value, BaseModel) and not isinstance(value, BaseMessage):
@@ -95,6 +104,10 @@ def json_form(value: object, *, messages: bool = True) -> Any:  # noqa: PLR0911 
         return json_form(fields, messages=messages)
     msg = f"{type(value).__name__} cannot be written as JSON"
     raise NoFormError(msg)
+
+
+_TEXTS: Final = (dt.date, dt.time, decimal.Decimal, pathlib.PurePath, uuid.UUID)
+"""Types of values that JSON holds as text, as pydantic writes them."""
 
 
 def _scalar(value: str | float) -> str | int | float:

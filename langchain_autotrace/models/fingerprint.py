@@ -62,7 +62,7 @@ def fingerprint(value: object) -> str:
 def is_installed(function: object) -> bool:
     """Return whether a function or class belongs to an installed package or the standard library."""
     code = getattr(function, "__code__", None)
-    if code is not None:
+    if isinstance(code, types.CodeType):
         return bool(code.co_filename.startswith(_LIBRARIES) or code.co_filename.startswith("<frozen"))
     name = str(getattr(function, "__module__", ""))
     file = getattr(sys.modules.get(name), "__file__", None)

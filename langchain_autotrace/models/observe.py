@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,14 +14,17 @@ import orjson
 from langchain_core.output_parsers import BaseLLMOutputParser
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableBinding
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
 from langchain_autotrace.capture.guard import internal_errors
-from langchain_autotrace.models.encode import Content, Problem, content_of
+from langchain_autotrace.models.code_files import code_of, copies_of
+from langchain_autotrace.models.encode import IDS_OF_A_CALL, Content, content_of
 from langchain_autotrace.models.example import NoFormError, input_example, output_form
 from langchain_autotrace.models.find import outermost_runnable
+from langchain_autotrace.models.names import model_name, step_names
+from langchain_autotrace.models.reasons import Problem
 from langchain_autotrace.models.signature import signature
 from langchain_autotrace.records import ModelForm
 from langchain_autotrace.semconv import Kind
@@ -44,13 +48,15 @@ _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 class _Known:
     """A chain object that has run."""
 
-    __slots__ = ("chain", "content", "is_changed_by_calls", "running", "snapshot")
+    __slots__ = ("chain", "configured", "content", "is_changed_by_calls", "running", "snapshot")
 
     def __init__(self, chain: weakref.ref[Any], snapshot: object, content: Content) -> None:
         self.chain = chain
         self.snapshot = snapshot
         """Taken after the last run: state that a run changes does not make it a different chain."""
         self.content = content
+        self.configured: dict[str, Content] = {}
+        """Contents by the values given through ``configurable``."""
         self.running = 0
         self.is_changed_by_calls = True
         """Whether to take a new snapshot after each run; False once a run has changed nothing."""
@@ -98,10 +104,12 @@ class ObservedChains:
             target: identifies the target of its trace: a model is logged once for each target.
         """
         try:
-            chain = outermost_runnable(sys._getframe(1))  # noqa: SLF001 - no other way to the caller's object
+            chain, configurable = outermost_runnable(sys._getframe(1))  # noqa: SLF001 - no other way to the caller's object
             if chain is None or isinstance(chain, _PARTS):
                 return None
             known, content = self._find(chain)
+            if configurable and (chosen := _declared(chain, configurable)):
+                content = _configured(chain, chosen, known)
             call = Call(name, kind, content, known, target)
             if inputs is not None and (target, content.hash) not in self._logged:
                 call.given = _example(inputs, kind)  # converted now: the program may change the input later
@@ -143,7 +151,7 @@ class ObservedChains:
                 return known, known.content
         snapshot = _snapshot(chain)
         if known is None or known.chain() is not chain or known.snapshot != snapshot:
-            known = self._remember(chain, snapshot, content := content_of(chain))
+            known = self._remember(chain, snapshot, content := content_of(chain, describes=False))
             if known is None:
                 return None, content
         with self._lock:
@@ -192,7 +200,8 @@ class ObservedChains:
         return not is_full
 
     def _form(self, call: Call, given: object, returned: object) -> ModelForm:
-        name, content, settings = call.name, call.content, self._settings
+        settings, chain = self._settings, None if call.known is None else call.known.chain()
+        name, content = model_name(call.name, chain), _described(call.content, chain)
         problems, tree = list(content.problems), content.tree
         if len(orjson.dumps(tree)) > settings.max_value_bytes:
             problems.append(Problem("", name, _TOO_LARGE))
@@ -200,6 +209,7 @@ class ObservedChains:
         example = self._fitting(name, given)
         form: ModelForm = {
             "name": name,
+            "steps": step_names(chain) if chain is not None else [],
             "chain": tree,
             "problems": [list(problem) for problem in problems],
             "left_out": content.left_out,
@@ -208,7 +218,8 @@ class ObservedChains:
             "params": content.params,
             "example": example if settings.log_input_examples else None,
             "signature": _signature(example, call.kind, returned) if settings.log_model_signatures else None,
-            "code": _code(settings.model_code),
+            "code": code_of(settings.model_code),
+            "code_paths": copies_of(settings.code_paths, settings.max_value_bytes, self._say),
             "search_path": [str(Path(folder or ".").absolute()) for folder in sys.path],
             "registered_model_name": settings.registered_model_name,
             "tags": dict(settings.extra_tags),
@@ -231,8 +242,7 @@ class ObservedChains:
     def _say_descriptor(self, name: str, problem: Problem) -> None:
         self._say(
             f"the chain {name!r} cannot be loaded from its logged model: {problem}. Its description and traces are "
-            "still logged. To make it loadable, move functions and classes into a module, or pass the file that builds "
-            "the chain with autolog(model_code=...)."
+            "still logged."
         )
 
     def _say(self, text: str) -> None:
@@ -241,6 +251,32 @@ class ObservedChains:
             self._said.add(text)
         if is_new:
             _logger.warning("%s", text)
+
+
+def _declared(chain: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that the chain declares as configurable: with others it is the same chain."""
+    given = configurable.keys() - IDS_OF_A_CALL
+    declared = {spec.id for spec in chain.config_specs} if given else set()
+    return {key: configurable[key] for key in sorted(given & declared)}
+
+
+def _configured(chain: Any, chosen: dict[str, Any], known: _Known | None) -> Content:
+    """Return the content of a chain with these values, as ``with_config`` would set them: what ran is another chain."""
+    key = repr(chosen)
+    found = None if known is None else known.configured.get(key)
+    if found is None:
+        found = content_of(RunnableBinding(bound=chain, config={"configurable": chosen}), describes=False)
+        if known is not None and len(known.configured) < MAX_MODELS:
+            known.configured[key] = found
+    return found
+
+
+def _described(content: Content, chain: object) -> Content:
+    """Return the content with what graphs in it are made of; unchanged if there are none, or the chain has changed."""
+    if chain is None or not content.problems:
+        return content
+    found = content_of(chain)
+    return found if found.hash == content.hash else content
 
 
 def _forget(known: dict[int, _Known], key: int, gone: object) -> None:
@@ -291,8 +327,3 @@ def _snapshot(value: Any, depth: int = 0) -> object:
         fields = vars(value).values()
         return id(value), [item if type(item) in _PLAIN else _snapshot(item, depth) for item in fields]
     return id(value)
-
-
-def _code(path: str | None) -> list[str] | None:
-    """Return the name and text of the file that builds the chain; None if the program has named none."""
-    return None if path is None else [Path(path).name, Path(path).read_text(encoding="utf-8")]

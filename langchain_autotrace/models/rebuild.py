@@ -8,6 +8,7 @@ standard output, in the same order.
 from __future__ import annotations
 
 import ast
+import atexit
 import contextlib
 import functools
 import importlib
@@ -15,24 +16,32 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from langchain_autotrace.models.encode import Problem, content_of
+from langchain_autotrace.models.closed import DUMMY, attempts, close_network
+from langchain_autotrace.models.encode import content_of
+from langchain_autotrace.models.reasons import Problem
 from langchain_autotrace.models.revive import TRUSTED_PACKAGES, ChainLoadError, revive
+from langchain_autotrace.redaction import scrub_text
 
 _ALWAYS: Final = ("langchain_core", "pydantic")
-_DUMMY: Final = "not-a-key"
+_MAX_ERROR: Final = 1_000
 _NO_MODEL: Final = "it does not call mlflow.models.set_model(chain)"
+_GUARD: Final = 'put what runs the chain below `if __name__ == "__main__":`'
+_copied: Final[dict[str, str]] = {}
+"""Files of ``code_paths``, as text -> the folder that they were written to."""
 
 
 def main() -> int:
     """Check the chains on standard input, and write an answer for each to standard output."""
+    close_network()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the program's modules print must not mix with the answers
     for form in orjson.loads(sys.stdin.buffer.read()):
@@ -48,17 +57,21 @@ def answer(form: dict[str, Any]) -> dict[str, Any]:
         form: the fields of a :class:`ModelForm`, and its ``hash``.
 
     Returns:
-        ``reason``: why it cannot be loaded, or None. ``allow``: packages that loading has to allow.
-        ``requirements``: the distributions that it needs, with versions, as pip takes them. ``python`` and
-        ``langchain_core``: the versions of Python and langchain-core in this process.
+        ``reason``: why it cannot be loaded, or None. ``code``: name of the file that builds it; None for JSON.
+        ``allow``: packages that loading has to allow. ``requirements``: the distributions that it needs, with
+        versions, as pip takes them. ``python`` and ``langchain_core``: the versions of Python and langchain-core in
+        this process.
     """
     sys.path += [folder for folder in form["search_path"] if folder not in sys.path]
+    _copy_code(form["code_paths"])
     for name in form["secrets"]:
-        os.environ.setdefault(name, _DUMMY)
-    reason = _reason(form)
-    packages = {*form["packages"], *(_imported(form["code"][1]) if form["code"] else ()), *_ALWAYS}
+        os.environ.setdefault(name, DUMMY)
+    reason, code = _checked(form)
+    texts = [text for _, text in form["code_paths"]] + [text for name, text, _ in form["code"] or () if name == code]
+    packages = {*form["packages"], *(name for text in texts for name in _imported(text)), *_ALWAYS}
     return {
         "reason": reason,
+        "code": code,
         "allow": _allowed(form),
         "requirements": sorted(set(_requirements(packages))),
         "python": platform.python_version(),
@@ -66,28 +79,55 @@ def answer(form: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _reason(form: dict[str, Any]) -> str | None:
-    """Return why a chain cannot be loaded, or None."""
-    if form["code"] is None and form["problems"]:
-        return str(Problem(*form["problems"][0]))
+def _copy_code(files: list[list[str]]) -> None:
+    """Write copied modules to a folder at the start of the search path, as in a model that is loaded elsewhere."""
+    if not files:
+        return
+    key = str(files)
+    if key not in _copied:
+        _copied[key] = tempfile.mkdtemp(prefix="langchain-autotrace-")
+        atexit.register(shutil.rmtree, _copied[key], ignore_errors=True)
+        for name, text in files:
+            path = Path(_copied[key], name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    if _copied[key] not in sys.path:
+        sys.path.insert(0, _copied[key])
+
+
+def _checked(form: dict[str, Any]) -> tuple[str | None, str | None]:
+    """Return why a chain cannot be loaded, or None, and the name of the file that builds it, or None."""
+    reasons: list[str] = []
+    for name, text, refused in form["code"] or ():
+        reason = refused or _reason(functools.partial(run_code, name, text), form["hash"])
+        if reason is None:
+            return None, name
+        reasons.append(f"{name}: {reason}")
+    if form["problems"]:
+        reason = str(Problem(*form["problems"][0]))
+    else:
+        secrets = dict.fromkeys(form["secrets"], DUMMY)
+        build = functools.partial(revive, form["chain"], allow=_allowed(form), secrets=secrets)
+        reason = _reason(build, form["hash"])
+    return (None if reason is None else "; ".join([*reasons, reason])), None
+
+
+def _reason(build: Callable[[], Any], content_hash: str) -> str | None:
+    """Return why building a chain does not give the one that ran; None if it does."""
+    attempts.clear()
     try:
-        if form["code"] is not None:
-            built, mismatch = (
-                run_code(*form["code"]),
-                f"{form['code'][0]} builds a different chain from the one that ran",
-            )
-        else:
-            secrets = dict.fromkeys(form["secrets"], _DUMMY)
-            built, mismatch = (
-                revive(form["chain"], allow=_allowed(form), secrets=secrets),
-                "the rebuilt chain differs from the one that ran",
-            )
-        found = content_of(built)
-    except ChainLoadError as error:
-        return str(error)
+        found = content_of(build(), describes=False)
     except BaseException as error:  # noqa: BLE001 - the program's module may raise anything, and call sys.exit()
-        return f"building it raised {type(error).__name__}: {error}"
-    return None if found.hash == form["hash"] else mismatch
+        if attempts.any is not None:
+            return f"it opened a connection to {attempts.any} when it was imported; {_GUARD}"
+        return str(error) if isinstance(error, ChainLoadError) else f"building it raised {_short(error)}"
+    if attempts.in_main_thread is not None:
+        return f"it opened a connection to {attempts.in_main_thread} when it was imported; {_GUARD}"
+    return None if found.hash == content_hash else "it builds a different chain from the one that ran"
+
+
+def _short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {scrub_text(str(error))}"[:_MAX_ERROR]
 
 
 def _allowed(form: dict[str, Any]) -> list[str]:
@@ -111,8 +151,7 @@ def run_code(name: str, text: str) -> Any:
         path.write_text(text, encoding="utf-8")
         spec = importlib.util.spec_from_file_location(path.stem, path)
         if spec is None or spec.loader is None:
-            msg = f"{name} is not a Python file"
-            raise ChainLoadError(msg)
+            raise ChainLoadError("it is not a Python file")
         module = importlib.util.module_from_spec(spec)
         before = sys.modules.get(path.stem)
         sys.modules[path.stem] = module
@@ -122,8 +161,7 @@ def run_code(name: str, text: str) -> Any:
             if before is not None:
                 sys.modules[path.stem] = before
     if not given:
-        msg = f"{name}: {_NO_MODEL}"
-        raise ChainLoadError(msg)
+        raise ChainLoadError(_NO_MODEL)
     return given[-1]
 
 
@@ -146,7 +184,11 @@ def _collecting_models(given: list[Any]) -> Iterator[None]:
 def _imported(text: str) -> set[str]:
     """Return the top-level modules that a program imports, without the standard library."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):  # a file of data among modules
+        return names
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

@@ -11,10 +11,13 @@ caller allows.
 
 from __future__ import annotations
 
+import builtins
+import functools
 import importlib
 import json
 import operator
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -48,7 +51,7 @@ UNTRUSTED_MODULES: Final = frozenset({"langchain_google_vertexai.gemma"})
 TRUSTED_TYPES: Final = frozenset(
     f"builtins:{kind.__name__}"
     for kind in (
-        *(bool, dict, float, int, list, str),
+        *(bool, dict, float, int, list, set, str, tuple),
         *(
             ConnectionError,
             Exception,
@@ -64,6 +67,34 @@ TRUSTED_TYPES: Final = frozenset(
 )
 """Built-in types that may be named: exceptions that fallbacks and retries handle, and types used in schemas."""
 
+TEXT_METHODS: Final = frozenset(
+    {
+        *("capitalize", "casefold", "lower", "lstrip", "removeprefix", "removesuffix", "replace", "rstrip", "split"),
+        *("splitlines", "strip", "swapcase", "title", "upper"),
+    }
+)
+"""Methods of strings that may be called. Not ``format``, which reads attributes of its arguments."""
+
+TRUSTED_FUNCTIONS: Final = frozenset(
+    {
+        *(f"builtins:{name}" for name in ("abs", "all", "any", "len", "max", "min", "repr", "round", "sorted", "sum")),
+        *(f"builtins:str.{name}" for name in TEXT_METHODS),
+        *("json:dumps", "json:loads"),
+        *(
+            f"langchain_core.messages.utils:{name}"
+            for name in (
+                *("convert_to_messages", "convert_to_openai_messages", "count_tokens_approximately"),
+                *("filter_messages", "get_buffer_string", "merge_message_runs", "trim_messages"),
+            )
+        ),
+    }
+)
+"""Functions that may be named: they only compute."""
+
+_PARSER: Final = re.compile(r"_[a-z_]*(?:refusal|structured_outputs?_parser)[a-z_]*")
+"""Private functions of a package's models that ``with_structured_output`` puts into chains: they check and parse an
+answer. Not all functions of these packages: some read files, or fetch addresses."""
+
 TEMPLATE_FORMATS: Final = ("f-string", "mustache")
 """Template formats that prompts may have. Not jinja2, which runs code."""
 
@@ -72,6 +103,11 @@ COMPONENT: Final = "constructor"
 OBJECT: Final = "object"
 REFERENCE: Final = "ref"
 GETTER: Final = "itemgetter"
+ATTRIBUTES: Final = "attrgetter"
+METHOD: Final = "methodcaller"
+PARTIAL: Final = "partial"
+VARIABLE: Final = "variable"
+NOTHING: Final = "nothing"
 TUPLE: Final = "tuple"
 DICT: Final = "dict"
 
@@ -145,6 +181,11 @@ class _Reviver:
             GETTER: lambda node: operator.itemgetter(*_plain_keys(node["keys"])),
             TUPLE: lambda node: tuple(self.value(item) for item in node["items"]),
             DICT: lambda node: self._dict(node["items"]),
+            ATTRIBUTES: lambda node: operator.attrgetter(*_public_attributes(node["keys"])),
+            METHOD: lambda node: operator.methodcaller(*_text_method(node["items"])),
+            PARTIAL: self._partial,
+            VARIABLE: self._variable,
+            NOTHING: lambda _: nothing(),
         }
 
     def value(self, node: object) -> Any:
@@ -178,19 +219,48 @@ class _Reviver:
     def _object(self, node: dict[str, Any]) -> object:
         return self._build(self._class(node["class"]), node.get("kwargs", {}))
 
-    def _reference(self, node: dict[str, Any]) -> object:
+    def _reference(self, node: dict[str, Any]) -> Any:
         name = str(node["ref"])
-        if name not in TRUSTED_TYPES:
-            self._check(name, trusted=False)
+        if name in TRUSTED_TYPES or name in TRUSTED_FUNCTIONS or is_parser_function(name):
+            return _trusted(name)
+        self._check(name, trusted=False)
         return _resolve(name)
 
+    def _partial(self, node: dict[str, Any]) -> object:
+        func, args = node["func"], node.get("args", [])
+        if not isinstance(func, dict) or func.get("type") != REFERENCE or not isinstance(args, list):
+            raise ChainLoadError("a partial is of a function that is named")
+        keywords = self.value(node.get("kwargs", {}))
+        if not isinstance(keywords, dict):
+            raise ChainLoadError("the keywords of a partial are a dict")
+        return functools.partial(self._reference(func), *map(self.value, args), **keywords)
+
+    def _variable(self, node: dict[str, Any]) -> object:
+        """Return the tool or decorated function that a module holds."""
+        from langchain_core.runnables import Runnable  # noqa: PLC0415 - only where a chain is built
+
+        name = str(node["ref"])
+        self._check(name, trusted=False)
+        module, _, variable = name.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), variable)
+        except (ImportError, AttributeError) as error:
+            msg = f"{name!r} cannot be imported: {error}"
+            raise ChainLoadError(msg) from error
+        functions = [getattr(found, field, None) for field in ("func", "coroutine", "afunc")]
+        if not isinstance(found, Runnable) or module not in [getattr(one, "__module__", None) for one in functions]:
+            msg = f"{name!r} is not a tool or decorated function of its module"
+            raise ChainLoadError(msg)
+        return found
+
     def _class(self, name: str) -> type:
+        from langchain_core.example_selectors import BaseExampleSelector  # noqa: PLC0415 - only where a chain is built
         from langchain_core.load.serializable import Serializable  # noqa: PLC0415 - only where a chain is built
         from langchain_core.runnables import Runnable  # noqa: PLC0415 - only where a chain is built
 
         self._check(name, trusted=True)
         found = _resolve(name)
-        if not (isinstance(found, type) and issubclass(found, (Serializable, Runnable))):
+        if not (isinstance(found, type) and issubclass(found, (Serializable, Runnable, BaseExampleSelector))):
             msg = f"{name!r} is not a LangChain component"
             raise ChainLoadError(msg)
         if found.__module__ in UNTRUSTED_MODULES:
@@ -269,6 +339,44 @@ def _resolve(name: str) -> Any:
         msg = f"{name!r} is an alias of {getattr(found, '__qualname__', type(found).__name__)!r}"
         raise ChainLoadError(msg)
     return found
+
+
+def _trusted(name: str) -> Any:
+    """Return a type or function that may be named without being allowed."""
+    if name.startswith("builtins:"):
+        return operator.attrgetter(name.partition(":")[2])(builtins)
+    return _resolve(name)
+
+
+def is_parser_function(name: str) -> bool:
+    """Return whether ``module:name`` is a function with which a package's chat model parses or checks an answer."""
+    module, _, function = name.partition(":")
+    package = module.partition(".")[0]
+    return package in TRUSTED_PACKAGES - {"langchain_core"} and _PARSER.fullmatch(function) is not None
+
+
+def nothing() -> Callable[[object], None]:
+    """Return ``lambda _: None``."""
+    return lambda _: None
+
+
+def is_public_attribute(name: object) -> bool:
+    """Return whether a name, which may have dots, is of attributes that are not private."""
+    return isinstance(name, str) and all(part.isidentifier() and part[0] != "_" for part in name.split("."))
+
+
+def _public_attributes(names: object) -> list[str]:
+    if not isinstance(names, list) or not names or not all(map(is_public_attribute, names)):
+        raise ChainLoadError("attrgetter names must be public attributes")
+    return names
+
+
+def _text_method(items: object) -> list[Any]:
+    if not isinstance(items, list) or not items or items[0] not in TEXT_METHODS:
+        raise ChainLoadError("methodcaller can only call methods of strings")
+    if not all(item is None or isinstance(item, str | int) for item in items):
+        raise ChainLoadError("methodcaller arguments must be strings and integers")
+    return items
 
 
 def _check_template(key: object, node: object) -> None:

@@ -151,7 +151,7 @@ class MlflowSink:
         experiment_ids = self._experiment_ids(batch)
         batch = with_resumed(batch, lambda trace, thread: self._interrupted(trace, thread, experiment_ids))
         made = [mlflow_trace(trace, experiment_ids[trace.trace_id]) for trace in batch]
-        self._models.link(part.info for part in made if part.info is not None)
+        self._models.link([part.info for part in made if part.info is not None])
         by_experiment: dict[str, list[MlflowTrace]] = defaultdict(list)
         for part, trace in zip(made, batch, strict=True):
             by_experiment[experiment_ids[trace.trace_id]].append(part)

@@ -4,6 +4,7 @@
 
     MLmodel                     MLflow's description: flavors, signature, location of the example
     chain.py                    revive.py and a few lines; or the program's own file
+    code/                       the modules of code_paths
     chain.json                  the description of the chain
     requirements.txt  python_env.yaml  conda.yaml
     input_example.json  serving_input_example.json
@@ -38,6 +39,8 @@ if __name__ != "__main__":
 
     set_model(load_chain(Path(__file__).with_name("chain.json"), allow={allow!r}))
 """
+_COPIES: Final = "code"
+"""MLflow's name of the folder of modules that it adds to the search path."""
 _EXAMPLE: Final = "input_example.json"
 _SERVING: Final = "serving_input_example.json"
 
@@ -59,29 +62,41 @@ def fetch(tracking_uri: str, model_uri: str, folder: str) -> Path:
 
     Args:
         tracking_uri: tracking URI of the store.
-        model_uri: ``models:/m-…``, ``models:/name/version``, ``models:/name@alias``, or another URI of MLflow's.
+        model_uri: ``m-…``, ``models:/m-…``, ``models:/name/version`` (a number or ``latest``), ``models:/name@alias``,
+            or another URI of MLflow's.
         folder: path of an empty folder.
 
     Raises:
         MlflowException: the model does not exist.
         OSError: the files cannot be read.
     """
+    if model_uri.startswith("m-"):
+        model_uri = f"models:/{model_uri}"
     kind, _, name = model_uri.partition(":/")
     if kind != "models":
         download: Any = download_artifacts
         return Path(download(model_uri, dst_path=folder, tracking_uri=tracking_uri))
     # MLflow would look in the store of the process-wide tracking URI.
     client = MlflowClient(tracking_uri, registry_uri=tracking_uri)
+    repository: Any = get_artifact_repository(_location(client, name.strip("/")), tracking_uri=tracking_uri)
+    return Path(repository.download_artifacts("", folder))
+
+
+def _location(client: MlflowClient, name: str) -> str:
+    """Return where the files are of ``m-…``, ``name/version``, ``name/latest`` or ``name@alias``."""
     registered, _, alias = name.partition("@")
     registered, _, version = registered.partition("/")
     if alias:
         version = client.get_model_version_by_alias(registered, alias).version
+    elif version.lower() == "latest":
+        found = client.search_model_versions(f"name = '{registered}'")
+        version = str(max((int(one.version) for one in found), default=0))
     if version:
-        source = client.get_model_version_download_uri(registered, version)
-        name = source.partition(":/")[2] if source.startswith("models:/") else ""
-    location = client.get_logged_model(name).artifact_location if name else source
-    repository: Any = get_artifact_repository(location, tracking_uri=tracking_uri)
-    return Path(repository.download_artifacts("", folder))
+        source = str(client.get_model_version_download_uri(registered, version))
+        if not source.startswith("models:/"):
+            return source
+        name = source.partition(":/")[2]
+    return str(client.get_logged_model(name).artifact_location)
 
 
 def write_model(folder: Path, form: ModelForm, content_hash: str, model: LoggedModel, rebuilt: Rebuilt) -> None:
@@ -104,17 +119,17 @@ def write_model(folder: Path, form: ModelForm, content_hash: str, model: LoggedM
     )
     if form["example"] is not None:
         _write_example(folder, written, form["example"][0])
-    code = _code_name(form)
-    (folder / "chain.json").write_bytes(_document(form, rebuilt, code))
+    code = rebuilt.code or "chain.py"
+    (folder / "chain.json").write_bytes(_document(form, rebuilt))
     if is_loadable:
-        _write_code(folder, form, code, rebuilt)
+        _write_code(folder, form, rebuilt)
         _write_environment(folder, rebuilt)
-        _add_flavors(written, code, rebuilt)
-    written.model_size_bytes = sum(file.stat().st_size for file in folder.iterdir())
+        _add_flavors(written, code, rebuilt, _COPIES if form["code_paths"] else None)
+    written.model_size_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     written.save(str(folder / "MLmodel"))
 
 
-def _document(form: ModelForm, rebuilt: Rebuilt, code: str) -> bytes:
+def _document(form: ModelForm, rebuilt: Rebuilt) -> bytes:
     document = {
         "format": _FORMAT,
         "name": form["name"],
@@ -124,7 +139,8 @@ def _document(form: ModelForm, rebuilt: Rebuilt, code: str) -> bytes:
         "problems": form["problems"],
         "left_out": form["left_out"],
         "secrets": form["secrets"],
-        "code": code if form["code"] is not None else None,
+        "code": rebuilt.code,
+        "copied_code": bool(form["code_paths"]) and rebuilt.reason is None,
         "chain": form["chain"],
     }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
@@ -137,16 +153,17 @@ def _write_example(folder: Path, written: Model, example: Any) -> None:
     written.saved_input_example_info = {"artifact_path": _EXAMPLE, "serving_input_path": _SERVING, "type": kind}
 
 
-def _code_name(form: ModelForm) -> str:
-    return "chain.py" if form["code"] is None else form["code"][0]
-
-
-def _write_code(folder: Path, form: ModelForm, name: str, rebuilt: Rebuilt) -> None:
-    if form["code"] is None:
+def _write_code(folder: Path, form: ModelForm, rebuilt: Rebuilt) -> None:
+    texts = {name: text for name, text, _ in form["code"] or ()}
+    if rebuilt.code is None:
         text = _LOADER.read_text(encoding="utf-8") + _TAIL.format(allow=rebuilt.allow)
     else:
-        text = form["code"][1]
-    (folder / name).write_text(text, encoding="utf-8")
+        text = texts[rebuilt.code]
+    (folder / (rebuilt.code or "chain.py")).write_text(text, encoding="utf-8")
+    for name, copied in form["code_paths"]:
+        path = folder / _COPIES / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(copied, encoding="utf-8")
 
 
 def _write_environment(folder: Path, rebuilt: Rebuilt) -> None:
@@ -164,14 +181,15 @@ def _write_environment(folder: Path, rebuilt: Rebuilt) -> None:
         (folder / name).write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def _add_flavors(written: Model, code: str, rebuilt: Rebuilt) -> None:
+def _add_flavors(written: Model, code: str, rebuilt: Rebuilt, copies: str | None) -> None:
     written.add_flavor(
         "python_function",
         loader_module="mlflow.langchain",
         python_version=rebuilt.python,
         model_code_path=code,
+        **({} if copies is None else {"code": copies}),
         env={"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
         predict_stream_fn="predict_stream",
         streamable=True,
     )
-    written.add_flavor("langchain", langchain_version=rebuilt.langchain_core, code=None, streamable=True)
+    written.add_flavor("langchain", langchain_version=rebuilt.langchain_core, code=copies, streamable=True)

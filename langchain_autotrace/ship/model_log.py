@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mlflow.entities import LoggedModel, LoggedModelStatus
+from mlflow.exceptions import MlflowException
 from mlflow.tracing.constant import TraceMetadataKey
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
@@ -24,6 +25,7 @@ from langchain_autotrace.redaction import error_line
 from langchain_autotrace.semconv import LOADABLE_TAG, REASON_TAG, Attr
 from langchain_autotrace.ship.mlflow_errors import unavailable
 from langchain_autotrace.ship.model_errors import StepError, at_step, is_final
+from langchain_autotrace.ship.mlflow_errors import is_not_found
 from langchain_autotrace.ship.model_links import link_earlier, link_traces
 from langchain_autotrace.ship.model_store import ModelStore
 from langchain_autotrace.ship.pending_models import StoredTrace, pending_models
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
+_MAX_SEEN: Final = 100
 _TRIES: Final = 3
 """How often a model is tried while the store answers."""
 
@@ -63,20 +66,35 @@ class ModelLog:
         self._store = ModelStore(tracking_uri)
         self._ids: dict[_Key, str] = {}
         """Ids of the models logged or found."""
+        self._seen: dict[_Key, ModelSeen] = {}
+        """The last descriptions of chains, for models that are deleted while the program runs."""
         self._failed: set[_Key] = set()
         """Models that could not be logged. They are retried when another process runs the chain."""
         self._tries: Counter[_Key] = Counter()
         self._rebuilding: dict[_Key, Rebuilding] = {}
 
-    # Called while traces are written: never asks the store.
+    # Called while traces are written.
 
-    def link(self, infos: Iterable[TraceInfo]) -> None:
+    def link(self, infos: Sequence[TraceInfo]) -> None:
         """Set the model id in the metadata of new traces whose model is known, unless the program has set one."""
-        for info in infos:
+        keys = [(str(info.experiment_id), info.trace_metadata.get(Attr.CONTENT_HASH, "")) for info in infos]
+        for key in set(keys) & self._ids.keys():
+            self._forget_deleted(key)
+        for info, key in zip(infos, keys, strict=True):
             metadata: dict[str, Any] = info.trace_metadata
-            model_id = self._ids.get((str(info.experiment_id), metadata.get(Attr.CONTENT_HASH, "")))
+            model_id = self._ids.get(key)
             if model_id is not None:
                 metadata.setdefault(TraceMetadataKey.MODEL_ID, model_id)
+
+    def _forget_deleted(self, key: _Key) -> None:
+        """Forget a model that was deleted: it is logged again, and traces are linked to the new one."""
+        try:
+            self._store.client.get_logged_model(self._ids[key])
+        except MlflowException as error:
+            if is_not_found(error):
+                self._ids.pop(key, None)
+        except Exception as error:  # noqa: BLE001 - the store is down; the traces will say so
+            _logger.debug("could not look up a model: %s", error)
 
     def pending(self, stored: Iterable[StoredTrace]) -> list[PendingModel]:
         """Return what is to be logged and linked now that traces are stored. Never raises."""
@@ -170,15 +188,21 @@ class ModelLog:
     def _log_or_find(self, key: _Key, group: Sequence[PendingModel]) -> str | None:
         """Return the id of the chain's model, logged if need be; None when no run of the chain has succeeded yet."""
         with at_step("search"):
-            seen, model = _seen(group), self._store.find(*key)
+            seen, model = _seen(group) or self._seen.get(key), self._store.find(*key)
             if seen is None:
                 return None if model is None else str(model.model_id)
             is_complete = _is_complete(model, seen.form)
         if model is None or not is_complete:
             model = self._log(seen, key[0], group[0].run_id, model)
+        self._remember(key, seen)
         self._register(seen.form, model)
         self._link_earlier(key, model.model_id)
         return str(model.model_id)
+
+    def _remember(self, key: _Key, seen: ModelSeen) -> None:
+        while len(self._seen) >= _MAX_SEEN:
+            del self._seen[next(iter(self._seen))]
+        self._seen[key] = seen
 
     def _log(self, seen: ModelSeen, experiment_id: str, run_id: str | None, found: LoggedModel | None) -> LoggedModel:
         """Log a chain, and return its model."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+from sqlalchemy.exc import SQLAlchemyError
 
 from langchain_autotrace import destination
 from langchain_autotrace.records import ModelForm, ModelSeen
-from langchain_autotrace.semconv import LOADABLE_TAG, REASON_TAG, Attr
+from langchain_autotrace.semconv import LOADABLE_TAG, REASON_TAG, STEPS_TAG, Attr
 from langchain_autotrace.ship.model_errors import at_step
 from langchain_autotrace.ship.model_files import write_model
 from langchain_autotrace.ship.rebuild_process import Rebuilt
@@ -98,6 +101,7 @@ class ModelStore:
             **trace_tags(form["tags"]),
             "mlflow.autologging": "langchain",
             Attr.CONTENT_HASH: content_hash,
+            **({STEPS_TAG: _steps(form["steps"])} if form["steps"] else {}),
             **{name: value for name, value in _loadable_tags(rebuilt).items() if value},
         }
         return self.client.create_logged_model(
@@ -131,7 +135,7 @@ class ModelStore:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        # With a database, MLflow would look up the id in the store of the process-wide tracking URI.
+        # Without a server, MLflow would look up the id in the store of the process-wide tracking URI.
         is_far = destination.kind(self._uri) in {"server", "databricks"}
         version = self.client.create_model_version(
             name,
@@ -139,8 +143,26 @@ class ModelStore:
             run_id=model.source_run_id,
             model_id=model.model_id if is_far else None,
         )
+        if not is_far:
+            self._set_source(name, int(version.version), f"models:/{model.model_id}")
         versions = [{"name": name, "version": version.version}]
         self.client.set_logged_model_tags(model.model_id, {MLFLOW_MODEL_VERSIONS: orjson.dumps(versions).decode()})
+
+    def _set_source(self, name: str, version: int, source: str) -> None:
+        """Set the source of a model version in a database, whose files stay where they are."""
+        registry: Any = self.client._get_registry_client()  # type: ignore[no-untyped-call]  # noqa: SLF001 - no public way
+        sessions = getattr(registry.store, "ManagedSessionMaker", None)
+        if sessions is None:  # a file store
+            return
+        writing = {"read_only": False} if "read_only" in inspect.signature(sessions).parameters else {}
+        # Else its source is the location of its files, from which it loads as well.
+        with contextlib.suppress(SQLAlchemyError), sessions(**writing) as session:
+            row = session.query(SqlModelVersion).filter_by(name=name, version=version).one()
+            row.source = source
+
+
+def _steps(names: list[str]) -> str:
+    return " | ".join(names)[:_MAX_TAG]
 
 
 def _loadable_tags(rebuilt: Rebuilt) -> dict[str, str]:

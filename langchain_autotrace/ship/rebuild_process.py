@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from langchain_autotrace.records import ModelSeen
+from langchain_autotrace.redaction import is_secret_name, scrub_text, without_credentials
 from langchain_autotrace.ship.python import interpreter, search_path
 
 _SECONDS: Final = 60.0
+_DUMMY: Final = "not-a-key"
 _MAX_ERROR: Final = 300
 
 
@@ -22,6 +24,8 @@ class Rebuilt(NamedTuple):
 
     reason: str | None
     """Why the chain cannot be loaded; None when it can."""
+    code: str | None
+    """Name of the file of ``model_code`` that builds it; None when it is built from JSON, or cannot be loaded."""
     allow: list[str]
     """Top-level packages that loading has to allow."""
     requirements: list[str]
@@ -68,7 +72,7 @@ class Rebuilding:
                 self._failure = f"unreadable output: {self._answers[index][:_MAX_ERROR]!r}"
         if len(self._models) > 1:  # another chain may have ended the process: retry alone
             return Rebuilding([model]).result(model)
-        return Rebuilt(f"the process that rebuilds it failed: {self._failure}", [], [], "", "")
+        return Rebuilt(f"the process that rebuilds it failed: {self._failure}", None, [], [], "", "")
 
     def _run(self) -> None:
         try:
@@ -84,11 +88,19 @@ class Rebuilding:
             capture_output=True,
             timeout=_SECONDS + len(self._models),
             check=False,
-            env={**os.environ, "PYTHONPATH": search_path(), "LANGCHAIN_AUTOTRACE_DISABLE": "true"},
+            env={**_without_keys(os.environ), "PYTHONPATH": search_path(), "LANGCHAIN_AUTOTRACE_DISABLE": "true"},
         )
         self._answers = done.stdout.splitlines()
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         self._failure = f"exit status {done.returncode}; {lines[-1][:_MAX_ERROR] if lines else 'no output'}"
+
+
+def _without_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which no variable has a key: the process runs the program's modules."""
+    return {
+        name: _DUMMY if value and is_secret_name(name) else scrub_text(without_credentials(value))
+        for name, value in environment.items()
+    }
 
 
 def _asked(model: ModelSeen) -> dict[str, Any]:

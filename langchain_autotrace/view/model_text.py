@@ -26,15 +26,17 @@ _NEWEST: Final = 3
 def table(rows: Sequence[ModelRow]) -> Table:
     """Return the table of models."""
     found = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("time", "name", "loadable", "model id", "content"):
+    for heading in ("time", "experiment", "name", "steps", "runs", "loadable", "model id"):
         found.add_column(heading, overflow="fold")
     for row in rows:
         found.add_row(
             moment(row.created_ms),
+            Text(clean(row.experiment)),
             Text(clean(row.name)),
+            Text(clean(row.steps)),
+            Text(str(row.runs)),
             _loadable(row),
             Text(row.model_id),
-            Text(row.content_hash[:12]),
         )
     return found
 
@@ -51,6 +53,9 @@ def page(one: ModelPage) -> Iterator[RenderableType]:
     yield facts
     yield Text("\nStructure", "bold")
     yield from map(_step, one.steps)
+    if one.drawing:
+        yield Text("\nMermaid", "bold")
+        yield Text(clean(one.drawing))
     if one.problems:
         yield Text("\nParts that cannot be rebuilt", "bold")
         for path, name, reason in one.problems:
@@ -60,6 +65,9 @@ def page(one: ModelPage) -> Iterator[RenderableType]:
 def _facts(one: ModelPage) -> Iterator[tuple[str, Text]]:
     row = one.row
     yield "created", Text(moment(row.created_ms, whole=True))
+    yield "experiment", Text(clean(row.experiment))
+    if row.steps:
+        yield "steps", Text(clean(row.steps))
     if row.status != "READY":
         yield "status", Text(row.status, _NO)
     yield "loadable", Text(f'yes: langchain_autotrace.load_model("{one.uri}")') if row.loadable else _loadable(row)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,17 +13,19 @@ import yaml
 
 from langchain_autotrace.errors import ModelNotFound
 from langchain_autotrace.redaction import without_password
-from langchain_autotrace.semconv import LOADABLE_TAG, REASON_TAG, Attr
+from langchain_autotrace.semconv import LOADABLE_TAG, REASON_TAG, STEPS_TAG, Attr
 from langchain_autotrace.view import store
 from langchain_autotrace.view.traces import locations
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
 
 _OURS: Final = f"tags.`{Attr.CONTENT_HASH}` != ''"
 _NEWEST: Final = [{"field_name": "creation_timestamp", "ascending": False}]
 _INTERNAL: Final = ("mlflow.", "langchain_autotrace.")
 _MAX_TRACES: Final = 100
+_MAX_RUNS: Final = 1_000
 _MAX_LINE: Final = 80
 _MANY: Final = 5
 
@@ -43,6 +45,12 @@ class ModelRow:
     """Why it cannot be loaded; None if no reason was logged."""
     content_hash: str
     experiment_id: str
+    experiment: str
+    """Name of the experiment."""
+    steps: str
+    """Names of the chain's steps, or of a graph's nodes, separated by `` | ``."""
+    runs: int
+    """Number of traces that belong to it; at most 1000 are counted."""
     source_run_id: str | None
     tags: dict[str, str]
     """The user's tags; MLflow's and this package's are left out."""
@@ -68,6 +76,8 @@ class ModelPage:
     """Model URI that ``load_model()`` takes."""
     params: dict[str, str]
     steps: list[Step]
+    drawing: str | None
+    """Mermaid text of the first graph in it; None when there is none."""
     problems: list[list[str]]
     """Path, class or function, and reason of each part that cannot be built."""
     left_out: list[str]
@@ -85,8 +95,14 @@ class ModelPage:
     """Ids of the traces that belong to it, newest first; at most 100."""
 
 
-def newest(uri: str, *, experiment: str | None, limit: int) -> list[ModelRow]:
+def newest(uri: str, *, experiment: str | None, limit: int, counts: bool = True) -> list[ModelRow]:
     """Return the newest models, at most ``limit``, the newest first.
+
+    Args:
+        uri: the tracking URI.
+        experiment: name of the experiment to look in; all by default.
+        limit: maximum number of models.
+        counts: whether to count the runs, which takes a query for each model.
 
     Raises:
         SinkUnavailable: the store cannot be read, or has no such experiment.
@@ -98,7 +114,10 @@ def newest(uri: str, *, experiment: str | None, limit: int) -> list[ModelRow]:
             order_by=_NEWEST,
             max_results=limit,
         )
-        return [_row(model) for model in found]
+        names = {model.experiment_id: "" for model in found}
+        for experiment_id in names:
+            names[experiment_id] = client.get_experiment(experiment_id).name
+        return [_row(model, names[model.experiment_id], _runs(client, model) if counts else 0) for model in found]
 
 
 def page(uri: str, model_id: str, *, experiment: str | None) -> ModelPage:
@@ -115,7 +134,7 @@ def page(uri: str, model_id: str, *, experiment: str | None) -> ModelPage:
     """
     from langchain_autotrace.ship.model_files import fetch  # noqa: PLC0415 - a second of imports
 
-    row = _named(uri, model_id, newest(uri, experiment=experiment, limit=1_000))
+    row = _named(uri, model_id, newest(uri, experiment=experiment, limit=1_000, counts=False))
     with store.reading(uri) as client, tempfile.TemporaryDirectory() as folder:
         model = client.get_logged_model(row.model_id)
         traces = client.search_traces(
@@ -130,10 +149,11 @@ def page(uri: str, model_id: str, *, experiment: str | None) -> ModelPage:
         signature = mlmodel.get("signature") or {}
         example = files / "input_example.json"
         return ModelPage(
-            row=row,
+            row=replace(row, runs=_runs(client, model)),
             uri=f"models:/{row.model_id}",
             params=dict(model.params),
             steps=list(steps(chain.get("chain"), "", 0)),
+            drawing=_drawing(chain.get("chain")),
             problems=chain.get("problems", []),
             left_out=chain.get("left_out", []),
             secrets=chain.get("secrets", []),
@@ -154,17 +174,53 @@ def steps(node: Any, label: str, depth: int) -> Iterator[Step]:
     elif isinstance(node, dict) and "lc" not in node:
         for key, item in node.items():
             yield from steps(item, key, depth)
+    elif isinstance(node, dict) and "made_of" in node:
+        yield from steps(node["made_of"], label, depth)
     elif isinstance(node, dict) and (name := _name(node)):
         inner = node.get("kwargs") or {}
         plain = {key: item for key, item in inner.items() if isinstance(item, str | int | float | bool)}
-        if "graph" in node:
-            plain = {key: ", ".join(map(str, item)) for key, item in node["graph"].items()}
         detail = ", ".join(f"{key}={_short(item)}" for key, item in plain.items())
         yield Step(depth, f"{label}: {name}" if label and label not in _POSITIONS else name, detail)
+        yield from _of_graph(node.get("graph") or {}, depth + 1)
         for key, item in inner.items():
             yield from steps(item, key, depth + 1)
     elif isinstance(node, dict):
         yield from steps(node.get("items"), label, depth)
+
+
+def _of_graph(graph: dict[str, Any], depth: int) -> Iterator[Step]:
+    """Yield what a graph or agent is made of: nodes, edges, models, tools, prompts, middleware, graphs within."""
+    if graph:
+        yield Step(depth, "nodes", ", ".join(graph["nodes"]))
+        yield Step(depth, "edges", ", ".join(f"{start} -> {end}" for start, end in graph["edges"]))
+    for model in graph.get("models", []):
+        yield from steps(model, "model", depth)
+    for prompt in graph.get("system_prompts", []):
+        yield Step(depth, "system prompt", _short(prompt))
+    yield from steps(graph.get("prompts", []), "prompt", depth)
+    for tool in graph.get("tools", []):
+        arguments = ((tool.get("schema") or {}).get("properties") or {}).items()
+        shown = ", ".join(f"{key}: {value.get('type', 'any')}" for key, value in arguments)
+        yield Step(depth, f"tool: {tool['name']}({shown})", _short(tool["description"]))
+    for one in graph.get("middleware", []):
+        settings = ", ".join(f"{key}={_short(value)}" for key, value in one["settings"].items())
+        yield Step(depth, f"middleware: {one['name']}", settings)
+        for model in one.get("models", []):
+            yield from steps(model, "model", depth + 1)
+    for name, inner in graph.get("graphs", {}).items():
+        yield Step(depth, f"graph: {name}", "")
+        yield from _of_graph(inner, depth + 1)
+
+
+def _drawing(node: Any) -> str | None:
+    """Return the Mermaid text of the first graph in a chain."""
+    if isinstance(node, dict):
+        graph = node.get("graph")
+        if isinstance(graph, dict) and graph.get("mermaid"):
+            return str(graph["mermaid"])
+        node = list(node.values())
+    found = map(_drawing, node if isinstance(node, list) else ())
+    return next(filter(None, found), None)
 
 
 _POSITIONS: Final = frozenset({"first", "middle", "last", "bound", "steps", "messages", "prompt", "mapper"})
@@ -199,7 +255,17 @@ def _named(uri: str, model_id: str, rows: list[ModelRow]) -> ModelRow:
     raise ModelNotFound(msg)
 
 
-def _row(model: LoggedModel) -> ModelRow:
+def _runs(client: MlflowClient, model: LoggedModel) -> int:
+    found = client.search_traces(
+        locations=[model.experiment_id],
+        filter_string=f"metadata.`mlflow.modelId` = '{model.model_id}'",
+        max_results=_MAX_RUNS,
+        include_spans=False,
+    )
+    return len(found)
+
+
+def _row(model: LoggedModel, experiment: str, runs: int) -> ModelRow:
     return ModelRow(
         model_id=model.model_id,
         name=model.name,
@@ -209,6 +275,9 @@ def _row(model: LoggedModel) -> ModelRow:
         reason=model.tags.get(REASON_TAG) or None,
         content_hash=model.tags.get(Attr.CONTENT_HASH, ""),
         experiment_id=model.experiment_id,
+        experiment=experiment,
+        steps=model.tags.get(STEPS_TAG, ""),
+        runs=runs,
         source_run_id=model.source_run_id,
         tags={key: value for key, value in model.tags.items() if not key.startswith(_INTERNAL)},
     )

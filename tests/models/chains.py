@@ -7,6 +7,9 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import Runnable
 
+CHAIN = "PromptTemplate-FakeListChatModel-StrOutputParser"
+"""The name of its model."""
+
 
 def chain(template: str = "Tell of {topic}", answer: str = "Yes.") -> Runnable[dict[str, str], str]:
     """A chain of three steps."""

@@ -31,7 +31,7 @@ from langchain_autotrace.ship import model_store, rebuild_process
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.view.backlog import Waiting, count
-from tests.models.chains import chain
+from tests.models.chains import CHAIN, chain
 from tests.models.support import Logged, logged, models
 from tests.patience import PATIENCE, wait_until
 from tests.support import deliver, stored
@@ -67,7 +67,7 @@ def test_one_chain_in_three_experiments(store: str) -> None:
     for experiment in ("a", "b", "c"):
         found = mlflow.MlflowClient(store).get_experiment_by_name(experiment)
         assert found is not None
-        assert logged(store, found.experiment_id) == [Logged("RunnableSequence", "READY", "true", 2)]
+        assert logged(store, found.experiment_id) == [Logged(CHAIN, "READY", "true", 2)]
     (folder,) = all_folders()
     status = folder.read_status()
     assert (len(stored(store)), status["delivered"], status["rejected"], notes()) == (6, 6, 0, [])
@@ -235,7 +235,7 @@ def test_a_journal_folder_without_room(store: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(checkpoint, "replace", save)
     deliver()
 
-    assert logged(store) == [Logged("RunnableSequence", "READY", "true", 1)]
+    assert logged(store) == [Logged(CHAIN, "READY", "true", 1)]
     assert (len(stored(store)), notes()) == (1, [])
 
 
@@ -291,7 +291,7 @@ def test_a_store_that_stays_down_for_models(store: str) -> None:
 
     assert (shipper.error, count(folder).models, len(stored(store))) == ("down for models", 1, 1)
     deliver()
-    assert logged(store) == [Logged("RunnableSequence", "READY", "true", 1)]
+    assert logged(store) == [Logged(CHAIN, "READY", "true", 1)]
 
 
 @pytest.fixture
@@ -342,7 +342,7 @@ def test_traces_that_are_stored_while_the_model_is_logged(store: str) -> None:
     chain().invoke({"topic": "z"})
     deliver()
 
-    assert logged(store) == [Logged("RunnableSequence", "READY", "true", 4)]
+    assert logged(store) == [Logged(CHAIN, "READY", "true", 4)]
 
 
 def test_a_model_that_was_refused(store: str) -> None:
@@ -363,14 +363,14 @@ def test_a_model_that_was_refused(store: str) -> None:
         chain().invoke({"topic": "z"})
         assert shipper.drain(timeout=PATIENCE)
 
-    assert logged(store) == [Logged("RunnableSequence", "READY", "true", 3)]
+    assert logged(store) == [Logged(CHAIN, "READY", "true", 3)]
 
 
 SLOW = """
 import pathlib, time
 while not pathlib.Path({gate!r}).exists():
     time.sleep(0.01)
-from tests.models.chains import chain
+from tests.models.chains import CHAIN, chain
 import mlflow
 mlflow.models.set_model(chain())
 """
@@ -382,7 +382,7 @@ def test_traces_do_not_wait_for_the_rebuild(store: str, tmp_path: Path) -> None:
     (tmp_path / "code.py").write_text(SLOW.format(gate=str(gate)))
     program = f"""
 import langchain_autotrace, time
-from tests.models.chains import chain
+from tests.models.chains import CHAIN, chain
 langchain_autotrace.autolog(tracking_uri={store!r}, log_models=True, model_code="code.py")
 for topic in ("x", "y"):
     chain().invoke({{"topic": topic}})
@@ -403,7 +403,7 @@ assert waited.error == "timed out; all traces are stored, the shipper is still l
     gate.touch()
     deliver()
 
-    assert logged(store) == [Logged("RunnableSequence", "READY", "true", 2)]
+    assert logged(store) == [Logged(CHAIN, "READY", "true", 2)]
 
 
 def kill_shipper(folder: DestinationFolder) -> None:
@@ -444,3 +444,26 @@ def test_flush_after_a_rejection(store: str) -> None:
     assert result.error is not None
     assert result.error.startswith("1 trace rejected by the store: ")
     assert "no bad words" in result.error
+
+
+def test_a_model_that_is_deleted(store: str) -> None:
+    """A deleted model is forgotten at once: traces do not name it, and the next run of the chain makes a new one."""
+    start(store)
+    one, sink = chain(), MlflowSink(store)
+    (folder,) = all_folders()
+
+    def run(times: int) -> None:
+        """Run the chain, and deliver after each run: one shipper knows the model from the first."""
+        for _ in range(times):
+            one.invoke({"topic": "x"})
+            with folder.shipper_lock():
+                assert Shipper(folder, sink).drain(timeout=60.0)
+
+    run(2)
+    (first,) = models(store)
+    mlflow.MlflowClient(store).delete_logged_model(first.model_id)
+    run(2)
+
+    (second,) = models(store)
+    assert second.model_id != first.model_id
+    assert links(stored(store)) == [first.model_id, first.model_id, second.model_id, second.model_id]

@@ -19,14 +19,15 @@ from langchain_core.tools import tool
 from langchain_openai import AzureChatOpenAI, ChatOpenAI
 from pydantic import SecretStr
 
-from langchain_autotrace.models.encode import Problem, content_of
+from langchain_autotrace.models.encode import content_of
+from langchain_autotrace.models.reasons import CLEANED, NEEDED, Problem
 from tests.models.trees import KEY, again
 
 PASSWORD = "hunter2-Tr0ub4dor-9f8e7d"
-CLEANED = "part of it looks like a secret and was left out"
 NO_NUMBER = "JSON cannot represent this number"
-NO_FORM = "its class cannot be written as JSON"
-MISSING = "a required field is a secret and was left out"
+FILE = "pass the file that builds the chain with autolog(model_code=...)"
+NO_FORM = f"its class cannot be written as JSON; {FILE}"
+OWN = f"its class cannot be written as JSON; make it a pydantic model of LangChain's Serializable, or {FILE}"
 
 
 @pytest.fixture(autouse=True)
@@ -172,17 +173,17 @@ MATTERS: dict[str, tuple[Any, list[Problem], list[str]]] = {
     ),
     "bound SecretStr": (
         lambda: openai().bind(x=SecretStr(PASSWORD)),
-        [Problem(".kwargs.x", "pydantic.types.SecretStr", "its class cannot be written as JSON")],
+        [Problem(".kwargs.x", "pydantic.types.SecretStr", NO_FORM)],
         [],
     ),
     "field that it needs": (
         lambda: Client(service_password=PASSWORD),
-        [Problem(".service_password", "Client", MISSING)],
+        [Problem(".service_password", "Client", NEEDED)],
         [".service_password"],
     ),
     "fields that it can do without": (
         lambda: Client(service_password=PASSWORD, service_token=PASSWORD, service_key=SecretStr(PASSWORD)),
-        [Problem(".service_password", "Client", MISSING)],
+        [Problem(".service_password", "Client", NEEDED)],
         [".service_key", ".service_password", ".service_token"],
     ),
 }
@@ -281,13 +282,13 @@ ODD: dict[str, tuple[Any, str, str]] = {
     "bytearray": (bytearray(b"a"), "builtins.bytearray", NO_FORM),
     "complex": (1j, "builtins.complex", NO_FORM),
     "range": (range(2), "builtins.range", NO_FORM),
-    "enum": (Color.RED, f"{__name__}.Color", NO_FORM),
-    "enum of texts": (Word.RED, f"{__name__}.Word", NO_FORM),
-    "kind of text": (Text("a"), f"{__name__}.Text", NO_FORM),
-    "kind of number": (Number(1), f"{__name__}.Number", NO_FORM),
-    "kind of dict": (Table(a=1), f"{__name__}.Table", NO_FORM),
-    "kind of list": (Items([1]), f"{__name__}.Items", NO_FORM),
-    "hostile": (Hostile(), f"{__name__}.Hostile", NO_FORM),
+    "enum": (Color.RED, f"{__name__}.Color", OWN),
+    "enum of texts": (Word.RED, f"{__name__}.Word", OWN),
+    "kind of text": (Text("a"), f"{__name__}.Text", OWN),
+    "kind of number": (Number(1), f"{__name__}.Number", OWN),
+    "kind of dict": (Table(a=1), f"{__name__}.Table", OWN),
+    "kind of list": (Items([1]), f"{__name__}.Items", OWN),
+    "hostile": (Hostile(), f"{__name__}.Hostile", OWN),
     "half a pair": ("\ud800", "builtins.str", "the string contains a lone surrogate, which JSON cannot represent"),
 }
 
@@ -369,10 +370,11 @@ def test_no_module() -> None:
     def inner(value: str) -> str:
         return f"{PASSWORD}{value}"
 
-    reason = "it cannot be imported: it is a lambda, or defined in __main__ or inside a function"
+    inside = f"it is defined inside a function; define it at the top level of a module, or {FILE}"
+    reason = f"it is a lambda, which cannot be imported; define a function in a module instead, or {FILE}"
     found = content_of(RunnablePassthrough() | RunnableLambda(inner) | RunnableLambda(lambda value: value))
     assert found.problems == [
-        Problem(".middle[0].func", f"{__name__}.test_no_module.<locals>.inner", reason),
+        Problem(".middle[0].func", f"{__name__}.test_no_module.<locals>.inner", inside),
         Problem(".last.func", f"{__name__}.test_no_module.<locals>.<lambda>", reason),
     ]
     assert "Tr0ub4dor" not in str(found)

@@ -23,7 +23,7 @@ from langchain_autotrace.ship.connect import open_sink
 from langchain_autotrace.ship.rebuild_process import Rebuilding
 from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.view.backlog import Waiting, count
-from tests.models.chains import chain
+from tests.models.chains import CHAIN, chain
 from tests.models.support import Logged, logged, models
 from tests.patience import PATIENCE
 from tests.ship.server import Answer, FakeServer, running
@@ -54,7 +54,7 @@ def test_files_that_cannot_be_written(store: str, tmp_path: Path, caplog: pytest
     assert ["mlflow.modelId" in trace.info.trace_metadata for trace in stored(store)] == [False, False]
     ours = [record for record in caplog.records if record.name == "langchain_autotrace.ship"]
     (warning,) = [record.getMessage() for record in ours if record.levelno == logging.WARNING]
-    assert "'RunnableSequence' could not be logged as a model (upload failed: Not a directory: " in warning
+    assert f"{CHAIN!r} could not be logged as a model (upload failed: Not a directory: " in warning
     assert "the experiment's artifact location is writable" in warning
     assert [folder.read_status()["notes"] for folder in all_folders()] == [[warning]]
 
@@ -112,7 +112,7 @@ def test_said_at_exit(store: str, tmp_path: Path) -> None:
     broken_experiment(store, tmp_path)
     program = f"""
 import langchain_autotrace
-from tests.models.chains import chain
+from tests.models.chains import CHAIN, chain
 langchain_autotrace.autolog(
     tracking_uri={store!r}, experiment="broken", log_models=True, shipper="thread", exit_timeout=300
 )
@@ -126,26 +126,26 @@ print(chain().invoke({{"topic": "x"}}))
 
     assert (done.stdout, done.returncode) == ("Yes.\n", 0)
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("langchain-autotrace: the chain 'RunnableSequence' could not be logged as a model")
+    assert last.startswith(f"langchain-autotrace: the chain {CHAIN!r} could not be logged as a model")
 
 
 def test_a_model_that_was_begun(store: str) -> None:
     """What a shipper had begun when it was killed, the next one makes whole."""
     tags = {Attr.CONTENT_HASH: content_of(chain()).hash, "langchain_autotrace.loadable": "true"}
-    begun = mlflow.MlflowClient(store).create_logged_model("0", name="RunnableSequence", tags=tags)
+    begun = mlflow.MlflowClient(store).create_logged_model("0", name=CHAIN, tags=tags)
     start(store)
     chain().invoke({"topic": "x"})
     deliver()
 
     assert [model.model_id for model in models(store)] == [begun.model_id]
-    assert logged(store) == [Logged("RunnableSequence", "READY", "true", 1)]
+    assert logged(store) == [Logged(CHAIN, "READY", "true", 1)]
 
 
 def test_another_day(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other processes, with journals of their own and at the same time, find the same model."""
     program = f"""
 import langchain_autotrace
-from tests.models.chains import chain
+from tests.models.chains import CHAIN, chain
 langchain_autotrace.autolog(tracking_uri={store!r}, log_models=True)
 chain().invoke({{"topic": "x"}})
 assert langchain_autotrace.flush(300, models=True).ok
@@ -164,7 +164,7 @@ assert langchain_autotrace.flush(300, models=True).ok
     deliver()
 
     (model,) = logged(store)
-    assert model == Logged("RunnableSequence", "READY", "true", 3)
+    assert model == Logged(CHAIN, "READY", "true", 3)
 
 
 def test_a_fork(store: str) -> None:
@@ -186,7 +186,7 @@ def test_a_fork(store: str) -> None:
     deliver()
 
     assert logged(store) == [
-        Logged("RunnableSequence", "READY", "true", 1),
+        Logged(CHAIN, "READY", "true", 1),
         Logged("fork", "READY", "false", 1),
     ]
 
@@ -196,6 +196,7 @@ def seen(code: str | None = None, **form: Any) -> ModelSeen:
     content = content_of(chain())
     known: ModelForm = {
         "name": "chain",
+        "steps": [],
         "chain": content.tree,
         "problems": [],
         "left_out": [],
@@ -204,7 +205,8 @@ def seen(code: str | None = None, **form: Any) -> ModelSeen:
         "params": {},
         "example": None,
         "signature": None,
-        "code": None if code is None else ["chain.py", code],
+        "code": None if code is None else [["chain.py", code, ""]],
+        "code_paths": [],
         "search_path": [],
         "registered_model_name": None,
         "tags": {},
@@ -212,19 +214,25 @@ def seen(code: str | None = None, **form: Any) -> ModelSeen:
     return ModelSeen("0" * 32, content.hash, cast("ModelForm", {**known, **form}))
 
 
+PROBLEM = "first.func (m.f): a reason"
+
+
 def test_building_again(own_process: None) -> None:
     """A chain is loadable when it comes back as it was; each reason why not is said, and none ends the others."""
     other = content_of(chain("Another {topic}")).tree
+    problems = [[".first.func", "m.f", "a reason"]]
     asked = {
         None: seen(),
-        "the rebuilt chain differs from the one that ran": seen(chain=other),
-        "building it raised SystemExit: 3": seen("raise SystemExit(3)"),
-        "building it raised ZeroDivisionError: division by zero": seen("1 / 0"),
-        "chain.py: it does not call mlflow.models.set_model(chain)": seen("chain = 1"),
+        "it builds a different chain from the one that ran": seen(chain=other),
+        f"chain.py: building it raised SystemExit: 3; {PROBLEM}": seen("raise SystemExit(3)", problems=problems),
+        f"chain.py: building it raised ZeroDivisionError: division by zero; {PROBLEM}": seen(
+            "1 / 0", problems=problems
+        ),
+        f"chain.py: it does not call mlflow.models.set_model(chain); {PROBLEM}": seen("chain = 1", problems=problems),
         "'builtins:eval' is not trusted by default; pass allow=['builtins'] if you trust the source of this model": (
             seen(chain={"lc": 1, "type": "ref", "ref": "builtins:eval"})
         ),
-        "first.func (m.f): a reason": seen(problems=[[".first.func", "m.f", "a reason"]]),
+        PROBLEM: seen(problems=problems),
         "the process that rebuilds it failed: exit status 7; no output": seen("import os; os._exit(7)"),
     }
     building = Rebuilding(list(asked.values()))

@@ -141,8 +141,10 @@ def test_what_is_said_of_a_graph() -> None:
     found = content_of(graph(lambda state: {"topic": "a"}, "nmo", "o"))
     [problem] = found.problems
     assert problem.name == "langgraph.graph.state.CompiledStateGraph"
-    fix = "pass the file that builds it with autolog(model_code=...)"
+    fix = "pass the file that builds the chain with autolog(model_code=...)"
     assert problem.reason == f"a graph cannot be written as JSON; {fix}"
+    drawing = found.tree["graph"].pop("mermaid")
+    assert ["n --> m;" in drawing, "m --> o;" in drawing] == [True, True]
     assert found.tree["graph"] == {
         "nodes": ["n", "m", "o"],
         "edges": [["__start__", "n"], ["m", "o"], ["n", "m"], ["o", "__end__"], ["n", "o"]],

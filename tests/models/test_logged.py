@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import threading
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypedDict
+from uuid import UUID
 
 import mlflow
 import pytest
@@ -15,7 +19,7 @@ from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import PromptTemplate
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
+from langchain_core.runnables import ConfigurableField, Runnable, RunnableLambda, RunnablePassthrough
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.graph import START, StateGraph
@@ -24,7 +28,7 @@ import langchain_autotrace
 from langchain_autotrace.capture.guard import internal_errors
 from langchain_autotrace.errors import SettingsError
 from langchain_autotrace.models import observe
-from tests.models.chains import chain
+from tests.models.chains import CHAIN, chain
 from tests.models.support import Logged, document, files, logged, models, traces_of
 from tests.support import deliver, stored
 
@@ -79,7 +83,7 @@ def test_ways_to_run(store: str) -> None:
     asyncio.run(run())
     deliver()
 
-    assert logged(store) == [Logged("RunnableSequence", "READY", "true", 12)]
+    assert logged(store) == [Logged(CHAIN, "READY", "true", 12)]
 
 
 def test_what_is_a_chain(store: str) -> None:
@@ -111,9 +115,9 @@ def test_what_is_a_chain(store: str) -> None:
 
     assert logged(store) == [
         Logged("FakeListChatModel", "READY", "true", 1),
-        Logged("LangGraph", "READY", "false", 1),
-        Logged("RunnableSequence", "READY", "true", 1),
-        Logged("RunnableWithFallbacks", "READY", "true", 1),
+        Logged("LangGraph-node", "READY", "false", 1),
+        Logged(CHAIN, "READY", "true", 1),
+        Logged(CHAIN, "READY", "true", 1),
         Logged("bound", "READY", "true", 1),
     ]
     assert len(stored(store)) == 9
@@ -206,7 +210,7 @@ def test_a_description(store: str, tmp_path: Path, caplog: pytest.LogCaptureFixt
     deliver()
 
     (model,) = models(store)
-    assert logged(store) == [Logged("RunnableSequence", "READY", "false", 3)]
+    assert logged(store) == [Logged(f"RunnableLambda-{CHAIN}", "READY", "false", 3)]
     assert "it is a lambda" in model.tags["langchain_autotrace.reason"]
     assert sorted(files(store, model, tmp_path / "files")) == [
         "MLmodel",
@@ -231,9 +235,14 @@ def test_loading(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     client = mlflow.MlflowClient(store, registry_uri=store)
     client.set_registered_model_alias("teller", "best", "1")
 
-    assert client.get_model_version("teller", "1").source == model.artifact_location
+    version = client.get_model_version("teller", "1")
+    assert (version.source, client.get_model_version_download_uri("teller", "1")) == (
+        f"models:/{model.model_id}",
+        model.artifact_location,
+    )
     assert document(models(store)[0].tags["mlflow.modelVersions"]) == [{"name": "teller", "version": 1}]
-    for uri in (f"models:/{model.model_id}", "models:/teller/1", "models:/teller@best"):
+    uris = ["models:/teller/1", "models:/teller/latest", "models:/teller@best", model.artifact_location]
+    for uri in (f"models:/{model.model_id}", model.model_id, *uris):
         assert langchain_autotrace.load_model(uri).invoke({"topic": "y"}) == "Yes."
     with pytest.raises(langchain_autotrace.AutotraceError, match="m-none"):
         langchain_autotrace.load_model("models:/m-none")
@@ -273,7 +282,11 @@ def test_code_of_the_program(store: str, tmp_path: Path, caplog: pytest.LogCaptu
     with pytest.raises(langchain_autotrace.AutotraceError, match="allow_code=True"):
         langchain_autotrace.load_model(uri)
     assert langchain_autotrace.load_model(uri, allow_code=True).invoke({"topic": "y"}) == {"topic": "y!"}
-    assert other.tags["langchain_autotrace.reason"] == "chain.py builds a different chain from the one that ran"
+    assert other.tags["langchain_autotrace.reason"] == (
+        "chain.py: it builds a different chain from the one that ran; the chain itself "
+        "(langgraph.graph.state.CompiledStateGraph): a graph cannot be written as JSON; pass the file that builds the "
+        "chain with autolog(model_code=...)"
+    )
     assert [warning for warning in warned(caplog) if "a different chain" in warning] != []
 
 
@@ -289,7 +302,7 @@ def test_a_description_whose_code_is_given_later(store: str, tmp_path: Path) -> 
         deliver()
 
     (model,) = models(store)
-    assert logged(store) == [Logged("LangGraph", "READY", "true", 2)]
+    assert logged(store) == [Logged("LangGraph-node", "READY", "true", 2)]
     loaded = langchain_autotrace.load_model(f"models:/{model.model_id}", allow_code=True)
     assert loaded.invoke({"topic": "y"}) == {"topic": "y!"}
 
@@ -315,7 +328,7 @@ def test_functions_of_a_module(store: str, tmp_path: Path, monkeypatch: pytest.M
     deliver()
 
     (model,) = models(store)
-    assert logged(store) == [Logged("RunnableSequence", "READY", "true", 1)]
+    assert logged(store) == [Logged(f"{CHAIN}-_shout", "READY", "true", 1)]
     with pytest.raises(langchain_autotrace.AutotraceError, match=r"allow=\['shouting'\]"):
         langchain_autotrace.load_model(f"models:/{model.model_id}")
     loaded = langchain_autotrace.load_model(f"models:/{model.model_id}", allow=["shouting"])
@@ -514,3 +527,57 @@ def test_a_fault_of_ours(store: str, caplog: pytest.LogCaptureFixture, monkeypat
 
     assert (len(stored(store)), models(store)) == (1, [])
     assert ["content_of" in warning for warning in warned(caplog)] == [True]
+
+
+def test_configurable_values(store: str) -> None:
+    """Values given through ``configurable`` are part of what ran: another model, which loads with them."""
+    start(store)
+    field = ConfigurableField(id="words")
+    one = PromptTemplate.from_template("{topic}") | FakeListChatModel(responses=["a"]).configurable_fields(
+        responses=ConfigurableField(id="answers"), name=field
+    )
+    given: dict[str, Any] = {"topic": "x"}
+    one.invoke(given)
+    one.invoke(given, {"configurable": {"answers": ["b"]}})
+    one.invoke(given, {"configurable": {"answers": ["b"], "thread_id": "1", "other": 2}})
+    one.batch([given, given], {"configurable": {"answers": ["b"]}})
+    asyncio.run(one.ainvoke(given, {"configurable": {"answers": ["b"]}}))
+    one.invoke(given, {"configurable": {"thread_id": "1", "other": 2}})
+    one.with_config(configurable={"answers": ["b"]}).invoke(given)
+    deliver()
+
+    first, second = models(store)
+    assert (len(traces_of(store, first)), len(traces_of(store, second))) == (2, 6)
+    answers = [langchain_autotrace.load_model(model.model_id).invoke(given).content for model in (first, second)]
+    assert answers == ["a", "b"]
+
+
+class Size(Enum):
+    SMALL = "s"
+
+
+def test_inputs_of_other_types(store: str, tmp_path: Path) -> None:
+    """Dates, paths, decimals, UUIDs and enums in an input are texts in the example, and in the signature."""
+    start(store)
+    given: dict[str, Any] = {
+        "topic": dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC),
+        "day": dt.date(2026, 1, 2),
+        "path": Path("/a/b"),
+        "price": Decimal("1.50"),
+        "id": UUID(int=1),
+        "size": Size.SMALL,
+    }
+    chain().invoke(given)
+    deliver()
+
+    (model,) = models(store)
+    found = files(store, model, tmp_path / "files")
+    assert document(found["input_example.json"]) == {
+        "topic": "2026-01-02T03:04:05+00:00",
+        "day": "2026-01-02",
+        "path": "/a/b",
+        "price": "1.50",
+        "id": "00000000-0000-0000-0000-000000000001",
+        "size": "s",
+    }
+    assert found["MLmodel"].replace("\\", "").count('"type":"string"') == len(given) + 1

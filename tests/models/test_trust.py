@@ -432,13 +432,107 @@ def test_odd_getters(keys: object) -> None:
 
 
 def test_getters_read_items() -> None:
-    """``itemgetter`` is no way to an attribute: there is no attrgetter, and no other callable of that module."""
+    """``itemgetter`` is no way to an attribute, and there is no other callable of that module by name."""
     getter = revive({"lc": 1, "type": "itemgetter", "keys": ["__class__"]})
     with pytest.raises(KeyError):
         getter({"a": 1})
-    for kind in ("attrgetter", "methodcaller", "call"):
-        node = {"lc": 1, "type": kind, "ref": "operator:attrgetter", "args": ["__class__.__init__"], "keys": ["a"]}
-        assert refusal(node) == f"part of the chain could not be written as JSON when it was logged: {kind}"
+    node = {"lc": 1, "type": "call", "ref": "operator:attrgetter", "args": ["__class__.__init__"], "keys": ["a"]}
+    assert refusal(node) == "part of the chain could not be written as JSON when it was logged: call"
+
+
+@pytest.mark.parametrize(
+    "keys", [["__class__"], ["a.__class__"], ["_a"], ["a", "b._c"], ["a..b"], [""], [1], [], None, "content"]
+)
+def test_private_attributes(keys: object) -> None:
+    """A getter of attributes reads public ones alone: no way from a value to its class, or a function's globals."""
+    refusal({"lc": 1, "type": "attrgetter", "keys": keys})
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        ["format", "{0.__class__}"],
+        ["format_map", {}],
+        ["encode"],
+        ["invoke", "x"],
+        ["__class__"],
+        [["upper"]],
+        ["replace", "a", SYSTEM],
+        ["split", secret("OPENAI_API_KEY")],
+        [],
+        None,
+        "upper",
+    ],
+)
+def test_methods(items: object) -> None:
+    """A caller of a method calls those of strings that only compute, with texts and numbers."""
+    refusal({"lc": 1, "type": "methodcaller", "items": items})
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"lc": 1, "type": "partial", "func": SYSTEM, "args": ["true"]},
+        {"lc": 1, "type": "partial", "func": reference("builtins:eval"), "args": ["1"]},
+        {"lc": 1, "type": "partial", "func": reference("builtins:len"), "args": [SYSTEM]},
+        {"lc": 1, "type": "partial", "func": reference("builtins:sorted"), "kwargs": {"key": SYSTEM}},
+        {"lc": 1, "type": "partial", "func": reference("json:loads"), "kwargs": {"object_hook": SYSTEM}},
+        {"lc": 1, "type": "partial", "func": reference("builtins:repr"), "args": [secret("OPENAI_API_KEY")]},
+        {"lc": 1, "type": "partial", "func": component(OPENAI), "args": []},
+        {"lc": 1, "type": "partial", "func": "os:system", "args": []},
+        {"lc": 1, "type": "partial", "func": reference("builtins:len"), "args": "a"},
+        {"lc": 1, "type": "partial", "func": reference("builtins:len"), "kwargs": [1]},
+        {"lc": 1, "type": "partial"},
+        reference("langchain_openai.chat_models.base:_url_to_size"),
+        reference("langchain_openai.chat_models.base:_convert_dict_to_message"),
+        reference("langchain_openai.chat_models.base:os._structured_output_parser"),
+        reference("langchain_core.load.load:_structured_output_parser"),
+        reference("os:_structured_output_parser"),
+        reference("json:load"),
+        reference("builtins:str.format"),
+        reference("builtins:str.format_map"),
+        reference("builtins:str.join.__self__"),
+        reference("builtins:print.__self__.eval"),
+        reference("langchain_core.messages.utils:_create_message_from_message_type"),
+        {"lc": 1, "type": "variable", "ref": "os:system"},
+        {"lc": 1, "type": "variable", "ref": "langchain_core.tools.base:BaseTool"},
+        {"lc": 1, "type": "variable"},
+    ],
+)
+def test_functions(tree: dict[str, Any]) -> None:
+    """Of the functions that may be named none runs code, reads a file or an address, nor does what they are given."""
+    refusal(tree)
+
+
+def test_functions_that_compute() -> None:
+    """Functions that only compute, and those with which a package parses an answer, are named without a word."""
+    name = "langchain_openai.chat_models.base:_oai_structured_outputs_parser"
+    partial = {"lc": 1, "type": "partial", "func": reference(name), "kwargs": {"schema": reference("builtins:dict")}}
+    assert revive(partial).func.__name__ == "_oai_structured_outputs_parser"
+    assert revive(reference("builtins:len")) is len
+    assert revive(reference("builtins:str.upper"))("a") == "A"
+    assert revive({"lc": 1, "type": "methodcaller", "items": ["split", ","]})("a,b") == ["a", "b"]
+    assert revive({"lc": 1, "type": "attrgetter", "keys": ["real"]})(1) == 1
+    assert revive({"lc": 1, "type": "nothing"})(1) is None
+
+
+def test_variables(package: str, tmp_path: Path) -> None:
+    """A tool that a module holds is taken with the caller's word for the package; anything else it holds is not."""
+    more = """
+from langchain_core.tools import tool
+@tool
+def weather(city: str) -> str:
+    "Weather."
+    return city
+upper = Upper()
+"""
+    with (tmp_path / package / "__init__.py").open("a") as file:
+        file.write(more)
+    node = {"lc": 1, "type": "variable", "ref": f"{package}:weather"}
+    assert "is not trusted by default" in refusal(node)
+    assert revive(node, allow=[package]).invoke({"city": "Rome"}) == "Rome"
+    for other in ("system", "Upper", "upper", "shout", "nothing", "Holder.run", "__builtins__"):
+        refusal({**node, "ref": f"{package}:{other}"}, allow=[package])
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ def model_seen(trace: int) -> ModelSeen:
     """A chain that is to be logged as a model."""
     form: ModelForm = {
         "name": "chain",
+        "steps": [],
         "chain": {},
         "problems": [],
         "left_out": [],
@@ -121,6 +122,7 @@ def model_seen(trace: int) -> ModelSeen:
         "example": None,
         "signature": None,
         "code": None,
+        "code_paths": [],
         "search_path": [],
         "registered_model_name": None,
         "tags": {},
