@@ -45,8 +45,9 @@ RULES: Final = {
     "version": rule(""),
     "redaction": rule("", "orjson pydantic_core"),
     "destination": rule("errors redaction"),
+    "placeholders": rule("redaction"),
     "settings": rule("destination errors redaction", "pydantic"),
-    "capture": rule("errors ids records redaction semconv settings", "langchain_core orjson pydantic"),
+    "capture": rule("errors ids placeholders records redaction semconv settings", "langchain_core orjson pydantic"),
     "journal": rule("errors ids records", "filelock orjson platformdirs"),
     "trace": rule("ids records semconv", "genai_prices orjson"),  # a table of prices: data, and functions on it
     "ship": rule(
@@ -61,7 +62,9 @@ RULES: Final = {
         "capture destination errors ids records redaction semconv settings",
         "langchain_core mlflow opentelemetry orjson wrapt",
     ),
-    "models": rule("capture errors records redaction semconv settings trace", "langchain_core mlflow orjson pydantic"),
+    "models": rule(
+        "capture errors placeholders records redaction semconv settings trace", "langchain_core mlflow orjson pydantic"
+    ),
 }
 """What each part may import. A stage knows the stages before it by their records only, and none behind it; what is not
 here (``autolog()`` and what it is made of, the command line, the demo) wires them together and may know all."""

@@ -24,6 +24,7 @@ from langchain_autotrace.capture.cut import fit
 from langchain_autotrace.capture.describe import STOPPED, beginning
 from langchain_autotrace.capture.exceptions import error_text
 from langchain_autotrace.capture.files import Replace
+from langchain_autotrace.placeholders import scrub_tree
 from langchain_autotrace.records import (
     ModelForm,
     ModelSeen,
@@ -40,7 +41,7 @@ from langchain_autotrace.settings import RedactContext, Settings
 _logger: Final = logging.getLogger("langchain_autotrace")
 
 _MAX_NAME: Final = 1_000
-_CHANGED: Final = "it was changed by redact_patterns or the redact hook"
+_CHANGED: Final = "it looks like a secret, or was changed by redact_patterns or the redact hook"
 _DETAILS: Final = frozenset({"metadata", "params"})
 """Details that are values of the user's."""
 _CONTENT: Final = frozenset({"streamed", "interrupts"})
@@ -174,16 +175,14 @@ class CarefulWriter:
         return record._replace(form=shown)
 
     def _of_model(self, given: Any, part: str, subject: Subject) -> Any:  # noqa: ANN401 - JSON
-        """Return a part of a chain's description after the patterns and the hook. The built-in rules were applied.
-
-        Those know what in a chain is a name, and what a value.
-        """
-        clean = redaction.replace(given, self._patterns) if self._patterns else given
+        """Return a part of a chain's description after scrubbing, with its names and placeholders, and the hook."""
+        clean = redaction.replace(scrub_tree(given), self._patterns)
         return clean if self._hook is None else self._redacted(copy.deepcopy(clean), part, subject)  # it may be changed
 
     def _code(self, file: list[str], subject: Subject) -> list[str]:
         name, text, reason = file
-        return file if self._of_model(text, "code", subject) == text else [name, "", reason or _CHANGED]
+        given = [name, text]
+        return file if self._of_model(given, "code", subject) == given else [name, "", reason or _CHANGED]
 
     def _details(self, details: Mapping[str, Any], subject: Subject, sizes: dict[str, int]) -> dict[str, Any]:
         """Return the details, with the sizes of the values that were cut."""

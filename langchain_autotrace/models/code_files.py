@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from langchain_autotrace.models.secrets import secret_lines
+from langchain_autotrace.placeholders import secret_lines
 
 _NOT_COPIED: Final = ("__pycache__", ".")
 """Beginnings of the names of files and folders that are not copied."""

@@ -31,7 +31,8 @@ from langchain_autotrace.models.fingerprint import COUNTERS, fingerprint, is_ins
 from langchain_autotrace.models.functions import CALLABLES, function_fields, importable, is_nothing, variable
 from langchain_autotrace.models.graphs import described
 from langchain_autotrace.models.reasons import CLEANED, NEEDED, Problem, reason_of
-from langchain_autotrace.models.secrets import NAME_LISTS, clean_text, is_secret_pair, is_secret_value
+from langchain_autotrace.models.secrets import NAME_LISTS, is_secret_pair, is_secret_value
+from langchain_autotrace.placeholders import clean_text
 from langchain_autotrace.redaction import REDACTED, has_surrogates
 
 _MAX_DEPTH: Final = 100

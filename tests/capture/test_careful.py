@@ -72,6 +72,7 @@ def model(**given: Any) -> ModelSeen:
     """Return the description of a chain."""
     form: Any = {
         "name": "chain",
+        "steps": [],
         "chain": {"lc": 1, "type": "constructor", "id": ["a", "B"], "kwargs": {}},
         "problems": [],
         "left_out": [],
@@ -81,6 +82,7 @@ def model(**given: Any) -> ModelSeen:
         "example": None,
         "signature": None,
         "code": None,
+        "code_paths": [],
         "search_path": [],
         "registered_model_name": None,
         "tags": {},
@@ -233,20 +235,26 @@ def test_an_update_of_a_trace() -> None:
 
 def test_a_chain_that_holds_no_secret() -> None:
     """The description of a chain without secrets is kept as it is."""
-    record = model(code=["a.py", "text"], example=[{"topic": "cats"}], params={"p": "1"}, tags={"k": "v"})
+    record = model(code=[["a.py", "text", ""]], example=[{"topic": "cats"}], params={"p": "1"}, tags={"k": "v"})
 
     assert made(writer(redact=lambda value: value, redact_patterns=["C-12"]), record) == record
 
 
 def test_a_chain_that_holds_a_secret() -> None:
     """A part of a chain that had to be changed is not built again, and the reason is said."""
-    record = model(chain={"kwargs": {"key": SECRET}}, code=["a.py", SECRET], problems=[["p", "C", "r"]])
-    reason = "part of it looks like a secret or was changed by the redact hook"
+    tree = {"lc": 1, "kwargs": {"key": SECRET, "password": "hunter2!x", "a": "b"}}
+    record = model(
+        chain=tree,
+        code=[["a.py", SECRET, ""], ["b.py", "text", ""]],
+        code_paths=[["c.py", SECRET]],
+        problems=[["p", "C", "r"]],
+    )
+    reason = "it looks like a secret, or was changed by redact_patterns or the redact hook"
 
     assert made(writer(), record) == model(
-        chain={"lc": 1, "type": "not_implemented", "id": [REDACTED]},
-        code=None,
-        problems=[["p", "C", "r"], ["", "chain", reason], ["", "code", reason]],
+        chain={"lc": 1, "kwargs": {"key": REDACTED, "password": REDACTED, "a": "b"}},
+        code=[["a.py", "", reason], ["b.py", "text", ""]],
+        problems=[["p", "C", "r"], [".key", "str", reason], [".password", "str", reason]],
     )
     assert record.form["problems"] == [["p", "C", "r"]]
 
@@ -393,7 +401,7 @@ CONTENT: dict[str, Callable[[str], TraceRecord]] = {
 """Places of what was said."""
 MODEL: dict[str, Callable[[str], TraceRecord]] = {
     "a chain": lambda said: model(chain=value(said)),
-    "a chain's code": lambda said: model(code=["a.py", f"PROMPT = '{said}'"]),
+    "a chain's code": lambda said: model(code=[["a.py", f"PROMPT = '{said}'", ""]]),
     "a chain's example": lambda said: model(example=[value(said)]),
 }
 """Places of a logged chain. They are content too, and logging is refused where that is off."""
@@ -771,7 +779,7 @@ def test_where_the_hook_is_called_for_a_trace_and_a_chain() -> None:
     hook = Hook()
     by = writer(redact=hook)
     made(by, update(name="n", tags={"k": "v"}, request_preview="asked", response_preview="said"))
-    record = model(chain={"lc": 1}, code=["a.py", "text"], example=[5], params={"p": "1"})
+    record = model(chain={"lc": 1}, code=[["a.py", "text", ""]], example=[5], params={"p": "1"})
     made(by, record)
 
     assert hook.calls == [
@@ -861,8 +869,8 @@ def test_a_hook_that_changes_a_chain_in_place() -> None:
     record = model(chain={"lc": 1, "kwargs": {"template": "SPOKEN"}})
     found = made(writer(redact=hook), record)
 
-    assert found.form["chain"] == {"lc": 1, "type": "not_implemented", "id": [REDACTED]}
-    assert [place for _, place, _ in found.form["problems"]] == ["chain"]
+    assert found.form["chain"] == {"lc": 1, "kwargs": {"template": "HIDDEN"}}
+    assert [path for path, *_ in found.form["problems"]] == [".template"]
     assert record.form["chain"] == {"lc": 1, "kwargs": {"template": "SPOKEN"}}
 
 

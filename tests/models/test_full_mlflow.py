@@ -431,7 +431,7 @@ def test_registered(local: Material) -> None:
 
     assert local.checks["registered"]["predict"] == {"value": ["an answer"]}
     assert local.checks["registered"]["active"] == model_id
-    assert f"/models/{model_id}/" in local.version[0]
+    assert local.version[0] == f"models:/{model_id}"
     assert json.loads(local.version[1])[0]["name"] == REGISTERED
 
 

@@ -11,7 +11,7 @@ from langchain_openai import ChatOpenAI
 
 from langchain_autotrace.capture.careful import CarefulWriter
 from langchain_autotrace.models.encode import content_of
-from langchain_autotrace.models.secrets import clean_text, secret_lines
+from langchain_autotrace.placeholders import clean_text, secret_lines
 from langchain_autotrace.records import ModelForm, ModelSeen
 from langchain_autotrace.settings import Settings
 from tests.models.test_faults import seen
@@ -129,7 +129,7 @@ def test_patterns_and_hook() -> None:
     chain: Any = RunnableSequence(
         PromptTemplate.from_template("Ask Alice of {x}"), PromptTemplate.from_template("and {y}")
     )
-    changed = "it was changed by redact_patterns or the redact hook"
+    changed = "it looks like a secret, or was changed by redact_patterns or the redact hook"
     by_pattern = form_of(chain, redact_patterns=("Alice",))
     assert by_pattern["problems"] == [[".first.template", "str", changed]]
     assert by_pattern["chain"]["kwargs"]["first"]["kwargs"]["template"] == "Ask [REDACTED] of {x}"
