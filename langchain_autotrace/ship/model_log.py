@@ -23,9 +23,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from langchain_autotrace.records import ModelForm, ModelSeen, PendingModel
 from langchain_autotrace.redaction import error_line
 from langchain_autotrace.semconv import LOADABLE_TAG, REASON_TAG, Attr
-from langchain_autotrace.ship.mlflow_errors import unavailable
+from langchain_autotrace.ship.mlflow_errors import is_not_found, unavailable
 from langchain_autotrace.ship.model_errors import StepError, at_step, is_final
-from langchain_autotrace.ship.mlflow_errors import is_not_found
 from langchain_autotrace.ship.model_links import link_earlier, link_traces
 from langchain_autotrace.ship.model_store import ModelStore
 from langchain_autotrace.ship.pending_models import StoredTrace, pending_models
