@@ -314,7 +314,7 @@ def test_models_at_the_end_of_a_program(store: str) -> None:
     start(store)
     chain().invoke({"topic": "x"})
     deliver()
-    assert logged(store) == [Logged("RunnableSequence", "READY", "true", 1)]
+    assert logged(store) == [Logged(CHAIN, "READY", "true", 1)]
 
 
 @pytest.mark.usefixtures("at_shutdown")

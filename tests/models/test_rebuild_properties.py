@@ -33,7 +33,6 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
 from langchain_autotrace.models.encode import content_of
-from langchain_autotrace.models.revive import ChainLoadError
 from tests.models.trees import KEY, again
 
 QUICK = settings(
@@ -277,10 +276,6 @@ def test_openai(kwargs: dict[str, Any], tools: list[Any], how: int) -> None:
     assert found.secrets == ["OPENAI_API_KEY"]
     assert content_of(build()).hash == found.hash
     assert KEY not in str(found)
-    if how == 2 and found.problems:  # a newer langchain-openai puts functions of its own into the chain
-        with pytest.raises(ChainLoadError, match="could not be written as JSON"):
-            again(build())
-        return
     built, content = again(build())
     assert found.problems == []
     assert content.hash == found.hash
