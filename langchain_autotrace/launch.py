@@ -6,6 +6,9 @@ import logging
 import os
 import subprocess
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from langchain_autotrace import lifetime
@@ -14,7 +17,7 @@ from langchain_autotrace.errors import AutotraceError
 from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.settings import Settings
 from langchain_autotrace.ship.connect import URI_VARIABLE, open_sink
-from langchain_autotrace.ship.python import interpreter, search_path
+from langchain_autotrace.ship.python import interpreter, is_shutdown, search_path
 from langchain_autotrace.ship.shipper import Shipper
 
 _logger: Final = logging.getLogger("langchain_autotrace")
@@ -37,7 +40,6 @@ class Launcher:
         self._has_failed = False
         self._processes: list[subprocess.Popen[bytes]] = []
         self._thread: threading.Thread | None = None
-        self._watcher: threading.Thread | None = None
         self._stop = threading.Event()
 
     @property
@@ -53,17 +55,17 @@ class Launcher:
 
     def ends_with_program(self) -> bool:
         """Return whether the shipper is killed when this program ends."""
-        return self._settings.shipper == "thread" or (not self.is_external and lifetime.takes_all_along())
+        return self._is_thread or (not self.is_external and lifetime.takes_all_along())
 
     def ensure_soon(self) -> None:
         """Start a shipper if there is none, without waiting for it."""
-        if self.is_external or (self._watcher is not None and self._watcher.is_alive()):
+        if self.is_external:
             return
-        self._watcher = threading.Thread(target=self._watch, name="langchain-autotrace-launch", daemon=True)
         try:
-            self._watcher.start()
-        except RuntimeError:  # the interpreter is shutting down
-            self.ensure()
+            self._ensure_thread()
+        except RuntimeError:  # no more threads, or the interpreter is shutting down
+            if not self._is_thread:
+                self.ensure()
 
     def ensure(self, *, wait: float = 0.0) -> None:
         """Start a shipper if there is none. A failure is only logged: the journal keeps the traces.
@@ -74,9 +76,14 @@ class Launcher:
         if self.is_external or not self._lock.acquire(timeout=wait):
             return
         try:
-            if not self._is_served():
-                self._start()
-        except OSError as error:
+            if self._is_thread:
+                self._ensure_thread()
+            elif not self._is_served():
+                self._processes.append(_spawn(self._folder, self._settings.tracking_uri))
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and is_shutdown(error):
+                self._deliver_here()
+                return
             self._has_failed = True
             _logger.warning("could not start the shipper; traces stay in the journal: %s", error)
         finally:
@@ -86,7 +93,7 @@ class Launcher:
         """Forget the parent's thread and processes in a forked child."""
         self._lock = threading.Lock()
         self._processes = []
-        self._thread = self._watcher = None
+        self._thread = None
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -107,18 +114,37 @@ class Launcher:
         That one makes room when the store refuses its credentials; those of this program may be right.
         """
         stop = self._stop
+        if self._is_thread:
+            self._serve(stop)
+            return
         self.ensure()
         while not self._is_running() and not stop.wait(_WATCH_SECONDS):
             self.ensure()
+
+    @property
+    def _is_thread(self) -> bool:
+        return self._settings.shipper == "thread"
+
+    def _ensure_thread(self) -> None:
+        """Start the thread that delivers, or starts a process that does.
+
+        Raises:
+            RuntimeError: no thread can be started.
+        """
+        if self._thread is not None and self._thread.is_alive():
+            return
+        thread = threading.Thread(target=self._watch, name="langchain-autotrace-ship", daemon=True)
+        thread.start()
+        self._thread = thread
 
     def _is_served(self) -> bool:
         # A command leaves in a moment: a shipper that is started now waits for it.
         return self._is_running() or (self._folder.has_shipper() and not self._folder.has_command())
 
     def _is_running(self) -> bool:
-        """Return whether this program has a shipper of its own."""
+        """Return whether this program has a shipper process of its own."""
         self._forget_ended()
-        return bool(self._processes) or (self._thread is not None and self._thread.is_alive())
+        return bool(self._processes)
 
     def _forget_ended(self) -> None:
         # One that was killed (a negative status) is no failure: the next one may work.
@@ -126,32 +152,41 @@ class Launcher:
             self._has_failed = True
         self._processes = [process for process in self._processes if process.poll() is None]
 
-    def _start(self) -> None:
-        if self._settings.shipper == "thread":
-            self._thread = threading.Thread(target=self._serve, name="langchain-autotrace-ship", daemon=True)
-            self._thread.start()
-        else:
-            self._processes.append(_spawn(self._folder, self._settings.tracking_uri))
+    def _serve(self, stop: threading.Event) -> None:
+        """Deliver while no other shipper has the folder, until the program ends or the store cannot be opened."""
+        with _errors_logged():
+            while not stop.is_set():
+                forever = partial(Shipper.serve, linger=float("inf"), patience=float("inf"), stop=stop.is_set)
+                shipper = self._with_shipper(forever)
+                stop.wait(_STAND_BY_SECONDS if shipper is not None and shipper.is_refused else _WATCH_SECONDS)
 
-    def _serve(self) -> None:
-        stop = self._stop
-        try:
-            while self._serve_once(stop) and not stop.wait(_STAND_BY_SECONDS):
-                pass
-        except (AutotraceError, OSError) as error:
-            _logger.warning("the shipper stopped; traces stay in the journal: %s", error)
+    def _deliver_here(self) -> None:
+        """Deliver in the calling thread, for at most ``exit_timeout`` seconds."""
+        with _errors_logged():
+            shipper = self._with_shipper(partial(Shipper.drain, timeout=self._settings.exit_timeout))
+            if shipper is not None:
+                shipper.close()
 
-    def _serve_once(self, stop: threading.Event) -> bool:
-        """Deliver until the program ends; return True if the store refuses the credentials, to try again later."""
+    def _with_shipper(self, work: Callable[[Shipper], object]) -> Shipper | None:
+        """Call ``work`` with a shipper, and return that; return None while another one has the folder."""
         lock = self._folder.take_shipper_lock(_LOCK_SECONDS)
         if lock is None:
-            return False
+            return None
         try:
             shipper = Shipper(self._folder, open_sink(self._folder, self._settings.tracking_uri))
-            shipper.serve(linger=float("inf"), patience=float("inf"), stop=stop.is_set)
-            return shipper.is_refused
+            work(shipper)
+            return shipper
         finally:
             lock.release()
+
+
+@contextmanager
+def _errors_logged() -> Iterator[None]:
+    """Log errors of a store or a file instead of raising them."""
+    try:
+        yield
+    except (AutotraceError, OSError) as error:
+        _logger.warning("the shipper stopped; traces stay in the journal: %s", error)
 
 
 def _spawn(folder: DestinationFolder, tracking_uri: str) -> subprocess.Popen[bytes]:

@@ -175,6 +175,29 @@ def test_a_shipper_that_crashes(store: str, tmp_path: Path) -> None:
     assert "broken" in folder.log_file.read_text()
 
 
+NO_THREADS: Final = """
+    import threading
+    def start(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+    threading.Thread.start = start
+    chain.invoke({"topic": 1})
+"""
+"""A program that has no threads, as at the end of every program on Python 3.12."""
+
+
+def test_where_python_starts_no_thread_any_more(store: str) -> None:
+    """With shipper="thread" the traces are delivered before the program ends, without a thread."""
+    variables = {"LANGCHAIN_AUTOTRACE_SHIPPER": "thread", "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "300"}
+    _, err, _ = run(NO_THREADS, store, **variables)
+    assert (err, count(store)) == ("", 1)
+
+
+def test_a_dead_store_where_python_starts_no_thread_any_more() -> None:
+    """The program waits its exit_timeout, and says what was not delivered."""
+    _, err, _ = run(NO_THREADS, NOWHERE, LANGCHAIN_AUTOTRACE_SHIPPER="thread", LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT="0.5")
+    assert err.splitlines()[-1].startswith(f"langchain-autotrace: 1 trace not delivered yet ({REASON}")
+
+
 WORKERS: Final = {
     "forked": """
         if os.fork() == 0:

@@ -110,7 +110,7 @@ def test_the_shipper_comes_second(store: str) -> None:
             if os.path.exists(f"/proc/{pid}/maps"):
                 with open(f"/proc/{pid}/maps") as maps:
                     mapped = maps.read()
-                assert "/numpy/" in mapped and "/pandas/" not in mapped
+                assert "python" in mapped and "/pandas/" not in mapped
     """
     assert importlib.util.find_spec("pandas")
     assert run(program, store)[0] == "True\n"

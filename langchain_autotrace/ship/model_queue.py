@@ -11,7 +11,7 @@ from langchain_autotrace.errors import CredentialsRefused, SinkUnavailable
 from langchain_autotrace.records import PendingModel
 from langchain_autotrace.redaction import error_line
 from langchain_autotrace.ship.progress import Progress
-from langchain_autotrace.ship.rebuild_process import is_shutdown
+from langchain_autotrace.ship.python import is_shutdown
 
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 

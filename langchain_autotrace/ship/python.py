@@ -1,4 +1,4 @@
-"""Find the Python interpreter and search path with which to start a process of this package."""
+"""Facts of the running Python: how to start a process of this package, and whether it can still start threads."""
 
 from __future__ import annotations
 
@@ -20,3 +20,8 @@ def search_path() -> str:
     named = os.environ.get("PYTHONPATH", "")
     absolute = [str(Path(part).absolute()) for part in named.split(os.pathsep) if part]
     return os.pathsep.join([*absolute, *([] if Path(ours).name.endswith("-packages") else [ours])])
+
+
+def is_shutdown(error: RuntimeError) -> bool:
+    """Return whether a thread was not started because the program is ending: Python 3.12 and later start none then."""
+    return "interpreter shutdown" in str(error)

@@ -12,7 +12,7 @@ import orjson
 
 from langchain_autotrace.records import ModelSeen
 from langchain_autotrace.redaction import is_secret_name, scrub_text, without_credentials
-from langchain_autotrace.ship.python import interpreter, search_path
+from langchain_autotrace.ship.python import interpreter, is_shutdown, search_path
 
 _SECONDS: Final = 60.0
 _DUMMY: Final = "not-a-key"
@@ -34,11 +34,6 @@ class Rebuilt(NamedTuple):
     """Version of the Python that rebuilt it."""
     langchain_core: str
     """Version of langchain-core that rebuilt it."""
-
-
-def is_shutdown(error: RuntimeError) -> bool:
-    """Return whether a thread was not started because the interpreter is shutting down: so Python 3.12 does at exit."""
-    return "interpreter shutdown" in str(error)
 
 
 class Rebuilding:
