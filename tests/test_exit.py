@@ -187,8 +187,7 @@ NO_THREADS: Final = """
 
 def test_where_python_starts_no_thread_any_more(store: str) -> None:
     """With shipper="thread" the traces are delivered before the program ends, without a thread."""
-    variables = {"LANGCHAIN_AUTOTRACE_SHIPPER": "thread", "LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT": "300"}
-    _, err, _ = run(NO_THREADS, store, **variables)
+    _, err, _ = run(NO_THREADS, store, LANGCHAIN_AUTOTRACE_SHIPPER="thread", LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT="300")
     assert (err, count(store)) == ("", 1)
 
 
