@@ -32,6 +32,7 @@ from langchain_autotrace.journal.folder import DestinationFolder, state_dir
 from langchain_autotrace.journal.rejections import last_reason
 from langchain_autotrace.journal.writer import Journal
 from langchain_autotrace.launch import Launcher
+from langchain_autotrace.notebook import cell_display
 from langchain_autotrace.records import ProcessInfo
 from langchain_autotrace.redaction import without_password
 from langchain_autotrace.settings import HandlerSettings, Redact, Settings, Shipper
@@ -168,6 +169,7 @@ def autolog(  # noqa: PLR0913 - one argument for each setting
     max_file_bytes: int | None = None,
     shipper: Shipper | None = None,
     exit_timeout: float | None = None,
+    display: bool | None = None,
     bridge: bool | None = None,
     log_models: bool | None = None,
     log_input_examples: bool | None = None,
@@ -203,6 +205,7 @@ def autolog(  # noqa: PLR0913 - one argument for each setting
         shipper: "process" (default), "thread", or "external" if ``langchain-autotrace ship`` runs elsewhere.
         exit_timeout: seconds to wait at exit for delivery where the shipper ends with the program: in a container
             whose first process it is, or with ``shipper="thread"``. By default 5.0. Elsewhere, exit does not wait.
+        display: True shows each trace under the notebook's cell that has made it, at most 5 for a cell.
         bridge: False leaves the spans of MLflow's own API (``@mlflow.trace``, ``mlflow.start_span``) to MLflow, in
             separate traces.
         log_models: True logs each chain as an MLflow model after its first successful run, and links the traces of its
@@ -240,6 +243,7 @@ def autolog(  # noqa: PLR0913 - one argument for each setting
             max_file_bytes=max_file_bytes,
             shipper=shipper,
             exit_timeout=exit_timeout,
+            display=display,
             bridge=bridge,
             log_models=log_models,
             log_input_examples=log_input_examples,
@@ -262,6 +266,7 @@ def autolog(  # noqa: PLR0913 - one argument for each setting
             _installation.install(pipeline.recorder, is_chosen=bool(experiment or settings_module.env("experiment")))
         else:
             _installation.uninstall()
+    cell_display.switch(on=pipeline.settings.display, tracking_uri=pipeline.settings.tracking_uri)
 
 
 def _warn_of_ignored_settings(settings: Settings) -> None:

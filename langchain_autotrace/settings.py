@@ -135,6 +135,8 @@ class Settings(BaseModel):
     """The kind of shipper: a detached process, a thread, or external (``langchain-autotrace ship`` runs elsewhere)."""
     silent: bool = False
     """True suppresses all warnings and the summary at exit. Counters still count."""
+    display: bool = False
+    """True shows the traces of a notebook's cell under it."""
     bridge: bool = True
     """False leaves spans of MLflow's own API to MLflow."""
     exit_timeout: float = Field(default=5.0, ge=0.0)

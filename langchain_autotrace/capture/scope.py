@@ -106,11 +106,15 @@ class LastTrace:
         self._task: ContextVar[str | None] = ContextVar("langchain_autotrace_last_trace", default=None)
         self._thread = threading.local()
         self._process: str | None = None
+        self.ended: list[str] | None = None
+        """Ids of the traces that have ended, in order, for a display that empties it; None without one."""
 
     def set(self, trace_id: str) -> None:
         """Record that a trace has ended in this task and thread."""
         self._thread.trace_id = self._process = trace_id
         self._task.set(trace_id)
+        if self.ended is not None:
+            self.ended.append(trace_id)
 
     def get(self) -> str | None:
         """Return the id of the last trace of the calling task, else of this thread, else of the process."""
