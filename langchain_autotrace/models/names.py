@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from langchain_core.prompts import BasePromptTemplate
-from langchain_core.runnables import Runnable, RunnableSequence
+from langchain_core.runnables import Runnable, RunnableBranch, RunnableSequence
 
 _DEFAULTS: Final = ("LangGraph", "Runnable")
 """Names of runs that LangChain and LangGraph give, or their beginnings."""
@@ -53,8 +53,8 @@ def _step(step: object) -> str:
 def _unwrapped(chain: Any) -> Any:
     """Return what a binding, retry, fallback or choice of alternatives wraps."""
     for _ in range(_MAX_STEPS):
-        if not type(chain).__module__.startswith("langchain_core.runnables"):
-            return chain
+        if not type(chain).__module__.startswith("langchain_core.runnables") or isinstance(chain, RunnableBranch):
+            return chain  # a branch has a default, too: only one of its ways
         inner = next((found for field in _INNER if isinstance(found := _attribute(chain, field), Runnable)), None)
         if inner is None:
             return chain

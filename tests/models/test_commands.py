@@ -10,7 +10,7 @@ from langchain.agents.middleware import ModelCallLimitMiddleware
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import PromptTemplate
-from langchain_core.runnables import Runnable, RunnableLambda, RunnableSequence
+from langchain_core.runnables import Runnable, RunnableBranch, RunnableLambda, RunnableSequence
 from langchain_core.tools import tool
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph import MessagesState as State
@@ -164,10 +164,14 @@ def test_names(store: str) -> None:
     (named | model).invoke({"topic": "x"})
     (hub | model).invoke({"topic": "x"})
     (model | StrOutputParser()).with_retry().invoke("x")
+    RunnableBranch((bool, model), model).invoke("x")
     agents: list[Any] = [create_agent(model, name="agent"), create_agent(model, system_prompt="x")]
     for agent in agents:
         agent.invoke({"messages": [("user", "x")]})
     names = [row["name"] for row in cli_json("models", "list")]
-    assert sorted(names) == [
-        *("FakeListChatModel-StrOutputParser", "LangGraph-model", "agent", "config", "joke", "own", "rag", "run"),
-    ]
+    assert sorted(names) == sorted(
+        [
+            *("FakeListChatModel-StrOutputParser", "LangGraph-model", "agent", "config", "joke", "own", "rag", "run"),
+            "RunnableBranch",
+        ]
+    )
