@@ -6,7 +6,6 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.errors import AutotraceError
-from langchain_autotrace.version import __version__
 
 if TYPE_CHECKING:
     from langchain_autotrace.capture.scope import context, suppress
@@ -14,7 +13,8 @@ if TYPE_CHECKING:
     from langchain_autotrace.ids import trace_id
     from langchain_autotrace.loading import load_model
     from langchain_autotrace.settings import RedactContext
-    from langchain_autotrace.view.trace_objects import get_trace, search_traces
+    from langchain_autotrace.version import __version__
+    from langchain_autotrace.view.stored_traces import get_trace, search_traces
 
 __all__ = [
     "AutotraceError",
@@ -38,7 +38,8 @@ _MODULES: Final = {
     **dict.fromkeys(__all__, "langchain_autotrace.control"),
     **dict.fromkeys(("context", "suppress"), "langchain_autotrace.capture.scope"),
     "RedactContext": "langchain_autotrace.settings",
-    **dict.fromkeys(("get_trace", "search_traces"), "langchain_autotrace.view.trace_objects"),
+    **dict.fromkeys(("get_trace", "search_traces"), "langchain_autotrace.view.stored_traces"),
+    "__version__": "langchain_autotrace.version",
     "load_model": "langchain_autotrace.loading",
     "trace_id": "langchain_autotrace.ids",
 }

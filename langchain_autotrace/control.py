@@ -11,7 +11,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -22,8 +23,9 @@ from langchain_core.tracers.context import register_configure_hook
 from langchain_autotrace import at_exit, destination, lifetime
 from langchain_autotrace import settings as settings_module
 from langchain_autotrace.bridge.install import Installation, check_provider
-from langchain_autotrace.capture import runs, scope
+from langchain_autotrace.capture import override, runs, scope
 from langchain_autotrace.capture.handler import CallbackHandler
+from langchain_autotrace.capture.interfaces import Journal as JournalInterface
 from langchain_autotrace.capture.interfaces import ModelLogger
 from langchain_autotrace.capture.recorder import Recorder
 from langchain_autotrace.errors import JournalError
@@ -117,14 +119,14 @@ class AutotraceHandler(CallbackHandler):
     """
 
     def __init__(self, **settings: Unpack[HandlerSettings]) -> None:
-        own = _pipeline_for(settings_module.resolve(**settings)) if settings else None
+        own = _pipeline_for(settings_module.resolve(**settings)) if settings and not _is_overridden(settings) else None
         self._own = None if own is None else own.recorder
         self.runs = _state.handed_runs if own is None else own.handed_runs
 
     @property
     def recorder(self) -> Recorder:  # type: ignore[override] # an attribute in the base class, which is faster
         """The recorder that writes the events."""
-        return self._own or _current_recorder()
+        return override.current() or self._own or _current_recorder()
 
 
 class _Holder:
@@ -141,13 +143,26 @@ class _Holder:
     def hold(self, recorder: Recorder | None) -> None:
         """Make ``get`` return handlers of ``recorder`` from now on, in all threads."""
         self.recorder = recorder
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Make ``get`` return handlers of the recorder that takes all runs for a while, if there is one."""
         self.get: Callable[[], CallbackHandler | None] = (
-            _no_handler if recorder is None else partial(CallbackHandler, recorder)
+            _overriding_handler
+            if override.current() is not None
+            else _no_handler
+            if self.recorder is None
+            else partial(CallbackHandler, self.recorder)
         )
 
 
 def _no_handler() -> None:
     """Return None: tracing is off."""
+
+
+def _overriding_handler() -> CallbackHandler | None:
+    recorder = _active_recorder()
+    return None if recorder is None else CallbackHandler(recorder)
 
 
 _holder: Final = _Holder()
@@ -225,48 +240,76 @@ def autolog(  # noqa: PLR0913 - one argument for each setting
         DestinationError: traces sent there would be lost.
         JournalError: the journal's folder cannot be written.
     """
+    given = {
+        "experiment": experiment,
+        "tracking_uri": tracking_uri,
+        "silent": silent,
+        "extra_tags": extra_tags,
+        "sample_rate": sample_rate,
+        "redact": redact,
+        "redact_patterns": redact_patterns,
+        "capture_content": capture_content,
+        "max_value_bytes": max_value_bytes,
+        "max_file_bytes": max_file_bytes,
+        "shipper": shipper,
+        "exit_timeout": exit_timeout,
+        "display": display,
+        "bridge": bridge,
+        "log_models": log_models,
+        "log_input_examples": log_input_examples,
+        "log_model_signatures": log_model_signatures,
+        "registered_model_name": registered_model_name,
+        "model_code": model_code,
+        "code_paths": code_paths,
+    }
+    if _is_overridden(given):
+        return
     off = settings_module.flag("disable", given=disable, default=False)
     if off or not settings_module.flag("log_traces", given=log_traces, default=True):
         _disable()
         return
-    pipeline = _pipeline_for(
-        settings_module.resolve(
-            experiment=experiment,
-            tracking_uri=tracking_uri,
-            silent=silent,
-            extra_tags=extra_tags,
-            sample_rate=sample_rate,
-            redact=redact,
-            redact_patterns=redact_patterns,
-            capture_content=capture_content,
-            max_value_bytes=max_value_bytes,
-            max_file_bytes=max_file_bytes,
-            shipper=shipper,
-            exit_timeout=exit_timeout,
-            display=display,
-            bridge=bridge,
-            log_models=log_models,
-            log_input_examples=log_input_examples,
-            log_model_signatures=log_model_signatures,
-            registered_model_name=registered_model_name,
-            model_code=model_code,
-            code_paths=code_paths,
-        )
-    )
+    pipeline = _pipeline_for(settings_module.resolve(**given))
     if pipeline.settings.bridge:
         check_provider()
     _warn_of_ignored_settings(pipeline.settings)
     with _state.lock:
         _holder.hold(pipeline.recorder)
-        if not _state.installed:
-            # A hook cannot be removed; when tracing is off, the holder returns None instead.
-            register_configure_hook(cast("ContextVar[Any]", _holder), inheritable=True, handle_class=CallbackHandler)
-            _state.installed = True
+        _install_hook()
         if pipeline.settings.bridge:
             _installation.install(pipeline.recorder, is_chosen=bool(experiment or settings_module.env("experiment")))
         else:
             _installation.uninstall()
     cell_display.switch(on=pipeline.settings.display, tracking_uri=pipeline.settings.tracking_uri)
+
+
+def _is_overridden(given: Mapping[str, object]) -> bool:
+    """Return whether another recorder takes all runs, so that settings only have to be valid."""
+    if override.current() is None:
+        return False
+    settings_module.checked(
+        **{"tracking_uri": "memory:", **{name: one for name, one in given.items() if one is not None}}
+    )
+    return True
+
+
+def _install_hook() -> None:
+    if not _state.installed:
+        # A hook cannot be removed; when tracing is off, the holder returns None instead.
+        register_configure_hook(cast("ContextVar[Any]", _holder), inheritable=True, handle_class=CallbackHandler)
+        _state.installed = True
+
+
+@contextmanager
+def captured_by(recorder: Recorder) -> Iterator[None]:
+    """Have ``recorder`` take all runs within the block, in place of what ``autolog()`` and handlers have set."""
+    try:
+        with override.in_place(recorder), _installation.borrowed(recorder):
+            with _state.lock:
+                _install_hook()
+                _holder.refresh()
+            yield
+    finally:
+        _holder.refresh()
 
 
 def _warn_of_ignored_settings(settings: Settings) -> None:
@@ -277,6 +320,8 @@ def _warn_of_ignored_settings(settings: Settings) -> None:
 
 def disable() -> None:
     """Stop tracing runs that start from now on. Open runs are traced to their end."""
+    if override.current() is not None:
+        return
     _holder.hold(None)
     _installation.uninstall()
 
@@ -411,7 +456,7 @@ def _current_recorder() -> Recorder:
 
 
 def _active_recorder() -> Recorder | None:
-    return _holder.recorder
+    return override.current() or _holder.recorder
 
 
 def current_settings() -> Settings | None:
@@ -420,8 +465,10 @@ def current_settings() -> Settings | None:
     return None if recorder is None else recorder.settings
 
 
-def _journal_of(settings: Settings) -> Journal:
+def _journal_of(settings: Settings) -> JournalInterface:
     """Return the journal for a tracking URI that the program has switched to in MLflow."""
+    if (recorder := override.current()) is not None:
+        return recorder.journal
     with _state.lock:
         return _journal_for(settings)[0]
 

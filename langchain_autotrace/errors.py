@@ -15,13 +15,17 @@
      │   │       └─ PermissionRefused   … or what the user wants to write
      │   └─ TraceRejected     the store will never take this trace: reject it
      ├─ TraceNotFound         the trace is not in the store
+     ├─ NotExactlyOne         no such span or trace, or several: the message shows the tree
      ├─ ExportError           the file's name says no format to write
+     ├─ CassetteError         a recording of the test kit cannot be read
+     │   ├─ NoRecording       a request has no recorded answer
+     │   └─ SecretsFound      a recording would hold secrets: it was not written
      └─ ModelError            a logged chain cannot be loaded
          └─ ModelNotFound     the model is not in the store
 
-Tracing raises none of them into the program: they come from ``autolog()``, ``load_model()`` and the command line, or
-pass from one stage to the next. Errors of other libraries are mapped to them in one place each: the journal's in
-``journal/segment.py``, MLflow's in ``ship/mlflow_errors.py``.
+Tracing raises none of them into the program: they come from ``autolog()``, ``load_model()``, the test kit and the
+command line, or pass from one stage to the next. Errors of other libraries are mapped to them in one place each: the
+journal's in ``journal/segment.py``, MLflow's in ``ship/mlflow_errors.py``.
 """
 
 # ruff: noqa: N818 - the names describe the situation
@@ -81,8 +85,24 @@ class TraceNotFound(AutotraceError, LookupError):
     """The trace is not in the store."""
 
 
+class NotExactlyOne(AutotraceError, LookupError, AssertionError):
+    """There is no such span or trace, or more than one. In a test, it is a failed assertion."""
+
+
 class ExportError(AutotraceError, ValueError):
     """The name of a file does not say in which format to write it."""
+
+
+class CassetteError(AutotraceError):
+    """A cassette of the test kit cannot be read."""
+
+
+class NoRecording(CassetteError, LookupError):
+    """A request has no recorded answer in the cassette."""
+
+
+class SecretsFound(CassetteError):
+    """A cassette would hold secrets, and was not written."""
 
 
 class ModelError(AutotraceError):

@@ -64,7 +64,7 @@ class CellDisplay:
     def _show_trace(self, trace_id: str) -> None:
         from IPython.display import display  # noqa: PLC0415 - not a dependency
 
-        from langchain_autotrace.view.trace_objects import get_trace  # noqa: PLC0415 - slow to import
+        from langchain_autotrace.view.stored_traces import get_trace  # noqa: PLC0415 - slow to import
 
         try:
             display(get_trace(trace_id, tracking_uri=self._tracking_uri))  # type: ignore[no-untyped-call]

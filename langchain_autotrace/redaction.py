@@ -50,33 +50,33 @@ _NOT_SECRET: Final = re.compile(
 )
 """Names of tokens that are not secrets: tokens of a text, page tokens of a list."""
 
-_SHAPES: Final = (  # its start in lower case, for the sieve; the whole key
-    (r"sk-[a-z0-9_-]{16}", r"sk-[A-Za-z0-9_-]{16,}"),  # OpenAI, Anthropic, Langfuse, OpenRouter
-    (r"_live_|_test_", r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}"),  # Stripe
-    (r"gh[pousr]_", r"gh[pousr]_[A-Za-z0-9]{20,}"),  # GitHub
-    (r"github_pat_", r"github_pat_[A-Za-z0-9_]{20,}"),
-    (r"glpat-", r"glpat-[A-Za-z0-9_-]{16,}"),  # GitLab
-    (r"xox[abeprs]-", r"xox[abeprs]-[A-Za-z0-9-]{10,}"),  # Slack
-    (r"akia[0-9a-z]{16}|asia[0-9a-z]{16}|aroa[0-9a-z]{16}", r"A(?:KIA|SIA|ROA)[A-Z0-9]{16}"),  # AWS
-    (r"aiza[a-z0-9_-]{30}", r"AIza[A-Za-z0-9_-]{30,}"),  # Google
-    (r"ya29\.", r"ya29\.[A-Za-z0-9_-]{20,}"),
-    (r"hf_[a-z0-9]{20}", r"hf_[A-Za-z0-9]{20,}"),  # Hugging Face
-    (r"lsv2_", r"lsv2_[a-z]{2}_[A-Za-z0-9_]{16,}"),  # LangSmith
-    (r"gsk_[a-z0-9]{20}", r"gsk_[A-Za-z0-9]{20,}"),  # Groq
-    (r"xai-[a-z0-9]{20}", r"xai-[A-Za-z0-9]{20,}"),
-    (r"pplx-", r"pplx-[A-Za-z0-9]{20,}"),  # Perplexity
-    (r"tvly-", r"tvly-[A-Za-z0-9_-]{16,}"),  # Tavily
-    (r"pcsk_", r"pcsk_[A-Za-z0-9_]{20,}"),  # Pinecone
-    (r"nvapi-", r"nvapi-[A-Za-z0-9_-]{20,}"),  # NVIDIA
-    (r"npm_[a-z0-9]{30}", r"npm_[A-Za-z0-9]{30,}"),
-    (r"pypi-[a-z0-9_-]{30}", r"pypi-[A-Za-z0-9_-]{30,}"),
-    (r"dapi[0-9a-f]{32}", r"dapi[0-9a-f]{32}"),  # Databricks
-    (r"eyj[a-z0-9_-]{8}", r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),  # JSON Web Token
+_SHAPES: Final = (  # its start in lower case, for the sieve; the whole key; what it is
+    (r"sk-[a-z0-9_-]{16}", r"sk-[A-Za-z0-9_-]{16,}", "OpenAI, Anthropic or similar key"),
+    (r"_live_|_test_", r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{10,}", "Stripe key"),
+    (r"gh[pousr]_", r"gh[pousr]_[A-Za-z0-9]{20,}", "GitHub token"),
+    (r"github_pat_", r"github_pat_[A-Za-z0-9_]{20,}", "GitHub token"),
+    (r"glpat-", r"glpat-[A-Za-z0-9_-]{16,}", "GitLab token"),
+    (r"xox[abeprs]-", r"xox[abeprs]-[A-Za-z0-9-]{10,}", "Slack token"),
+    (r"akia[0-9a-z]{16}|asia[0-9a-z]{16}|aroa[0-9a-z]{16}", r"A(?:KIA|SIA|ROA)[A-Z0-9]{16}", "AWS key id"),
+    (r"aiza[a-z0-9_-]{30}", r"AIza[A-Za-z0-9_-]{30,}", "Google key"),
+    (r"ya29\.", r"ya29\.[A-Za-z0-9_-]{20,}", "Google token"),
+    (r"hf_[a-z0-9]{20}", r"hf_[A-Za-z0-9]{20,}", "Hugging Face token"),
+    (r"lsv2_", r"lsv2_[a-z]{2}_[A-Za-z0-9_]{16,}", "LangSmith key"),
+    (r"gsk_[a-z0-9]{20}", r"gsk_[A-Za-z0-9]{20,}", "Groq key"),
+    (r"xai-[a-z0-9]{20}", r"xai-[A-Za-z0-9]{20,}", "xAI key"),
+    (r"pplx-", r"pplx-[A-Za-z0-9]{20,}", "Perplexity key"),
+    (r"tvly-", r"tvly-[A-Za-z0-9_-]{16,}", "Tavily key"),
+    (r"pcsk_", r"pcsk_[A-Za-z0-9_]{20,}", "Pinecone key"),
+    (r"nvapi-", r"nvapi-[A-Za-z0-9_-]{20,}", "NVIDIA key"),
+    (r"npm_[a-z0-9]{30}", r"npm_[A-Za-z0-9]{30,}", "npm token"),
+    (r"pypi-[a-z0-9_-]{30}", r"pypi-[A-Za-z0-9_-]{30,}", "PyPI token"),
+    (r"dapi[0-9a-f]{32}", r"dapi[0-9a-f]{32}", "Databricks token"),
+    (r"eyj[a-z0-9_-]{8}", r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*", "JSON Web Token"),
 )
 _START: Final = r"(?:(?<![A-Za-z0-9])|(?<=\\[abfnrtv])|(?<=%[0-9A-Fa-f]{2}))"
 """Where a key may begin: not within a word ("risk-adjusted"), but after an escape, even one that ends in a letter."""
 _SHAPE: Final = re.compile(
-    _START + "(?:" + "|".join(shape for _, shape in _SHAPES) + ")"
+    _START + "(?:" + "|".join(shape for _, shape, _ in _SHAPES) + ")"
     r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:(?s:.)*?-----END [A-Z ]{0,30}PRIVATE KEY-----|(?s:.)*)"
 )
 _SCHEME: Final = re.compile(_START + r"(Bearer|Basic|Token|ApiKey)( +)([A-Za-z0-9._~+/=-]{8,})", _FLAGS)
@@ -138,7 +138,7 @@ _SIEVE: Final = (
     r"|amz-signature|amz_signature|goog-signature|goog_signature|\?sig=|&sig="
     r"|token[\"'\\>]|token\s*[=:]|token +[a-z0-9._~+/=-]*[0-9]|-token |_token "
     r"|bearer +[a-z0-9]|basic +[a-z0-9+/]{8}|apikey |://[^ /:@\"]*:[^ /@\"]+@"
-    + "".join(f"|{start}" for start, _ in _SHAPES)
+    + "".join(f"|{start}" for start, _, _ in _SHAPES)
 )
 """Regular expression for lower-case text. Each alternative begins with a literal, and they are few enough for the
 engine to search for all at once; a case-insensitive expression takes four times as long."""
@@ -185,6 +185,30 @@ def scrub_text(text: str) -> str:
     """Return a plain text (an error message, a name) with ``[REDACTED]`` in place of secrets."""
     # The Rust engine cannot search text with lone surrogates.
     return _clean_text(text) if may_hold_secret(text) or has_surrogates(text) else text
+
+
+def secret_kinds(text: str) -> list[str]:
+    """Return what kinds of secrets :func:`scrub_text` would remove from a text, never their values."""
+    return [] if scrub_text(text) == text else shapes_of(text) or ["value named as a password, token or key"]
+
+
+def shapes_of(text: str) -> list[str]:
+    """Return what kinds of keys a text contains, recognized by their shape alone."""
+    kinds = [kind for _, shape, kind in _SHAPES if re.search(_START + shape, text)] if may_hold_secret(text) else []
+    kinds += ["private key"] if "PRIVATE KEY-----" in text else []
+    return list(dict.fromkeys(kinds))
+
+
+def without_named_secrets(data: Any) -> Any:  # noqa: ANN401 - JSON data
+    """Return JSON data with ``[REDACTED]`` for values whose key names a secret; texts are returned as they are."""
+    if isinstance(data, list):
+        return [without_named_secrets(item) for item in data]
+    if not isinstance(data, dict):
+        return data
+    return {
+        key: _secret_replacement(key, item, 0) if _names_secret(data, key) else without_named_secrets(item)
+        for key, item in data.items()
+    }
 
 
 def replace(data: Any, patterns: Sequence[re.Pattern[str]]) -> Any:  # noqa: ANN401 - JSON data
@@ -262,15 +286,20 @@ def _clean(data: object, depth: int) -> object:
 
 def _clean_object(data: dict[str, object], depth: int) -> dict[str, object]:
     kept: dict[str, object] = {}
-    named = data.get("name", data.get("key"))
     for key, item in data.items():
-        # A header as {"name": "Authorization", "value": "…"}. "token" beside "logprob" is part of a model's answer.
-        by_pair = key == "value" and isinstance(named, str) and is_secret_name(named)
-        if by_pair or (is_secret_name(key) and not (key == "token" and "logprob" in data)):
+        if _names_secret(data, key):
             kept[_clean_key(key)] = _secret_replacement(key, item, depth)
         else:
             kept[_clean_key(key)] = _clean(item, depth + 1)
     return kept
+
+
+def _names_secret(data: dict[str, object], key: str) -> bool:
+    """Return whether the value of a key is a secret; of a header as ``{"name": "Authorization", "value": "…"}`` too."""
+    if key == "value":
+        named = data.get("name", data.get("key"))
+        return isinstance(named, str) and is_secret_name(named)
+    return is_secret_name(key) and not (key == "token" and "logprob" in data)  # a token of a model's answer
 
 
 def _clean_key(key: str) -> str:

@@ -189,6 +189,30 @@ class HandlerSettings(TypedDict, total=False):
     code_paths: Sequence[str | os.PathLike[str]]
 
 
+class CaptureSettings(TypedDict, total=False):
+    """Keyword arguments of ``testing.capture_traces()``, with the same meaning as those of ``autolog()``."""
+
+    extra_tags: Mapping[str, str]
+    sample_rate: float
+    redact: Redact
+    redact_patterns: Sequence[str | re.Pattern[str]]
+    capture_content: bool
+    max_value_bytes: int
+    max_file_bytes: int
+
+
+def checked(**given: object) -> Settings:
+    """Return settings from arguments and defaults alone, whatever the environment says.
+
+    Args:
+        **given: any field of :class:`Settings`; None means not given.
+
+    Raises:
+        SettingsError: as for :func:`resolve`.
+    """
+    return _validated({name: value for name, value in given.items() if value is not None}, {})
+
+
 def resolve(**given: object) -> Settings:
     """Return settings from arguments, else environment variables, else MLflow's own settings, else defaults.
 
@@ -214,6 +238,10 @@ def resolve(**given: object) -> Settings:
         values["experiment"], experiment_id = destination.default_experiment()
         # An experiment id is only valid in the store it comes from.
         values["experiment_id"] = experiment_id if uri == destination.normalized(default_uri) else None
+    return _validated(values, from_environment)
+
+
+def _validated(values: Mapping[str, object], from_environment: Mapping[str, str]) -> Settings:
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:

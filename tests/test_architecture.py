@@ -62,6 +62,10 @@ RULES: Final = {
         "capture destination errors ids records redaction semconv settings",
         "langchain_core mlflow opentelemetry orjson wrapt",
     ),
+    "testing": rule(
+        "capture control destination errors journal records redaction settings trace view",
+        "click pytest pytest_recording urllib3 vcr yaml",
+    ),
     "models": rule(
         "capture errors placeholders records redaction semconv settings trace", "langchain_core mlflow orjson pydantic"
     ),

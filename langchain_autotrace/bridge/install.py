@@ -10,7 +10,8 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,12 +47,16 @@ def check_provider() -> None:
     Raises:
         SettingsError: MLflow is set to share OpenTelemetry's global tracer provider.
     """
-    if os.environ.get(_UNIFIED, "true").strip().lower() in {"false", "0"}:
+    if _shares_provider():
         msg = (
             f"with {_UNIFIED}=false, MLflow spans use OpenTelemetry's global context and cannot share a trace with "
             "LangChain runs. Unset it, or call autolog(bridge=False) to trace only LangChain runs."
         )
         raise SettingsError(msg)
+
+
+def _shares_provider() -> bool:
+    return os.environ.get(_UNIFIED, "true").strip().lower() in {"false", "0"}
 
 
 class Installation:
@@ -91,6 +96,19 @@ class Installation:
         self._is_wanted = False
         self._snapshots.clear()
         self._take_away()
+
+    @contextmanager
+    def borrowed(self, recorder: Recorder) -> Iterator[None]:
+        """Have the bridge for ``recorder`` within the block, unless MLflow shares OpenTelemetry's provider."""
+        was_wanted, is_possible = self._is_wanted, not _shares_provider()
+        if is_possible:
+            self.install(recorder, is_chosen=True)
+        try:
+            yield
+        finally:
+            self._snapshots.pop(recorder, None)
+            if is_possible and not was_wanted:
+                self.uninstall()
 
     def after_fork(self) -> None:
         """Reset the bridge in a forked child."""

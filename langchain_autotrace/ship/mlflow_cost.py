@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 from langchain_autotrace.semconv import Attr
 from langchain_autotrace.ship.connect import CATALOG_VARIABLE
 from langchain_autotrace.trace.cost import cost_of, is_local
+from langchain_autotrace.trace.totals import COST_KEYS, costs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langchain_autotrace.trace.spans import Span
 
-COST_KEYS: Final = ("input_cost", "output_cost", "total_cost")
 _FREE: Final = dict.fromkeys(COST_KEYS, 0.0)
 """Cost of a local model, set where MLflow has prices: it would take those of any provider that has a model of the same
 name, such as DeepSeek's for Ollama's deepseek-r1."""
@@ -37,13 +36,6 @@ def with_cost(span: Span) -> Span:
         return span
     others = {key: value for key, value in span.attributes.items() if key != Attr.COST}
     return span._replace(attributes={**others, Attr.COST: cost} if cost else others)
-
-
-def costs_of(span: Span) -> dict[str, float]:
-    """Return the amounts of a span's cost: MLflow adds them up, and fails on any other value."""
-    cost = span.attributes.get(Attr.COST)
-    found = [(key, cost.get(key)) for key in COST_KEYS] if isinstance(cost, dict) else []
-    return {key: amount for key, amount in found if isinstance(amount, int | float) and math.isfinite(amount)}
 
 
 def _mlflow_price(provider: str | None, model: str, counts: Mapping[str, int]) -> dict[str, float] | None:

@@ -18,12 +18,13 @@ from langchain_autotrace.ids import TRACE_ID_PREFIX
 from langchain_autotrace.records import ProcessInfo, TraceContext
 from langchain_autotrace.semconv import Attr, Status, TraceKey
 from langchain_autotrace.ship.git_state import git_state
-from langchain_autotrace.ship.mlflow_cost import COST_KEYS, costs_of, with_cost
+from langchain_autotrace.ship.mlflow_cost import with_cost
 from langchain_autotrace.ship.mlflow_previews import preview
 from langchain_autotrace.trace import labels, previews
+from langchain_autotrace.trace.totals import COST_KEYS, costs_of, reasoning_of, totals, usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from langchain_autotrace.trace.spans import Span, Trace
 
@@ -178,46 +179,13 @@ def _metadata(trace: Trace, given: Mapping[str, str]) -> dict[str, str]:
         value = next((span.attributes[name] for span in trace.spans if span.attributes.get(name)), None)
         if value:
             found[key] = str(value)
-    totals = _totals(_outermost(trace.spans, _usage), TOKEN_KEYS)
-    if totals:
-        found[TraceKey.TOKEN_USAGE] = orjson.dumps(totals).decode()
-    costs = _totals(_outermost(trace.spans, costs_of), COST_KEYS)
-    if costs:
+    if tokens := totals(trace.spans, usage_of, TOKEN_KEYS):
+        found[TraceKey.TOKEN_USAGE] = orjson.dumps(tokens).decode()
+    if costs := totals(trace.spans, costs_of, COST_KEYS):
         found[TraceKey.COST] = orjson.dumps(costs).decode()
-    reasoning = sum(_count(span.attributes.get(Attr.REASONING_TOKENS)) for span in trace.spans)
-    if reasoning:
+    if reasoning := sum(map(reasoning_of, trace.spans)):
         found[_REASONING] = str(reasoning)
     return {key: _text(value)[:_LONGEST_METADATA] for key, value in (found | _with_valid_keys(given)).items()}
-
-
-def _outermost(spans: Sequence[Span], amounts_of: Callable[[Span], Mapping[str, float]]) -> list[Mapping[str, float]]:
-    """Return the tokens or costs to add up: not those below others, such as of a client's own span within a model's."""
-    amounts = {span.span_id: amounts_of(span) for span in spans}
-    parents = {span.span_id: span.parent_id for span in spans}
-    counted: list[Mapping[str, float]] = []
-    for span_id, amount in amounts.items():
-        above = parents[span_id] if amount else None
-        while above is not None and not amounts.get(above):
-            above = parents.get(above)
-        if amount and above is None:
-            counted.append(amount)
-    return counted
-
-
-def _usage(span: Span) -> dict[str, int]:
-    """Return the integer counts of a span's token usage: MLflow adds them up, and fails on any other value."""
-    usage = span.attributes.get(Attr.TOKEN_USAGE)
-    if not isinstance(usage, dict):
-        return {}
-    return {key: count for key, count in usage.items() if isinstance(count, int)}
-
-
-def _totals(amounts: Sequence[Mapping[str, float]], keys: Sequence[str]) -> dict[str, float]:
-    return {key: sum(one.get(key, 0) for one in amounts) for key in keys if any(key in one for one in amounts)}
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 @functools.lru_cache(maxsize=256)
@@ -278,7 +246,7 @@ def _span_attributes(span: Span) -> dict[str, str]:
     if known.get(Attr.SESSION) is not None:
         # MLflow rejects spans with a longer id (mlflow.store.tracking.utils.trace_analytics.validate_session_id).
         known[Attr.SESSION] = str(known[Attr.SESSION])[:_LONGEST_METADATA]
-    if known.pop(Attr.TOKEN_USAGE, None) and (usage := _usage(span)):
+    if known.pop(Attr.TOKEN_USAGE, None) and (usage := usage_of(span)):
         known[Attr.TOKEN_USAGE] = usage
     found = {key: _json(value) for key, value in known.items()}
     found[Attr.TRACE_REQUEST_ID] = f'"{TRACE_ID_PREFIX}{span.trace_id}"'

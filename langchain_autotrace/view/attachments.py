@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,8 @@ from langchain_autotrace.semconv import ATTACHMENT
 
 if TYPE_CHECKING:
     from mlflow.entities import TraceInfo
+
+    from langchain_autotrace.view.traces import TraceTree
 
 MAX_BYTES: Final = 25_000_000
 """Size of all files that a page gets at most; what is larger is named by its type and size."""
@@ -45,21 +48,39 @@ def references(texts: Iterable[str]) -> dict[str, Attachment]:
     return found
 
 
-def read(uri: str, info: TraceInfo, named: dict[str, Attachment], *, room: int) -> dict[str, Attachment]:
-    """Return the attachments of a trace with their content, as far as there is room.
+def references_in(tree: TraceTree) -> dict[str, Attachment]:
+    """Return what :func:`references` finds in the values of a trace."""
+    return references(json.dumps((span.inputs, span.outputs, span.attributes), default=str) for span in tree.spans)
+
+
+def read(uri: str, info: TraceInfo, named: Mapping[str, Attachment], *, room: int) -> dict[str, Attachment]:
+    """Return the attachments of a stored trace with their content, as far as there is room.
 
     Only files of this trace are read, whatever the references say.
 
     Args:
         uri: the tracking URI.
         info: MLflow's facts of the trace.
-        named: what :func:`references` found in its spans.
+        named: what :func:`references_in` found.
+        room: bytes that all of them may have together.
+    """
+    return filled(named, lambda file_id: _download(uri, info, file_id), room=room)
+
+
+def filled(
+    named: Mapping[str, Attachment], content_of: Callable[[str], bytes | None], *, room: int
+) -> dict[str, Attachment]:
+    """Return attachments with the content that a page can show, as far as there is room.
+
+    Args:
+        named: what :func:`references` found.
+        content_of: returns the content of a file by its id; None if it is missing.
         room: bytes that all of them may have together.
     """
     found: dict[str, Attachment] = {}
     for file_id, one in named.items():
         fits = _EMBEDDED.fullmatch(one.type) is not None and (one.size or 0) <= room
-        content = _download(uri, info, file_id) if fits else None
+        content = content_of(file_id) if fits else None
         if content is not None and len(content) > room:
             content = None
         room -= len(content or b"")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,11 +76,24 @@ def read(
 
 
 def _exported(uri: str, trace: Trace, *, content: bool, room: int | None) -> Exported:
-    tree = private.scrubbed(traces.tree_of(trace))
-    if room is None:
-        return Exported(tree if content else private.without_content(tree), {})
-    texts = (json.dumps((span.inputs, span.outputs, span.attributes), default=str) for span in tree.spans)
-    return Exported(tree, attachments.read(uri, trace.info, attachments.references(texts), room=room))
+    def files(tree: TraceTree) -> dict[str, Attachment]:
+        return {} if room is None else attachments.read(uri, trace.info, attachments.references_in(tree), room=room)
+
+    return without_secrets(traces.tree_of(trace), files, content=content)
+
+
+def without_secrets(
+    tree: TraceTree, files_of: Callable[[TraceTree], dict[str, Attachment]], *, content: bool
+) -> Exported:
+    """Return a trace with ``[REDACTED]`` in place of secrets.
+
+    Args:
+        tree: the trace.
+        files_of: returns the files that a trace's values refer to.
+        content: False leaves out inputs, outputs, error messages and files.
+    """
+    clean = private.scrubbed(tree)
+    return Exported(clean, files_of(clean)) if content else Exported(private.without_content(clean), {})
 
 
 def write(path: str, exported: Sequence[Exported]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from langchain_autotrace.errors import SinkUnavailable, TraceNotFound
 from langchain_autotrace.ids import TRACE_ID_PREFIX
 from langchain_autotrace.redaction import without_password
-from langchain_autotrace.semconv import Attr
+from langchain_autotrace.semconv import Attr, Status
 from langchain_autotrace.view import store
 
 if TYPE_CHECKING:
@@ -35,6 +35,20 @@ _SHOWN_ELSEWHERE: Final = frozenset(
 )
 """Metadata that a row has under other names, or that is of no use to a reader."""
 _MANY: Final = 5
+NAMED_BY_SPANS: Final = frozenset({Attr.INPUTS, Attr.OUTPUTS, Attr.SPAN_TYPE, Attr.TRACE_REQUEST_ID})
+"""Attributes that a span has under other names."""
+
+
+class _Linked(Protocol):
+    """A span that knows its parent."""
+
+    @property
+    def span_id(self) -> str: ...
+    @property
+    def parent_id(self) -> str | None: ...
+
+
+_Any = TypeVar("_Any", bound=_Linked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +180,7 @@ def stored_trace(client: MlflowClient, uri: str, trace_id: str, *, experiment: s
 
 def tree_of(trace: Trace) -> TraceTree:
     """Return a trace of MLflow's as a tree."""
-    spans = tuple(_node(span, depth) for span, depth in _in_order(trace.data.spans))
+    spans = tuple(_node(span, depth) for span, depth in in_order(trace.data.spans, lambda span: span.start_time_ns))
     row = _row(trace.info, reasoning=_sum(span.tokens.reasoning for span in spans))
     return TraceTree(row, spans)
 
@@ -260,17 +274,28 @@ def _row(info: TraceInfo, reasoning: int | None = None) -> TraceRow:
         status=info.state.value,
         start_ms=info.request_time,
         duration_ms=info.execution_duration,
-        tokens=_tokens(info.token_usage or {}, reasoning),
+        tokens=tokens_of(info.token_usage or {}, reasoning),
         cost_usd=cost.get("total_cost"),
         experiment_id=info.experiment_id,
         session=info.trace_metadata.get(_SESSION),
         user=info.trace_metadata.get(_USER),
-        tags={key: value for key, value in info.tags.items() if not key.startswith(_INTERNAL_TAG)},
-        metadata={key: value for key, value in info.trace_metadata.items() if key not in _SHOWN_ELSEWHERE},
+        tags=users_tags(info.tags),
+        metadata=shown_metadata(info.trace_metadata),
     )
 
 
-def _tokens(usage: object, reasoning: object = None) -> Tokens:
+def users_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return a trace's tags without MLflow's own."""
+    return {key: value for key, value in tags.items() if not key.startswith(_INTERNAL_TAG)}
+
+
+def shown_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return a trace's metadata without what a :class:`TraceRow` has under other names, or what is of no use."""
+    return {key: value for key, value in metadata.items() if key not in _SHOWN_ELSEWHERE}
+
+
+def tokens_of(usage: object, reasoning: object = None) -> Tokens:
+    """Return token counts from those under MLflow's names; counts that are not known are None."""
     known = usage if isinstance(usage, Mapping) else {}
     return Tokens(
         input=known.get("input_tokens"),
@@ -286,11 +311,16 @@ def _sum(counts: Iterator[int | None]) -> int | None:
     return sum(known) if known else None
 
 
-def _in_order(spans: Sequence[Span]) -> Iterator[tuple[Span, int]]:
-    """Yield all spans in tree order, each with its depth; a span whose parent is missing is shown as a root."""
-    children: dict[str | None, list[Span]] = defaultdict(list)
+def in_order(spans: Sequence[_Any], start_of: Callable[[_Any], int]) -> Iterator[tuple[_Any, int]]:
+    """Yield all spans in tree order, each with its depth; a span whose parent is missing is shown as a root.
+
+    Args:
+        spans: the spans of a trace.
+        start_of: returns the start of a span; siblings are ordered by it.
+    """
+    children: dict[str | None, list[_Any]] = defaultdict(list)
     ids = {span.span_id for span in spans}
-    for span in reversed(sorted(spans, key=lambda one: one.start_time_ns)):  # noqa: C413 - keeps the order of spans that start at the same time
+    for span in reversed(sorted(spans, key=start_of)):  # noqa: C413 - keeps the order of spans that start at the same time
         children[span.parent_id if span.parent_id in ids else None].append(span)
     waiting = [(span, 0) for span in children.pop(None, [])]
     while waiting:
@@ -302,35 +332,41 @@ def _in_order(spans: Sequence[Span]) -> Iterator[tuple[Span, int]]:
 
 
 def _node(span: Span, depth: int) -> SpanNode:
-    attributes = dict(span.attributes)
-    for shown in (Attr.INPUTS, Attr.OUTPUTS, Attr.SPAN_TYPE, Attr.TRACE_REQUEST_ID):
-        attributes.pop(shown, None)
-    ended = span.end_time_ns
+    attributes = {key: value for key, value in span.attributes.items() if key not in NAMED_BY_SPANS}
+    events = [{"name": event.name, "time_ns": event.timestamp, **event.attributes} for event in span.events]
+    status, ended = span.status.status_code.value, span.end_time_ns
     return SpanNode(
         span_id=span.span_id,
         parent_id=span.parent_id,
         depth=depth,
         name=span.name,
         type=str(span.span_type or "UNKNOWN"),
-        status=span.status.status_code.value,
+        status=status,
         start_ns=span.start_time_ns,
         duration_ns=None if ended is None else ended - span.start_time_ns,
         outcome=attributes.get(Attr.OUTCOME),
-        error=_error(span),
+        error=error_of(status, events, span.status.description),
         model=attributes.get(Attr.MODEL),
-        tokens=_tokens(attributes.get(Attr.TOKEN_USAGE), attributes.get(Attr.REASONING_TOKENS)),
+        tokens=tokens_of(attributes.get(Attr.TOKEN_USAGE), attributes.get(Attr.REASONING_TOKENS)),
         inputs=span.inputs,
         outputs=span.outputs,
         attributes=attributes,
-        events=[{"name": event.name, "time_ns": event.timestamp, **event.attributes} for event in span.events],
+        events=events,
     )
 
 
-def _error(span: Span) -> str | None:
-    if span.status.status_code.value != "ERROR":
+def error_of(status: str, events: Sequence[Mapping[str, Any]], description: str | None) -> str | None:
+    """Return ``Type: message`` of a span's error; None without one.
+
+    Args:
+        status: the span's status.
+        events: its events.
+        description: the text of its status.
+    """
+    if status != Status.ERROR:
         return None
-    for event in span.events:
-        kind, message = event.attributes.get("exception.type"), event.attributes.get("exception.message")
+    for event in events:
+        kind, message = event.get("exception.type"), event.get("exception.message")
         if kind:
             return f"{kind}: {message}" if message else str(kind)
-    return span.status.description or None
+    return description or None

@@ -13,8 +13,8 @@ from langchain_autotrace.semconv import Attr, Status, TraceKey
 from langchain_autotrace.ship.bulk.older_rows import with_metrics
 from langchain_autotrace.ship.bulk.revisions import INFO, METADATA, SPANS, TAGS
 from langchain_autotrace.ship.bulk.stored_span import stored_span
-from langchain_autotrace.ship.mlflow_cost import COST_KEYS
 from langchain_autotrace.ship.trace_values import TOKEN_KEYS
+from langchain_autotrace.trace.totals import COST_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
