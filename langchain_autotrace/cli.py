@@ -17,10 +17,11 @@ import click
 
 from langchain_autotrace import destination, settings
 from langchain_autotrace.demo import DemoNotInstalled
-from langchain_autotrace.demo.replay import environment
+from langchain_autotrace.environment import environment
 from langchain_autotrace.errors import AutotraceError, ModelNotFound, SinkUnavailable, TraceNotFound
 from langchain_autotrace.journal.folder import state_dir
 from langchain_autotrace.redaction import error_line, without_password
+from langchain_autotrace.testing.cassette_commands import cassette
 from langchain_autotrace.version import __version__
 from langchain_autotrace.view import backlog, store
 
@@ -94,6 +95,8 @@ def main(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
+
+main.add_command(cassette)
 
 _uri_option: Final = click.option(
     "--tracking-uri", metavar="URI", help="MLflow's tracking URI. Default: the same as for autolog()."

@@ -18,12 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import vcr
-import yaml
 from aimock_pytest import AIMockServer, NodeManager
 
 from langchain_autotrace.demo import programs as demo
-from langchain_autotrace.demo.replay import CASSETTES, PLACEHOLDER_KEY, environment
+from langchain_autotrace.demo.run import CASSETTES, PLACEHOLDER_KEY
+from langchain_autotrace.environment import environment
+from langchain_autotrace.testing import use_cassette
 from tests import programs as tested
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,15 +32,10 @@ ANSWERS = ROOT / "cassettes" / "server"
 AIMOCK = "@copilotkit/aimock@1.43.0"
 OPENAI = "https://api.openai.com"
 
-REQUEST_HEADERS = re.compile(r"content-type", re.IGNORECASE)
-RESPONSE_HEADERS = re.compile(r"content-type|retry-after|x-ratelimit-.*", re.IGNORECASE)
 # The server's clock and build, the same in every recording.
 SETTLED = {"created": 1760000000, "created_at": 1760000000, "system_fingerprint": "fp_recorded"}
 # The ids that aimock makes of 12 random bytes.
 RANDOM_ID = re.compile(r"\b(chatcmpl-|resp-|msg-|rs-|fc-|call_)[A-Za-z0-9_-]{16}(?![A-Za-z0-9_-])")
-# The programs that ask from several threads: the order in which their requests arrive means nothing.
-UNORDERED = frozenset({"batch"})
-
 Json = dict[str, Any]
 
 
@@ -51,53 +46,6 @@ class Recording:
     cassette: Path
     program: Callable[[], object]
 
-    @property
-    def unordered(self) -> bool:
-        """Whether the program asks from several threads."""
-        return self.cassette.stem in UNORDERED
-
-
-@dataclass(frozen=True, slots=True)
-class Writer:
-    """A serializer of vcrpy's that writes readable and repeatable cassettes."""
-
-    server: str
-    usages: dict[str, Json]
-    unordered: bool
-
-    def serialize(self, cassette: Json) -> str:
-        """Write a cassette as YAML, without anything that differs from one recording to the next."""
-        interactions = [self._settled(**interaction) for interaction in cassette["interactions"]]
-        if self.unordered:
-            interactions.sort(key=lambda interaction: str(interaction["request"]["body"]))
-        return numbered(as_yaml({"version": cassette["version"], "interactions": interactions}))
-
-    def _settled(self, request: Json, response: Json) -> Json:
-        return {
-            "request": {
-                "method": request["method"],
-                "uri": request["uri"].replace(self.server, OPENAI, 1),
-                "headers": kept(REQUEST_HEADERS, request["headers"]),
-                "body": indented(json.loads(request["body"])),
-            },
-            "response": {
-                "status": response["status"],
-                "headers": kept(RESPONSE_HEADERS, response["headers"]),
-                "body": {"string": settled_body(response["body"]["string"], self.usages)},
-            },
-        }
-
-
-class Yaml(yaml.SafeDumper):
-    """YAML with literal blocks for texts of several lines."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-Yaml.add_representer(str, _text)
-
 
 def main() -> None:
     """Record every program, and remove the cassettes of programs that are gone."""
@@ -107,7 +55,7 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as scratch, mock_server(Path(scratch)) as server:
         for recording in recordings:
-            record(recording, server, Path(scratch))
+            record(recording, server)
             print(f"recorded {recording.cassette.relative_to(ROOT)}")
     remove_others({recording.cassette for recording in recordings})
 
@@ -129,17 +77,31 @@ def mock_server(scratch: Path) -> Iterator[str]:
         server.stop()
 
 
-def record(recording: Recording, server: str, scratch: Path) -> None:
+def record(recording: Recording, server: str) -> None:
     """Run a program against the server and write its cassette; a program that fails leaves the old one."""
-    draft = scratch / recording.cassette.name
-    recorder = vcr.VCR(record_mode="all", decode_compressed_response=True, serializer="readable")
-    recorder.register_serializer("readable", Writer(server, usages(ANSWERS), recording.unordered))
+    known = usages(ANSWERS)
+
+    def as_openai(request: Any) -> Any:  # noqa: ANN401 - vcrpy's
+        request.uri = request.uri.replace(server, OPENAI, 1)
+        return request
+
+    def settle(response: Json) -> Json:
+        response["body"]["string"] = settled_body(response["body"]["string"].decode(), known).encode()
+        return response
+
     with (
         environment({"OPENAI_API_KEY": PLACEHOLDER_KEY, "OPENAI_BASE_URL": f"{server}/v1", "OPENAI_API_BASE": None}),
-        recorder.use_cassette(str(draft)),
+        use_cassette(
+            recording.cassette.name,
+            folder=recording.cassette.parent,
+            record_mode="rewrite",
+            ignore_localhost=False,
+            before_record_request=as_openai,
+            before_record_response=settle,
+        ),
     ):
         recording.program()
-    shutil.move(draft, recording.cassette)
+    recording.cassette.write_text(numbered(recording.cassette.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def remove_others(wanted: set[Path]) -> None:
@@ -157,22 +119,17 @@ def usages(answers: Path) -> dict[str, Json]:
     return {answer["id"]: answer["usage"] for answer in given if "usage" in answer}
 
 
-def kept(names: re.Pattern[str], headers: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Keep the headers of these names, in alphabetical order and lower case."""
-    return {name.lower(): headers[name] for name in sorted(headers, key=str.lower) if names.fullmatch(name)}
-
-
 def settled_body(body: str, known: dict[str, Json]) -> str:
     """Settle a body of JSON, or of server-sent events with a JSON text each."""
     if body.startswith("{"):
-        return indented(settled(json.loads(body), known))
+        return compact(settled(json.loads(body), known))
     return "\n".join(_settled_line(line, known) for line in body.split("\n"))
 
 
 def _settled_line(line: str, known: dict[str, Json]) -> str:
     if not line.startswith("data: {"):
         return line
-    return "data: " + json.dumps(settled(json.loads(line.removeprefix("data: ")), known))
+    return "data: " + compact(settled(json.loads(line.removeprefix("data: ")), known))
 
 
 def settled(value: Any, known: dict[str, Json]) -> Any:  # noqa: ANN401 - any JSON value
@@ -206,14 +163,9 @@ def _as_openai(prefix: str) -> str:
     return prefix if prefix == "chatcmpl-" else prefix.replace("-", "_")
 
 
-def indented(value: Any) -> str:  # noqa: ANN401 - any JSON value
-    """Write JSON for a reader: one field a line, in ASCII, since vcrpy reads cassettes in the platform's encoding."""
-    return json.dumps(value, indent=2) + "\n"
-
-
-def as_yaml(cassette: Json) -> str:
-    """Write YAML in the order given and without folding lines."""
-    return str(yaml.dump(cassette, Dumper=Yaml, sort_keys=False, width=float("inf")))
+def compact(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Write JSON as OpenAI does."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 if __name__ == "__main__":

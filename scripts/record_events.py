@@ -34,7 +34,7 @@ from typing_extensions import TypedDict
 
 import langchain_autotrace
 from langchain_autotrace.control import shutdown
-from langchain_autotrace.demo.replay import environment
+from langchain_autotrace.environment import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 EVENTS = ROOT / "tests" / "trace" / "events"

@@ -3,7 +3,7 @@
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from langchain_autotrace.demo.replay import replayed
+from langchain_autotrace.demo.run import replayed
 
 __all__ = ["CASSETTES", "replay"]
 

@@ -7,28 +7,30 @@ import threading
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_socket
-import yaml
+from click.testing import CliRunner
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
-from vcr.errors import CannotOverwriteExistingCassetteException
 
 from langchain_autotrace.demo import DemoNotInstalled, demo_extra
 from langchain_autotrace.demo import programs as demo
 from langchain_autotrace.demo.asked import asked
-from langchain_autotrace.demo.replay import CASSETTES as DEMO_CASSETTES
-from langchain_autotrace.demo.replay import PLACEHOLDER_KEY, replayed
+from langchain_autotrace.demo.run import CASSETTES as DEMO_CASSETTES
+from langchain_autotrace.demo.run import PLACEHOLDER_KEY, replayed
+from langchain_autotrace.errors import NoRecording
+from langchain_autotrace.testing.cassette_commands import cassette
+from langchain_autotrace.testing.cassette_files import read
 from tests.cassettes_support import CASSETTES, replay
 from tests.patience import PATIENCE
 from tests.programs import PROGRAMS, Person, outcome
 
 ALL = sorted([*CASSETTES.glob("*.yaml"), *DEMO_CASSETTES.glob("*.yaml")])
 MINI = "gpt-4o-mini-2024-07-18"
+SYSTEM = "You answer in one sentence."
 REASONING = "o4-mini-2025-04-16"
 
 ANSWERS: dict[str, Any] = {
@@ -121,15 +123,16 @@ def test_usage_of_a_recorded_answer(name: str, model: str, tokens: tuple[int, in
 
 
 def test_a_request_whose_body_changed() -> None:
-    """Another question is refused, with what differs, rather than answered with the recorded answer."""
-    with replay("chat"):
-        model = ChatOpenAI(model="gpt-4o-mini", temperature=0, max_retries=0)
-        with pytest.raises(CannotOverwriteExistingCassetteException) as refused:
-            model.invoke([("system", "You answer in one sentence."), ("human", "Why is grass green?")])
+    """Another question is refused with the line of the prompt that changed, rather than answered as recorded."""
+    with pytest.raises(NoRecording) as refused, replay("chat"):
+        ChatOpenAI(model="gpt-4o-mini", temperature=0).invoke([("system", SYSTEM), ("human", "Why is grass green?")])
 
-    assert refused.value.reason == "no_match"
-    assert [[name for name, _ in failed] for _, _, failed in refused.value.similar_requests] == [["asks_the_same"]]
-    assert "Why is grass green?" in str(refused.value)
+    message = str(refused.value)
+    assert "nearest: recording 1 of 1" in message
+    assert [line.strip() for line in message.splitlines() if line.startswith(("  -  ", "  +  "))] == [
+        "-  - content: Why is the sky blue?",
+        "+  - content: Why is grass green?",
+    ]
 
 
 TURN: dict[str, Any] = {
@@ -216,12 +219,8 @@ def test_a_demo_of_a_newer_client(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_request_repeated() -> None:
     """A recorded interaction answers once, as the server did."""
-    with replay("chat"):
-        outcome("chat")
-        with pytest.raises(CannotOverwriteExistingCassetteException) as refused:
-            outcome("chat")
-
-    assert refused.value.reason == "already_played"
+    with pytest.raises(NoRecording, match="it was recorded 1 time, and is asked for once more"), replay("chat"):
+        assert [outcome("chat"), outcome("chat")]
 
 
 def test_environment_of_a_replay_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,25 +281,17 @@ def test_cassettes_and_programs() -> None:
     assert {path.stem for path in DEMO_CASSETTES.glob("*.yaml")} == set(demo.PROGRAMS)
 
 
-@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
-def test_secrets_of_a_cassette(path: Path) -> None:
-    """A cassette keeps no header that names a user, no key, and no trace of the server it was recorded from."""
-    for interaction in _interactions(path):
-        assert set(interaction["request"]["headers"]) == {"content-type"}
-        assert all(
-            re.fullmatch("content-type|retry-after|x-ratelimit-.*", name) for name in interaction["response"]["headers"]
-        )
-        assert interaction["request"]["uri"].startswith("https://api.openai.com/v1/")
-    assert re.findall(r"\bsk-|authorization|cookie|127\.0\.0\.1|localhost", path.read_text(), re.IGNORECASE) == []
+def test_clean_cassettes() -> None:
+    """Every cassette is as the kit writes it, holds no secret, and no trace of the server it was recorded from."""
+    done = CliRunner().invoke(cassette, ["verify", *map(str, ALL)])
 
-
-@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
-def test_bodies_of_a_cassette(path: Path) -> None:
-    """Every body is text in the file: JSON, or server-sent events of JSON."""
-    assert "!!" not in path.read_text()
-    for interaction in _interactions(path):
-        assert json.loads(interaction["request"]["body"])
-        assert _documents(interaction["response"])
+    assert (done.output, done.exit_code) == ("", 0)
+    for path in ALL:
+        requests, _ = read(path)
+        assert requests
+        assert all(request.uri.startswith("https://api.openai.com/v1/") for request in requests)
+        assert re.findall(r"\bsk-|authorization|cookie|127\.0\.0\.1|localhost", path.read_text(), re.IGNORECASE) == []
+        assert re.findall(r"!!|base64:|^ +body:", path.read_text(), re.MULTILINE) == []
 
 
 class _Tracking(BaseHTTPRequestHandler):
@@ -319,18 +310,3 @@ def _gist(result: Any) -> Any:
     if isinstance(result, dict):
         return _gist(result.get("answer") or result["messages"][-1])
     return result.text if isinstance(result, AIMessage) else result
-
-
-def _interactions(path: Path) -> list[dict[str, Any]]:
-    interactions: list[dict[str, Any]] = yaml.safe_load(path.read_text())["interactions"]
-    assert interactions
-    return interactions
-
-
-def _documents(response: dict[str, Any]) -> list[Any]:
-    body = response["body"]["string"]
-    if response["headers"]["content-type"] == ["application/json"]:
-        return [json.loads(body)]
-    assert response["headers"]["content-type"] == ["text/event-stream"]
-    lines = [line.removeprefix("data: ") for line in body.splitlines() if line.startswith("data: ")]
-    return [json.loads(line) for line in lines if line != "[DONE]"]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-__all__ = ["Asked", "asked"]
+__all__ = ["Asked", "asked", "asks_the_same"]
 
 _ROLES = {"developer": "system"}
 """Newer names of roles, and the ones that recordings have."""
@@ -34,6 +34,14 @@ def asked(body: bytes | str) -> Asked:
         messages=[(_role(one), _text(one)) for one in reversed(last)],
         tools=sorted(_name(tool) for tool in content.get("tools") or ()),
     )
+
+
+def asks_the_same(request: Any, recorded: Any) -> None:  # noqa: ANN401 - vcrpy is not typed
+    """Raise if two requests ask different things: a matcher of vcrpy."""
+    new, old = asked(request.body), asked(recorded.body)
+    if new != old:
+        message = "\n".join(f"{name}: {new[i]!r}, recorded: {old[i]!r}" for i, name in enumerate(new._fields))
+        raise AssertionError(message)
 
 
 def _items(value: object) -> list[object]:

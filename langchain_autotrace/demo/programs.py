@@ -1,7 +1,7 @@
 """The programs of the demo: a streamed chain, retrieval, and an agent with tools.
 
 They set no base URL, so they call api.openai.com, or the server that `OPENAI_BASE_URL` names.
-Within `langchain_autotrace.demo.replay.replayed` they get answers from a recording instead.
+Within `langchain_autotrace.demo.run.replayed` they get answers from a recording instead.
 """
 
 import operator

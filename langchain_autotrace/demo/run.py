@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from langchain_autotrace import autolog, disable, flush, last_trace_id, settings
-from langchain_autotrace.demo.replay import replayed
+from langchain_autotrace.demo import demo_extra
+from langchain_autotrace.demo.asked import asks_the_same
+from langchain_autotrace.environment import environment
 from langchain_autotrace.view.backlog import folder_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["AGENT", "EXPERIMENT", "NAMES", "Demo", "has_key", "run"]
+__all__ = ["AGENT", "CASSETTES", "EXPERIMENT", "NAMES", "PLACEHOLDER_KEY", "Demo", "has_key", "replayed", "run"]
 
 EXPERIMENT: Final = "langchain-autotrace-demo"
 AGENT: Final = "weather_agent"
@@ -22,8 +25,16 @@ AGENT: Final = "weather_agent"
 NAMES: Final = ("joke_chain", "rag_chain", "weather_agent")
 """Names of the programs, in the order in which they run."""
 
+CASSETTES: Final = Path(__file__).parent / "cassettes"
+"""The folder of the demo's recordings."""
+
+PLACEHOLDER_KEY: Final = "placeholder-no-key-is-needed"
+"""Value of `OPENAI_API_KEY` during a replay: the client requires a key, the recording does not check it."""
+
 _FLUSH_SECONDS: Final = 30.0
 """How often to look whether the shipper still works."""
+# A base URL from the user's environment would send the requests to a host that is not in the recording.
+_REPLAYING: Final = {"OPENAI_API_KEY": PLACEHOLDER_KEY, "OPENAI_BASE_URL": None, "OPENAI_API_BASE": None}
 
 
 class Demo(NamedTuple):
@@ -40,6 +51,31 @@ class Demo(NamedTuple):
 def has_key() -> bool:
     """Return whether `OPENAI_API_KEY` is set: the programs then call the real API."""
     return bool(os.environ.get("OPENAI_API_KEY"))
+
+
+@contextmanager
+def replayed(name: str, folder: Path = CASSETTES) -> Iterator[None]:
+    """Answer requests from a cassette within the block, with a placeholder for OpenAI's key and without a base URL.
+
+    A request is answered if it asks what a recorded one asked that has not been played yet: the same model, last
+    messages and tools, however the client's version writes them.
+
+    Args:
+        name: the cassette's file name without `.yaml`.
+        folder: the cassette's folder; the demo's own recordings by default.
+
+    Raises:
+        DemoNotInstalled: vcrpy is missing.
+        FileNotFoundError: the folder has no such cassette; the message names those that it has.
+        NoRecording: a request has no recorded answer.
+    """
+    with demo_extra():
+        from langchain_autotrace.testing.use import use_cassette  # noqa: PLC0415 - not installed without the extra
+    with (
+        environment(_REPLAYING),
+        use_cassette(name, folder=folder, same_body=asks_the_same, allow_playback_repeats=False),
+    ):
+        yield
 
 
 def run(tracking_uri: str, say: Callable[[str, str], None], storing: Callable[[], None] = lambda: None) -> Demo:
