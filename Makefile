@@ -2,7 +2,7 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 
-.PHONY: setup check lint types test record bench check-server check-matrix check-oldest check-latest
+.PHONY: setup check lint types test record bench check-server check-matrix check-oldest check-latest check-kit
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -59,3 +59,14 @@ check-oldest:
 	.venv-oldest/bin/python -m pip install --quiet --editable '.[test]' $(OLDEST)
 	.venv-oldest/bin/python -m pytest tests/test_owners.py tests/test_interrupts.py tests/test_lost_parents.py \
 		tests/test_attachments.py tests/test_agents.py tests/test_noise.py tests/test_search.py tests/test_costs.py tests/test_journeys.py
+
+# The test kit with the models of all providers, beside langchain-tests: on vcrpy 8, which that needs, and on 9.
+KIT := .venv-kit
+check-kit:
+	test -d $(KIT) || python3 -m venv $(KIT)
+	sed 's/==.*/==/' tests/testing/providers.txt | grep -v -F -f - constraints.txt > $(KIT)/constraints.txt
+	$(KIT)/bin/python -m pip install --quiet -c $(KIT)/constraints.txt -r tests/testing/providers.txt --editable '.[test]'
+	$(KIT)/bin/python -m pip install --quiet --no-deps langchain-tests==1.1.9
+	$(KIT)/bin/python -m pytest tests/testing tests/test_cassettes.py
+	grep '^vcrpy==' constraints.txt | $(KIT)/bin/python -m pip install --quiet --no-deps -r /dev/stdin
+	$(KIT)/bin/python -m pytest tests/testing/test_stacks.py
