@@ -40,9 +40,9 @@ class _Silent(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # while it is open, asyncio.run() fails in this thread: Playwright's loop runs in it
 def browser() -> Iterator[Browser]:
-    """The browser of this process's tests."""
+    """The browser of this folder's tests."""
     with chromium() as found:
         yield found
 
