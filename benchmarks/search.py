@@ -101,7 +101,9 @@ def _column(path: Path, *, is_analyzed: bool, has_writer: bool) -> list[str]:
 @contextmanager
 def _writer(path: Path) -> Iterator[None]:
     """Have another process write traces all the time."""
-    process = subprocess.Popen([sys.executable, "-c", WRITE, f"sqlite:///{path}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITE, f"sqlite:///{path}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     assert process.stdout is not None
     process.stdout.readline()
     try:
