@@ -89,7 +89,7 @@ def test_a_trace_of_a_test(store: str) -> None:
     with capture_traces(extra_tags={"shop": "1"}) as captured:
         for program in PROGRAMS:
             program()
-    stored = search_traces(experiment="Default")[::-1]
+    stored = sorted(search_traces(experiment="Default"), key=lambda trace: trace.root.start_ns)
 
     assert [type(trace) for trace in captured] == [type(trace) for trace in stored]
     assert [trace.as_dict(plumbing=True) for trace in captured] == [trace.as_dict(plumbing=True) for trace in stored]
