@@ -129,7 +129,7 @@ def test_a_misspelt_setting_of_a_handler(store: str) -> None:
     """A setting that a handler does not have is refused, by name, with the nearest; type checkers refuse it too."""
     with pytest.raises(SettingsError, match="did you mean"):
         AutotraceHandler(tracking_uri=store, experimnt="e")  # type: ignore[call-arg] # what is tested
-    assert set(HandlerSettings.__annotations__) == set(Settings.model_fields) - {"bridge", "experiment_id"}
+    assert set(HandlerSettings.__annotations__) == set(Settings.model_fields) - {"bridge", "display", "experiment_id"}
 
 
 def test_a_handler_with_settings_of_its_own(new_store: Callable[[Path], str], tmp_path: Path) -> None:
