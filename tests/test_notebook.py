@@ -26,7 +26,8 @@ CELLS: Final = (
     "await chain.ainvoke('later')",
     "for number in range(7): chain.invoke(str(number))",
     "1 + 1",
-    "langchain_autotrace.autolog(tracking_uri='http://127.0.0.1:9', display=True)\nchain.invoke('nowhere')",
+    "langchain_autotrace.autolog(tracking_uri='http://127.0.0.1:9', shipper='external', display=True)\n"
+    "chain.invoke('nowhere')",
     "langchain_autotrace.autolog(display=False)\nchain.invoke('unseen')",
 )
 
