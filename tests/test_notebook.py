@@ -20,14 +20,17 @@ chain = RunnableLambda(lambda text: text.upper()).with_config(run_name="shout")
 langchain_autotrace.autolog(display=True)
 chain.invoke("before")
 """
+NOWHERE: Final = """
+langchain_autotrace.autolog(tracking_uri="http://127.0.0.1:9", shipper="external", display=True)
+chain.invoke("nowhere")
+"""
 CELLS: Final = (
     BEGIN,
     "chain.invoke('once')",
     "await chain.ainvoke('later')",
     "for number in range(7): chain.invoke(str(number))",
     "1 + 1",
-    "langchain_autotrace.autolog(tracking_uri='http://127.0.0.1:9', shipper='external', display=True)\n"
-    "chain.invoke('nowhere')",
+    NOWHERE,
     "langchain_autotrace.autolog(display=False)\nchain.invoke('unseen')",
 )
 
