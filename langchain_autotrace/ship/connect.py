@@ -43,7 +43,8 @@ def tracking_uri(folder: DestinationFolder) -> str:
 def open_sink(folder: DestinationFolder, uri: str | None = None) -> Sink:
     """Return the sink of the folder's destination. The first batch connects.
 
-    Imports MLflow, but for a database that can be written to in bulk: there, what has to go through its API imports it.
+    Imports MLflow, but for a tracking server and a database that can be written to in bulk: there, what has to go
+    through its API imports it.
 
     Args:
         folder: the destination folder.
@@ -58,11 +59,20 @@ def open_sink(folder: DestinationFolder, uri: str | None = None) -> Sink:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     # MLflow downloads prices when it writes to a database itself, and retries for six seconds without a network.
     os.environ.setdefault(CATALOG_VARIABLE, "")
+    if destination.kind(uri) == "server":
+        return _server_sink(uri)
     from langchain_autotrace.ship.bulk.bulk_sink import BulkSink  # noqa: PLC0415 - it imports this module
     from langchain_autotrace.ship.bulk.databases import database  # noqa: PLC0415
 
     found = database(uri)
     return _mlflow_sink(uri) if found is None else BulkSink(uri, found, functools.partial(_mlflow_sink, uri))
+
+
+def _server_sink(uri: str) -> Sink:
+    from langchain_autotrace.ship.server.request_settings import needs_mlflow  # noqa: PLC0415 - only for servers
+    from langchain_autotrace.ship.server.server_sink import ServerSink  # noqa: PLC0415
+
+    return _mlflow_sink(uri) if needs_mlflow() else ServerSink(uri, functools.partial(_mlflow_sink, uri))
 
 
 def _mlflow_sink(uri: str) -> MlflowSink:

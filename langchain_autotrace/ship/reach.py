@@ -34,8 +34,18 @@ def check_answers(uri: str, *, timeout: float) -> None:
             address = (parts.hostname, parts.port or _PORTS[dialect])
             socket.create_connection(address, timeout=timeout).close()
     except OSError as error:  # the errors of requests are OSErrors too
-        msg = f"{without_password(uri)}: cannot reach the server ({_network_reason(error, timeout)})."
-        raise SinkUnavailable(msg) from error
+        raise unreachable(uri, error, timeout=timeout) from error
+
+
+def unreachable(uri: str, error: OSError, *, timeout: float) -> SinkUnavailable:
+    """Return the error that says why the server of a tracking URI does not answer.
+
+    Args:
+        uri: a tracking URI.
+        error: of the system, or of requests.
+        timeout: seconds that were waited for the answer.
+    """
+    return SinkUnavailable(f"{without_password(uri)}: cannot reach the server ({_network_reason(error, timeout)}).")
 
 
 def _request(uri: str, timeout: float) -> None:

@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
-from mlflow.entities import TraceInfo
-from mlflow.utils.mlflow_tags import MLFLOW_SOURCE_TYPE
-
 from langchain_autotrace.ids import TRACE_ID_PREFIX
-from langchain_autotrace.semconv import Attr
+from langchain_autotrace.semconv import Attr, TraceKey
 
 if TYPE_CHECKING:
+    from mlflow.entities import TraceInfo
+
     from langchain_autotrace.records import ProcessInfo
     from langchain_autotrace.trace.spans import Trace
 
@@ -41,7 +40,7 @@ def with_unused_ids(batch: Sequence[Trace], stored: Callable[[str], TraceInfo | 
 
 
 def _unused_id(trace: Trace, stored: Callable[[str], TraceInfo | None]) -> str:
-    if _is_new(trace):
+    if is_new(trace):
         return trace.trace_id
     other = blake2b(f"{trace.trace_id} {trace.process}".encode(), digest_size=16).hexdigest()
     if trace.root is None:
@@ -51,13 +50,13 @@ def _unused_id(trace: Trace, stored: Callable[[str], TraceInfo | None]) -> str:
     # without a source.
     is_used = (
         row is not None
-        and MLFLOW_SOURCE_TYPE in row.trace_metadata
+        and TraceKey.SOURCE_TYPE in row.trace_metadata
         and row.request_time != trace.root.start_ns // 1_000_000
     )
     return other if is_used else trace.trace_id
 
 
-def _is_new(trace: Trace) -> bool:
+def is_new(trace: Trace) -> bool:
     """Return whether the trace's id was made when it started: by MLflow, or as a UUID of version 7.
 
     Such a UUID begins with the milliseconds.

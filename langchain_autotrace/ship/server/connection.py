@@ -1,0 +1,65 @@
+"""Connections to a tracking server, which are kept from one batch to the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from langchain_autotrace.ship.server.request_settings import request_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONNECTIONS: Final = 4
+"""Number of parallel requests, which mostly wait for the response."""
+
+
+class Connection:
+    """The connections to one server, to be used by several threads.
+
+    Attributes:
+        timeout: seconds to wait for a connection.
+    """
+
+    def __init__(self, uri: str) -> None:
+        """Connect to the tracking server at ``uri`` with the first request."""
+        self._base = uri.removesuffix("/")
+        self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+        self.timeout = 0.0
+        self._sending: dict[str, Any] = {}
+        self._requests: dict[str, requests.PreparedRequest] = {}
+
+    def renew(self) -> None:
+        """Read credentials, proxies and certificates again: they may have changed since the last batch.
+
+        Raises:
+            ValueError: they contradict each other, or one of them is no value.
+        """
+        settings = request_settings()
+        self._session.headers.clear()
+        self._session.headers.update(requests.utils.default_headers())
+        self._session.headers.update(settings.headers)
+        self.timeout = settings.timeout[0]
+        verify, cert = settings.verify, settings.cert
+        found = self._session.merge_environment_settings(self._base, {}, stream=False, verify=verify, cert=cert)
+        self._sending = {**found, "timeout": settings.timeout, "allow_redirects": settings.follows_redirects}
+        self._requests.clear()
+
+    def get(self, path: str, **query: str) -> requests.Response:
+        """Return the answer to a question."""
+        request = requests.Request("GET", self._base + path, params=query)
+        return self._session.send(self._session.prepare_request(request), **self._sending)
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> requests.Response:
+        """Send a body, and return the answer."""
+        # Preparing a request costs as much as sending it, so it is done once a batch for each path.
+        if path not in self._requests:
+            self._requests[path] = self._session.prepare_request(requests.Request("POST", self._base + path))
+        request = self._requests[path].copy()
+        request.headers.update({**headers, "Content-Length": str(len(body))})
+        request.body = body
+        return self._session.send(request, **self._sending)

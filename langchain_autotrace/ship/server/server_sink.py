@@ -1,0 +1,187 @@
+"""The sink of tracking servers: new traces over kept connections, and everything else through MLflow's API."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from langchain_autotrace.ids import TRACE_ID_PREFIX
+from langchain_autotrace.ship.reach import unreachable
+from langchain_autotrace.ship.reused_ids import is_new
+from langchain_autotrace.ship.server.answers import LeaveToMlflowError, is_not_found, is_taken, json_of
+from langchain_autotrace.ship.server.connection import CONNECTIONS, Connection
+from langchain_autotrace.ship.server.messages import otlp_spans, start_trace
+from langchain_autotrace.ship.trace_values import trace_values
+from langchain_autotrace.ship.two_ways import TwoWaySink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from langchain_autotrace.ship.mlflow_sink import MlflowSink
+    from langchain_autotrace.trace.spans import Trace
+
+_logger: Final = logging.getLogger("langchain_autotrace.ship")
+
+_EXPERIMENT: Final = "/api/2.0/mlflow/experiments/get"
+_EXPERIMENT_BY_NAME: Final = "/api/2.0/mlflow/experiments/get-by-name"
+_TRACES: Final = "/api/3.0/mlflow/traces"
+_SPANS: Final = "/v1/traces"
+_DEFAULT_EXPERIMENT: Final = "0"
+_JSON: Final = {"Content-Type": "application/json"}
+_PROTOBUF: Final = {"Content-Type": "application/x-protobuf"}
+_GZIP: Final = {"Content-Encoding": "gzip"}
+_GZIP_LEVEL: Final = 1
+_NO_GZIP: Final = frozenset({400, 415})
+"""What a server answers that does not know gzip: until MLflow 3.5, it takes it for a damaged message."""
+_LEFT_SECONDS: Final = 600.0
+"""How long everything goes through MLflow's API to a server that is old, or has a file store."""
+_PART_TRACES: Final = 64
+_PART_BYTES: Final = 1_000_000
+"""Largest body before it is gzipped; web servers in front of MLflow's often take no more than 1 MB."""
+
+_Target = tuple[str | None, str | None]
+"""Name and id of an experiment, of which one or both are None."""
+
+
+class _Message(NamedTuple):
+    """A trace, ready to be sent."""
+
+    trace: Trace
+    experiment_id: str
+    row: bytes
+    spans: bytes
+
+
+class ServerSink(TwoWaySink):
+    """A sink that stores traces at one tracking server.
+
+    Attributes:
+        in_bulk: number of traces stored without MLflow's client.
+    """
+
+    def __init__(self, tracking_uri: str, open_public: Callable[[], MlflowSink]) -> None:
+        """Store to a server. The first batch connects.
+
+        Args:
+            tracking_uri: the server's.
+            open_public: imports MLflow and returns the sink that uses its API.
+        """
+        super().__init__(tracking_uri, open_public)
+        self._server = Connection(tracking_uri)
+        self._experiments: dict[_Target, str] = {}
+        self._left_until = float("-inf")
+        """Until when everything goes through MLflow's API, as the server has not the endpoints that are used here."""
+        self._takes_gzip = True
+
+    def _write_new(self, batch: Sequence[Trace]) -> list[Trace]:
+        """Send the traces, each with all that it has; return those whose experiment does not exist or was deleted."""
+        if not batch or time.monotonic() < self._left_until:
+            return []
+        try:
+            self._server.renew()
+            return self._send(batch)
+        except LeaveToMlflowError as error:
+            self._experiments.clear()
+            if error.has_no_endpoint:
+                self._left_until = time.monotonic() + _LEFT_SECONDS
+        except OSError as error:  # the errors of requests are OSErrors too
+            raise unreachable(self._uri, error, timeout=self._server.timeout) from error
+        except ValueError as error:
+            _logger.debug("left to MLflow's client, to say what is wrong with its settings: %s", error)
+        return []
+
+    def _send(self, batch: Sequence[Trace]) -> list[Trace]:
+        targets = {target: self._experiment(*target) for target in {_target(trace) for trace in batch}}
+        messages = list(_messages(batch, targets))
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            started = [
+                one for one, is_stored in zip(messages, pool.map(self._start, messages), strict=True) if is_stored
+            ]
+            parts = list(_parts(started))
+            for part, is_stored in zip(parts, pool.map(self._log_spans, parts), strict=True):
+                if is_stored:
+                    self._note_written(message.trace for message in part)
+        if len(started) < len(messages):
+            self._experiments.clear()  # the reason may be that one of them was deleted
+        return [trace for trace in batch if targets[_target(trace)] is None]
+
+    def _experiment(self, name: str | None, experiment_id: str | None) -> str | None:
+        """Return the id of an experiment; None when there is none that is active."""
+        found = self._experiments.get((name, experiment_id))
+        if found is None:
+            if name is not None:
+                response = self._server.get(_EXPERIMENT_BY_NAME, experiment_name=name)
+            else:
+                response = self._server.get(_EXPERIMENT, experiment_id=experiment_id or _DEFAULT_EXPERIMENT)
+            if is_not_found(response) or not is_taken(self._uri, response):
+                return None
+            experiment = json_of(response).get("experiment")
+            if experiment is None:
+                raise LeaveToMlflowError(response)
+            if experiment["lifecycle_stage"] != "active":
+                return None
+            found = self._experiments[name, experiment_id] = str(experiment["experiment_id"])
+        return found
+
+    def _start(self, message: _Message) -> bool:
+        """Write the trace's row; return False where MLflow's API is to do it, or to say what is wrong with it."""
+        if not is_new(message.trace) and self._has(message.trace):
+            return False
+        response = self._server.post(_TRACES, message.row, _JSON)
+        if not is_taken(self._uri, response):
+            return False
+        if "trace" not in json_of(response):
+            raise LeaveToMlflowError(response)
+        return True
+
+    def _has(self, trace: Trace) -> bool:
+        response = self._server.get(f"{_TRACES}/{TRACE_ID_PREFIX}{trace.trace_id}")
+        return not is_not_found(response) and is_taken(self._uri, response)
+
+    def _log_spans(self, part: Sequence[_Message]) -> bool:
+        """Write the spans of traces of one experiment; return False where MLflow's API is to do it."""
+        headers = {**_PROTOBUF, "x-mlflow-experiment-id": part[0].experiment_id}
+        body = b"".join(message.spans for message in part)
+        if self._takes_gzip:
+            response = self._server.post(_SPANS, gzip.compress(body, _GZIP_LEVEL), headers | _GZIP)
+            if response.status_code not in _NO_GZIP:
+                return is_taken(self._uri, response)
+        response = self._server.post(_SPANS, body, headers)
+        self._takes_gzip = self._takes_gzip and not response.ok
+        return is_taken(self._uri, response)
+
+
+def _target(trace: Trace) -> _Target:
+    return (None, None) if trace.context is None else (trace.context["experiment"], trace.context["experiment_id"])
+
+
+def _messages(batch: Sequence[Trace], targets: Mapping[_Target, str | None]) -> Iterator[_Message]:
+    """Yield the messages of traces that have an experiment and can be sent."""
+    for trace in batch:
+        experiment_id = targets[_target(trace)]
+        if experiment_id is None:
+            continue
+        try:
+            values = trace_values(trace)
+            if values.info is not None:
+                yield _Message(trace, experiment_id, start_trace(values.info, experiment_id), otlp_spans(values.spans))
+        except Exception:  # noqa: BLE001, S112 - whatever is wrong with a trace, MLflow's API says what it is
+            continue
+
+
+def _parts(messages: Sequence[_Message]) -> Iterator[list[_Message]]:
+    """Yield the messages in parts, each of one experiment and not too large for one request."""
+    part: list[_Message] = []
+    size = 0
+    for message in sorted(messages, key=lambda one: one.experiment_id):
+        is_other = part and part[0].experiment_id != message.experiment_id
+        if is_other or len(part) == _PART_TRACES or (part and size + len(message.spans) > _PART_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(message)
+        size += len(message.spans)
+    if part:
+        yield part
