@@ -60,7 +60,7 @@ def open_sink(folder: DestinationFolder, uri: str | None = None) -> Sink:
     # MLflow downloads prices when it writes to a database itself, and retries for six seconds without a network.
     os.environ.setdefault(CATALOG_VARIABLE, "")
     if destination.kind(uri) == "server":
-        return _server_sink(uri)
+        return _rest_sink(uri)
     from langchain_autotrace.ship.bulk.bulk_sink import BulkSink  # noqa: PLC0415 - it imports this module
     from langchain_autotrace.ship.bulk.databases import database  # noqa: PLC0415
 
@@ -68,11 +68,11 @@ def open_sink(folder: DestinationFolder, uri: str | None = None) -> Sink:
     return _mlflow_sink(uri) if found is None else BulkSink(uri, found, functools.partial(_mlflow_sink, uri))
 
 
-def _server_sink(uri: str) -> Sink:
-    from langchain_autotrace.ship.server.request_settings import needs_mlflow  # noqa: PLC0415 - only for servers
-    from langchain_autotrace.ship.server.server_sink import ServerSink  # noqa: PLC0415
+def _rest_sink(uri: str) -> Sink:
+    from langchain_autotrace.ship.rest.request_settings import needs_mlflow  # noqa: PLC0415 - only for servers
+    from langchain_autotrace.ship.rest.rest_sink import RestSink  # noqa: PLC0415
 
-    return _mlflow_sink(uri) if needs_mlflow() else ServerSink(uri, functools.partial(_mlflow_sink, uri))
+    return _mlflow_sink(uri) if needs_mlflow() else RestSink(uri, functools.partial(_mlflow_sink, uri))
 
 
 def _mlflow_sink(uri: str) -> MlflowSink:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import requests
 from requests.adapters import HTTPAdapter
 
-from langchain_autotrace.ship.server.request_settings import request_settings
+from langchain_autotrace.ship.rest.request_settings import request_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from langchain_autotrace.ids import TRACE_ID_PREFIX
 from langchain_autotrace.ship.reach import unreachable
+from langchain_autotrace.ship.rest.answers import LeaveToMlflowError, is_not_found, is_taken, json_of
+from langchain_autotrace.ship.rest.connection import CONNECTIONS, Connection
+from langchain_autotrace.ship.rest.messages import otlp_spans, start_trace
 from langchain_autotrace.ship.reused_ids import is_new
-from langchain_autotrace.ship.server.answers import LeaveToMlflowError, is_not_found, is_taken, json_of
-from langchain_autotrace.ship.server.connection import CONNECTIONS, Connection
-from langchain_autotrace.ship.server.messages import otlp_spans, start_trace
 from langchain_autotrace.ship.trace_values import trace_values
 from langchain_autotrace.ship.two_ways import TwoWaySink
 
@@ -55,7 +55,7 @@ class _Message(NamedTuple):
     spans: bytes
 
 
-class ServerSink(TwoWaySink):
+class RestSink(TwoWaySink):
     """A sink that stores traces at one tracking server.
 
     Attributes:

@@ -20,7 +20,7 @@ _PLUGINS: Final = ("mlflow.request_header_provider",)
 _STORE_PLUGINS: Final = "mlflow.tracking_store"
 _SERVERS: Final = frozenset({"http", "https"})
 _PACKAGES: Final = ("mlflow", "mlflow-skinny")
-_USER, _PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"  # noqa: S105 - names of variables
+_USER, _PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
 _TIMEOUT: Final = 120
 """Seconds to wait for an answer, as MLflow does."""
 _CONNECT_SECONDS: Final = 10.0
