@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections import defaultdict
 from contextlib import contextmanager
@@ -44,6 +45,7 @@ class FakeServer:
         self.spans: list[tuple[str, str]] = []
         """Experiment and name of each span."""
         self.asked: list[str] = []
+        self.takes_gzip = True
 
     def answer(self, path: str, body: bytes, headers: Any) -> Answer:
         """Do what MLflow's server does."""
@@ -58,8 +60,12 @@ class FakeServer:
             found = {"experiment_id": "0", "name": "Default", "lifecycle_stage": "active"}
             return Answer(200, json.dumps({"experiment": found}))
         if path == SPANS:
-            request = ExportTraceServiceRequest.FromString(body)
-            spans = request.resource_spans[0].scope_spans[0].spans
+            if headers["Content-Encoding"] == "gzip":
+                if not self.takes_gzip:
+                    return Answer(400, '{"detail":"Invalid OpenTelemetry protobuf format"}')
+                body = gzip.decompress(body)
+            resources = ExportTraceServiceRequest.FromString(body).resource_spans
+            spans = [span for resource in resources for scope in resource.scope_spans for span in scope.spans]
             self.spans += [(headers["x-mlflow-experiment-id"], span.name) for span in spans]
             return Answer(200, "", "application/x-protobuf")
         return self._row(path, body)

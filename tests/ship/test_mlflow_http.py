@@ -12,15 +12,20 @@ from mlflow.entities.trace_data import TraceData
 
 from langchain_autotrace.errors import SinkUnavailable, TraceRejected
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
+from langchain_autotrace.ship.rest.rest_sink import RestSink
 from tests.ship.server import EXPERIMENTS, HEALTH, SPANS, TRACES, VERSION, Answer, FakeServer, running
 from tests.ship.support import end, finished, start, trace_id, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from langchain_autotrace.ship.sink import Sink
 
 BATCH = [finished(*whole(1)), finished(*whole(2, spans=1))]
 ROWS = [f"tr-{trace_id(1)}", f"tr-{trace_id(2)}"]
+MANY = 9
+"""More than anything is asked in one try."""
 STORED = [("0", "span 1"), ("0", "span 2"), ("0", "span 1")]
 
 
@@ -30,6 +35,14 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServ
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with running(FakeServer(str(tmp_path))) as started:
         yield started
+
+
+@pytest.fixture(params=["MLflow's client", "without it"])
+def new_sink(request: pytest.FixtureRequest) -> Callable[[str], Sink]:
+    """Makes a sink, of either way to a server."""
+    if request.param == "without it":
+        return lambda uri: RestSink(uri, lambda: MlflowSink(uri))
+    return MlflowSink
 
 
 def refusal(code: str) -> str:
@@ -61,12 +74,12 @@ def test_a_server(server: FakeServer) -> None:
         Answer(422, '{"detail":"Cannot convert OpenTelemetry span to MLflow span"}'),
     ],
 )
-def test_a_refusal(server: FakeServer, path: str, answer: Answer) -> None:
+def test_a_refusal(server: FakeServer, new_sink: Callable[[str], Sink], path: str, answer: Answer) -> None:
     """What a server says of the content refuses the batch."""
-    server.answers[path] = [answer]
+    server.answers[path] = [answer] * MANY
 
     with pytest.raises(TraceRejected):
-        MlflowSink(server.url).write(BATCH)
+        new_sink(server.url).write(BATCH)
 
 
 TROUBLE = [
@@ -94,38 +107,43 @@ A_LOGIN_PAGE = Answer(200, "<html>Please log in</html>", "text/html")
         *itertools.product([EXPERIMENTS, TRACES], [A_LOGIN_PAGE]),
     ],
 )
-def test_a_server_in_trouble(server: FakeServer, path: str, answer: Answer) -> None:
+def test_a_server_in_trouble(
+    server: FakeServer, new_sink: Callable[[str], Sink], path: str, answer: Answer
+) -> None:
     """Any other trouble keeps the batch, which goes through when it is over."""
-    server.answers[path] = [answer]
-    sink = MlflowSink(server.url)
+    server.answers[path] = [answer] * MANY
+    sink = new_sink(server.url)
 
     with pytest.raises(SinkUnavailable, match=rf"^{server.url}: "):
         sink.write(BATCH)
+    server.answers.clear()
     sink.write(BATCH)
 
     assert sorted(server.rows) == ROWS
     assert server.spans == STORED
 
 
-def test_no_server(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server(server: FakeServer, new_sink: Callable[[str], Sink], monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that is not there is unavailable at once, however often MLflow would try; its password is not told."""
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
     url = server.url.replace("http://", "http://me:s3cret@").rpartition(":")[0] + ":1"
     before = time.monotonic()
 
     with pytest.raises(SinkUnavailable) as refused:
-        MlflowSink(url).write(BATCH)
+        new_sink(url).write(BATCH)
 
     assert str(refused.value).startswith("http://me:***@127.0.0.1:1: cannot reach the server (Connection refused).")
     assert "s3cret" not in str(refused.value)
     assert time.monotonic() - before < 100.0  # the pauses between MLflow's own attempts are 252 seconds
 
 
-def test_a_server_behind_a_proxy(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_behind_a_proxy(
+    server: FakeServer, new_sink: Callable[[str], Sink], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that only a proxy reaches is not looked for without it."""
     monkeypatch.setenv("http_proxy", server.url)
     monkeypatch.setenv("no_proxy", "")
-    MlflowSink("http://mlflow.invalid:5000").write(BATCH)
+    new_sink("http://mlflow.invalid:5000").write(BATCH)
 
     assert server.spans == STORED
 
@@ -152,19 +170,22 @@ def test_a_server_that_does_not_say_its_version_at_first(server: FakeServer) -> 
 
 
 @pytest.mark.parametrize("kind", ["old", "files"])
-def test_a_server_that_takes_no_spans(server: FakeServer, tmp_path: Path, kind: str) -> None:
+def test_a_server_that_takes_no_spans(
+    server: FakeServer, new_sink: Callable[[str], Sink], tmp_path: Path, kind: str
+) -> None:
     """A server that is old, or has a file store, gets each trace's spans as a file, where MLflow looks for it."""
+    server.answers[SPANS] = [Answer(501, '{"detail":"REST OTLP span logging is not supported by FileStore"}')] * MANY
     if kind == "old":
         server.version = "3.3.2"
-    server.answers[SPANS] = [Answer(501, '{"detail":"REST OTLP span logging is not supported by FileStore"}')]
-    sink = MlflowSink(server.url)
+        server.answers[SPANS] = [Answer(404, "<title>404 Not Found</title>", "text/html")] * MANY
+    sink = new_sink(server.url)
     sink.write(BATCH)
     sink.write(BATCH)
 
     kept = [TraceData.from_dict(json.loads((tmp_path / row / "traces.json").read_text())) for row in ROWS]
     assert [[span.name for span in data.spans] for data in kept] == [["span 1", "span 2"], ["span 1"]]
     assert server.spans == []
-    assert server.asked.count(SPANS) == (kind == "files")
+    assert server.asked.count(SPANS) == (kind == "files") + isinstance(sink, RestSink)
 
 
 def test_late_spans_and_a_server(server: FakeServer) -> None:

@@ -36,8 +36,8 @@ def is_taken(uri: str, response: requests.Response) -> bool:
     """Return whether the server took what was sent; False when it refuses the content.
 
     Raises:
-        SinkUnavailable: the server is busy or in trouble.
-        LeaveToMlflowError: it refuses the user, or the answer is not one of MLflow's.
+        SinkUnavailable: the server is busy or in trouble, or another one answers in its place.
+        LeaveToMlflowError: it refuses the user, or does not have what was asked for.
     """
     status = response.status_code
     if status in _REFUSES_CONTENT:
@@ -45,9 +45,12 @@ def is_taken(uri: str, response: requests.Response) -> bool:
     if status in _BUSY or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED):
         msg = f"{without_password(uri)}: the server answers HTTP {status}: {_reason(response)}"
         raise SinkUnavailable(msg)
-    # A login page is an answer, too, of a server in front of MLflow's.
-    if status != HTTPStatus.OK or "html" in response.headers.get("Content-Type", ""):
+    if status != HTTPStatus.OK:
         raise LeaveToMlflowError(response)
+    # MLflow's client takes it for success where it sends spans.
+    if "html" in response.headers.get("Content-Type", ""):
+        msg = f"{without_password(uri)}: a web page answers, maybe to log in, in place of MLflow's API"
+        raise SinkUnavailable(msg)
     return True
 
 

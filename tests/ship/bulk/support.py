@@ -12,6 +12,7 @@ from langchain_autotrace.errors import SinkError
 from langchain_autotrace.ship.bulk.bulk_sink import BulkSink
 from langchain_autotrace.ship.bulk.databases import database
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
+from langchain_autotrace.ship.two_ways import TwoWaySink
 
 if TYPE_CHECKING:
     from langchain_autotrace.trace.spans import Trace
@@ -69,13 +70,14 @@ class Pair:
 
     def __init__(self, bulk: str, public: str) -> None:
         self.uris = (bulk, public)
-        self.bulk, self.public = bulk_sink(bulk), MlflowSink(public)
+        self.bulk: TwoWaySink = bulk_sink(bulk)
+        self.public = MlflowSink(public)
 
     def write(self, *batch: Trace) -> tuple[str | None, str | None]:
         """Write a batch to both; return the names of the errors that were raised."""
         return self._outcome(self.bulk, batch), self._outcome(self.public, batch)
 
-    def _outcome(self, sink: BulkSink | MlflowSink, batch: Sequence[Trace]) -> str | None:
+    def _outcome(self, sink: TwoWaySink | MlflowSink, batch: Sequence[Trace]) -> str | None:
         with contextlib.suppress(SinkError):
             try:
                 sink.write(batch)
