@@ -59,16 +59,18 @@ class FakeServer:
         if path == EXPERIMENTS:
             found = {"experiment_id": "0", "name": "Default", "lifecycle_stage": "active"}
             return Answer(200, json.dumps({"experiment": found}))
-        if path == SPANS:
-            if headers["Content-Encoding"] == "gzip":
-                if not self.takes_gzip:
-                    return Answer(400, '{"detail":"Invalid OpenTelemetry protobuf format"}')
-                body = gzip.decompress(body)
-            resources = ExportTraceServiceRequest.FromString(body).resource_spans
-            spans = [span for resource in resources for scope in resource.scope_spans for span in scope.spans]
-            self.spans += [(headers["x-mlflow-experiment-id"], span.name) for span in spans]
-            return Answer(200, "", "application/x-protobuf")
-        return self._row(path, body)
+        return self._spans(body, headers) if path == SPANS else self._row(path, body)
+
+    def _spans(self, body: bytes, headers: Any) -> Answer:
+        """Store spans."""
+        if headers["Content-Encoding"] == "gzip":
+            if not self.takes_gzip:
+                return Answer(400, '{"detail":"Invalid OpenTelemetry protobuf format"}')
+            body = gzip.decompress(body)
+        resources = ExportTraceServiceRequest.FromString(body).resource_spans
+        spans = [span for resource in resources for scope in resource.scope_spans for span in scope.spans]
+        self.spans += [(headers["x-mlflow-experiment-id"], span.name) for span in spans]
+        return Answer(200, "", "application/x-protobuf")
 
     def _row(self, path: str, body: bytes) -> Answer:
         """Store a trace's row, or return a stored one."""

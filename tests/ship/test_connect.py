@@ -85,7 +85,7 @@ def test_no_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "langchain_autotrace.ship.mlflow_sink", None)
 
     with pytest.raises(DestinationError, match=r"^MLflow cannot be imported \(.*\)\. Run: pip install mlflow-skinny"):
-        open_sink(folder_of(tmp_path, "http://host"))
+        open_sink(folder_of(tmp_path, "databricks"))
 
 
 @pytest.mark.parametrize("place", ["database", "http://127.0.0.1:1"])

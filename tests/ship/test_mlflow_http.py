@@ -107,9 +107,7 @@ A_LOGIN_PAGE = Answer(200, "<html>Please log in</html>", "text/html")
         *itertools.product([EXPERIMENTS, TRACES], [A_LOGIN_PAGE]),
     ],
 )
-def test_a_server_in_trouble(
-    server: FakeServer, new_sink: Callable[[str], Sink], path: str, answer: Answer
-) -> None:
+def test_a_server_in_trouble(server: FakeServer, new_sink: Callable[[str], Sink], path: str, answer: Answer) -> None:
     """Any other trouble keeps the batch, which goes through when it is over."""
     server.answers[path] = [answer] * MANY
     sink = new_sink(server.url)

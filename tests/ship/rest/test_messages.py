@@ -35,13 +35,13 @@ def mlflows(trace: Trace) -> tuple[StartTraceV3, list[Any]]:
     """The same of MLflow's client."""
     made = mlflow_trace(trace, "7")
     assert made.info is not None
-    sent = StartTraceV3(trace=MlflowsTrace(made.info, TraceData([])).to_proto())
+    sent = StartTraceV3(trace=MlflowsTrace(made.info, TraceData([])).to_proto())  # type: ignore[no-untyped-call]
     return _row(message_to_json(sent)), [span.to_otel_proto() for span in made.spans]
 
 
 def _row(text: str) -> StartTraceV3:
     row = StartTraceV3()
-    parse_dict(json.loads(text), row)
+    parse_dict(json.loads(text), row)  # type: ignore[no-untyped-call]
     return row
 
 
@@ -61,15 +61,10 @@ def test_each_example(name: str) -> None:
 @settings(max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(records=records())
 def test_generated_traces(records: list[Any]) -> None:
-    """A trace of any tree, with any values, is sent as MLflow's client sends it, or not at all."""
+    """A trace of any tree, with any values, is sent as MLflow's client sends it."""
     trace = finished(*records)
-    try:
-        sent = ours(trace)
-    except (UnknownTraceError, ValueError):
-        with pytest.raises(Exception, match=""):
-            mlflows(trace)
-    else:
-        assert sent == mlflows(trace)
+
+    assert ours(trace) == mlflows(trace)
 
 
 def test_messages_one_after_the_other() -> None:

@@ -1,0 +1,110 @@
+"""Sinks for tracking servers, and a server in front of one, which fails as told."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from langchain_autotrace.ship.mlflow_sink import MlflowSink
+from langchain_autotrace.ship.rest.rest_sink import RestSink
+from tests.local_http import QuietHandler, serving
+from tests.ship.bulk.support import Pair
+
+if TYPE_CHECKING:
+    from http.server import BaseHTTPRequestHandler
+
+SPANS = "/v1/traces"
+TRACES = "/api/3.0/mlflow/traces"
+MOVED = 307
+
+
+def rest_sink(uri: str, open_public: Callable[[], MlflowSink] | None = None) -> RestSink:
+    """A sink that sends traces without MLflow's client."""
+    return RestSink(uri, open_public or (lambda: MlflowSink(uri)))
+
+
+class ServerPair(Pair):
+    """Two servers that are to hold the same in their databases."""
+
+    def __init__(self, servers: tuple[str, str], databases: tuple[str, str]) -> None:
+        self.uris = databases
+        self.bulk, self.public = rest_sink(servers[0]), MlflowSink(servers[1])
+
+
+class Front:
+    """A web server in front of a tracking server.
+
+    Attributes:
+        url: where it is, with the path below which the tracking server is.
+        asked: the path of each request that was passed on.
+        clients: the other end of each request's connection.
+        fail: what becomes of a request to a path: its status, with that of a redirect one to the tracking server;
+            0 to drop the connection after the tracking server has answered; None to pass on the answer.
+    """
+
+    def __init__(self, target: str, prefix: str = "") -> None:
+        self.target = target
+        self.prefix = prefix
+        self.url = ""
+        self.asked: list[str] = []
+        self.clients: list[Any] = []
+        self.fail: Callable[[str], int | None] = lambda path: None
+        self._lock = threading.Lock()
+
+    def handle(self, request: BaseHTTPRequestHandler) -> None:
+        """Pass a request on, or fail."""
+        body = request.rfile.read(int(request.headers["Content-Length"] or 0))
+        path = request.path.removeprefix(self.prefix)
+        with self._lock:
+            status = self.fail(urlsplit(path).path) if request.path.startswith(self.prefix) else 404
+        if status:
+            self._answer(request, status, [("Location", self.target + path)] if status == MOVED else [], b"no")
+            return
+        with self._lock:
+            self.asked.append(path)
+            self.clients.append(request.client_address)
+        connection = http.client.HTTPConnection(urlsplit(self.target).netloc)
+        connection.request(request.command, path, body, dict(request.headers.items()))
+        with connection.getresponse() as response:
+            content = response.read()
+        connection.close()
+        if status == 0:
+            request.close_connection = True
+        else:
+            self._answer(request, response.status, [("Content-Type", response.headers["Content-Type"] or "")], content)
+
+    @staticmethod
+    def _answer(request: BaseHTTPRequestHandler, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
+        request.send_response(status)
+        for name, value in [*headers, ("Content-Length", str(len(content)))]:
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(content)
+
+
+@contextmanager
+def fronted(target: str, prefix: str = "") -> Iterator[Front]:
+    """Run a web server in front of a tracking server in the block."""
+    front = Front(target, prefix)
+
+    class Handler(QuietHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:  # noqa: N802 - the base class's name
+            front.handle(self)
+
+        do_POST = do_PATCH = do_PUT = do_GET  # noqa: N815 - the base class's names
+
+    with serving(Handler) as address:
+        front.url = address + prefix
+        yield front
+
+
+def whole_answers(*statuses: int | None) -> Callable[[Any], int | None]:
+    """Fail with each of the statuses in turn, then no more."""
+    left = list(statuses)
+    return lambda _: left.pop(0) if left else None
