@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -28,10 +29,12 @@ def full_python() -> str:
 
 
 @contextmanager
-def tracking_server(python: str, folder: Path, *options: str, **environment: str) -> Iterator[str]:
-    """Run a tracking server on the SQLite file of a folder; its address."""
-    port = free_port()
-    command = [python, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+def tracking_server(
+    python: str, folder: Path, *options: str, port: str = "", stop: str = "SIGTERM", **environment: str
+) -> Iterator[str]:
+    """Run a tracking server on the SQLite file of a folder, and end it with a signal; its address."""
+    port = port or str(free_port())
+    command = [python, "-m", "mlflow", "server", "--port", port, "--workers", "1"]
     command += [
         "--backend-store-uri",
         f"sqlite:///{folder}/mlflow.db",
@@ -40,8 +43,19 @@ def tracking_server(python: str, folder: Path, *options: str, **environment: str
         *options,
     ]
     address = f"http://127.0.0.1:{port}"
-    with running(command, folder, f"{address}/health", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **environment):
+    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    with running(command, folder, f"{address}/health", stop=stop, **environment):
         yield address
+
+
+def passwords(folder: Path) -> dict[str, str]:
+    """The environment in which a server with the option ``--app-name basic-auth`` has a user ada."""
+    (folder / "auth.ini").write_text(
+        "[mlflow]\ndefault_permission = READ\nadmin_username = ada\nadmin_password = secret-secret-1\n"
+        f"database_uri = sqlite:///{folder}/auth.db\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    return {"MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"), "MLFLOW_FLASK_SERVER_SECRET_KEY": "key"}
 
 
 def free_port() -> int:
@@ -52,7 +66,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], folder: Path, health: str, **environment: str) -> Iterator[None]:
+def running(
+    command: list[str], folder: Path, health: str, *, stop: str = "SIGTERM", **environment: str
+) -> Iterator[None]:
     """Run a server in a folder until the block ends, which begins when it answers."""
     with (folder / "log").open("w") as log:
         everything = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **environment}
@@ -61,7 +77,7 @@ def running(command: list[str], folder: Path, health: str, **environment: str) -
         _wait_for(health, process, folder / "log")
         yield
     finally:
-        os.killpg(process.pid, 15)
+        os.killpg(process.pid, signal.Signals[stop])
         process.wait(PATIENCE)
 
 

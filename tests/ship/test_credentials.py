@@ -26,7 +26,7 @@ from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.shipper import Shipper
 from langchain_autotrace.view import deliver
 from langchain_autotrace.view.patience import Patience
-from tests.full_server import tracking_server
+from tests.full_server import passwords, tracking_server
 from tests.journal.support import ROOT, new_journal
 from tests.patience import PATIENCE
 from tests.ship.mlflow_support import in_experiment
@@ -337,12 +337,6 @@ def test_models_that_are_refused(folder: DestinationFolder) -> None:
 def test_two_programs_and_a_real_server(full_mlflow: str, tmp_path: Path, empty_database: Path) -> None:
     """MLflow's own server with passwords: a wrong one in one program does not hold up another."""
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    (tmp_path / "auth.ini").write_text(
-        "[mlflow]\ndefault_permission = READ\nadmin_username = ada\nadmin_password = secret-secret-1\n"
-        f"database_uri = sqlite:///{tmp_path}/auth.db\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-    )
-    environment = {"MLFLOW_AUTH_CONFIG_PATH": str(tmp_path / "auth.ini"), "MLFLOW_FLASK_SERVER_SECRET_KEY": "key"}
-    with tracking_server(full_mlflow, tmp_path, "--app-name", "basic-auth", **environment) as uri:
+    with tracking_server(full_mlflow, tmp_path, "--app-name", "basic-auth", **passwords(tmp_path)) as uri:
         check_two_programs(uri, "ada", "secret-secret-1")
     assert sorted(trace.data.spans[0].name for trace in stored(f"sqlite:///{tmp_path}/mlflow.db")) == ["right", "wrong"]
