@@ -13,7 +13,7 @@ from langchain_autotrace.semconv import Attr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from langchain_autotrace.records import PendingModel
+    from langchain_autotrace.records import PendingModel, TraceContext
     from langchain_autotrace.ship.mlflow_sink import MlflowSink
     from langchain_autotrace.trace.spans import Trace
 
@@ -77,7 +77,10 @@ class TwoWaySink(ABC):
             TraceRejected: the store refuses the content.
         """
         new = [trace for trace in _new(batch) if id(trace) not in self._written]
-        if homeless := self._write_new(new):
+        homeless = self._write_new(new)
+        if homeless and self._prepare([trace.context for trace in homeless]):
+            homeless = self._write_new(homeless)
+        if homeless:
             # MLflow creates the database and the experiment, or says why it does not.
             self._public.prepare([trace.context for trace in homeless])
             self._write_new(homeless)
@@ -94,6 +97,10 @@ class TwoWaySink(ABC):
         Returns:
             The traces whose experiment, or the whole database, does not exist yet.
         """
+
+    def _prepare(self, contexts: Sequence[TraceContext | None]) -> bool:  # noqa: ARG002 - for sinks that can
+        """Create what is missing for traces as MLflow would; return whether it is worth trying again."""
+        return False
 
     def _note_written(self, traces: Iterable[Trace]) -> None:
         """Note that traces are stored."""

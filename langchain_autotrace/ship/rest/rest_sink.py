@@ -6,7 +6,9 @@ import gzip
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+import orjson
 
 from langchain_autotrace.ids import TRACE_ID_PREFIX
 from langchain_autotrace.ship.reach import unreachable
@@ -20,13 +22,17 @@ from langchain_autotrace.ship.two_ways import TwoWaySink
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from langchain_autotrace.records import TraceContext
     from langchain_autotrace.ship.mlflow_sink import MlflowSink
     from langchain_autotrace.trace.spans import Trace
+
+_T = TypeVar("_T")
 
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
 _EXPERIMENT: Final = "/api/2.0/mlflow/experiments/get"
 _EXPERIMENT_BY_NAME: Final = "/api/2.0/mlflow/experiments/get-by-name"
+_NEW_EXPERIMENT: Final = "/api/2.0/mlflow/experiments/create"
 _TRACES: Final = "/api/3.0/mlflow/traces"
 _SPANS: Final = "/v1/traces"
 _DEFAULT_EXPERIMENT: Final = "0"
@@ -35,7 +41,7 @@ _PROTOBUF: Final = {"Content-Type": "application/x-protobuf"}
 _GZIP: Final = {"Content-Encoding": "gzip"}
 _GZIP_LEVEL: Final = 1
 _NO_GZIP: Final = frozenset({400, 415})
-"""What a server answers that does not know gzip: until MLflow 3.5, it takes it for a damaged message."""
+"""What a server answers that does not know gzip: until MLflow 3.6, it takes it for a damaged message."""
 _LEFT_SECONDS: Final = 600.0
 """How long everything goes through MLflow's API to a server that is old, or has a file store."""
 _PART_TRACES: Final = 64
@@ -78,11 +84,24 @@ class RestSink(TwoWaySink):
 
     def _write_new(self, batch: Sequence[Trace]) -> list[Trace]:
         """Send the traces, each with all that it has; return those whose experiment does not exist or was deleted."""
-        if not batch or time.monotonic() < self._left_until:
-            return []
+        return self._asked(self._send, batch) or []
+
+    def _prepare(self, contexts: Sequence[TraceContext | None]) -> bool:
+        """Create the experiments of traces; return whether the server was asked to."""
+        names = sorted({context["experiment"] for context in contexts if context and context["experiment"]})
+        return bool(self._asked(self._create, names))
+
+    def _asked(self, ask: Callable[[Any], _T], given: Sequence[Any]) -> _T | None:
+        """Return what the server makes of what is given; None where it is left to MLflow's client.
+
+        Raises:
+            SinkUnavailable: the server does not answer, or is in trouble.
+        """
+        if not given or time.monotonic() < self._left_until:
+            return None
         try:
             self._server.renew()
-            return self._send(batch)
+            return ask(given)
         except LeaveToMlflowError as error:
             self._experiments.clear()
             if error.has_no_endpoint:
@@ -91,7 +110,7 @@ class RestSink(TwoWaySink):
             raise unreachable(self._uri, error, timeout=self._server.timeout) from error
         except ValueError as error:
             _logger.debug("left to MLflow's client, to say what is wrong with its settings: %s", error)
-        return []
+        return None
 
     def _send(self, batch: Sequence[Trace]) -> list[Trace]:
         targets = {target: self._experiment(*target) for target in {_target(trace) for trace in batch}}
@@ -125,6 +144,12 @@ class RestSink(TwoWaySink):
                 return None
             found = self._experiments[name, experiment_id] = str(experiment["experiment_id"])
         return found
+
+    def _create(self, names: Sequence[str]) -> bool:
+        """Create experiments. One that the server refuses exists by now, or was deleted: the next look will tell."""
+        for name in names:
+            is_taken(self._uri, self._server.post(_NEW_EXPERIMENT, orjson.dumps({"name": name}), _JSON))
+        return True
 
     def _start(self, message: _Message) -> bool:
         """Write the trace's row; return False where MLflow's API is to do it, or to say what is wrong with it."""

@@ -31,6 +31,7 @@ class ServerPair(Pair):
     """Two servers that are to hold the same in their databases."""
 
     def __init__(self, servers: tuple[str, str], databases: tuple[str, str]) -> None:
+        self.servers = servers
         self.uris = databases
         self.bulk, self.public = rest_sink(servers[0]), MlflowSink(servers[1])
 

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from tests.full_server import tracking_server
 from tests.ship.bulk.corpus import EXAMPLES, renumbered, traces
 from tests.ship.bulk.generated import records
+from tests.ship.bulk.support import no_public
 from tests.ship.mlflow_support import in_experiment
-from tests.ship.rest.support import ServerPair
+from tests.ship.rest.support import ServerPair, rest_sink
 from tests.ship.support import end, finished, start, whole
 
 if TYPE_CHECKING:
@@ -115,18 +116,18 @@ def test_the_same_trace_again(pair: ServerPair) -> None:
     }  # fmt: skip
 
 
-def test_new_experiments(pair: ServerPair) -> None:
-    """Traces of several experiments, some of them new, go to theirs."""
+def test_new_experiments(pair: ServerPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traces of several experiments, some of them new, go to theirs, without MLflow's client."""
+    monkeypatch.setattr(pair, "bulk", rest_sink(pair.servers[0], no_public))
     numbers = [next(NUMBERS) for _ in range(4)]
     contexts = [in_experiment(experiment=name) for name in ("one", "two", "one")] + [in_experiment(experiment_id="0")]
     batch = [
         finished(start(number, 1, context=context), end(number, 1))
         for number, context in zip(numbers, contexts, strict=True)
     ]
-    before = pair.bulk.in_bulk
     assert pair.write(*batch) == (None, None)
 
-    assert pair.bulk.in_bulk == before + 4
+    assert pair.bulk.in_bulk == len(numbers)
     for number in numbers:
         ours, mlflows = pair.rows_of(number)
         assert ours["spans"] == mlflows["spans"]
