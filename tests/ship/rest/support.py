@@ -105,7 +105,7 @@ def fronted(target: str, prefix: str = "") -> Iterator[Front]:
         yield front
 
 
-def whole_answers(*statuses: int | None) -> Callable[[Any], int | None]:
-    """Fail with each of the statuses in turn, then no more."""
+def failing(path: str, *statuses: int | None) -> Callable[[str], int | None]:
+    """Fail at a path, with each of the statuses in turn, then no more."""
     left = list(statuses)
-    return lambda _: left.pop(0) if left else None
+    return lambda asked: left.pop(0) if asked == path and left else None

@@ -24,7 +24,7 @@ from tests.journal.support import ROOT, new_journal
 from tests.patience import PATIENCE
 from tests.ship.bulk.support import no_public
 from tests.ship.mlflow_support import in_experiment
-from tests.ship.rest.support import SPANS, TRACES, Front, fronted, rest_sink, whole_answers
+from tests.ship.rest.support import SPANS, TRACES, Front, failing, fronted, rest_sink
 from tests.ship.support import end, finished, start, trace_id, whole, write
 
 if TYPE_CHECKING:
@@ -90,17 +90,6 @@ def front(real: RealServer) -> Iterator[Front]:
         yield started
 
 
-def failing_each(path: str, every: int, status: int) -> Any:
-    """Fail at every so many requests to a path."""
-    asked = [0]
-
-    def fail(at: str) -> int | None:
-        asked[0] += at == path
-        return status if at == path and asked[0] % every == 0 else None
-
-    return fail
-
-
 @pytest.mark.parametrize("path", [TRACES, SPANS])
 @pytest.mark.parametrize("status", [500, 503, 0], ids=["500", "503", "dropped"])
 def test_a_server_that_fails_for_a_while(
@@ -108,12 +97,12 @@ def test_a_server_that_fails_for_a_while(
 ) -> None:
     """A shipper tries until the server answers; what was stored though the answer was lost is stored once."""
     first = 1_000 * (1 + [500, 503, 0].index(status) + 3 * (path == SPANS))
-    numbers = range(first, first + 150)
+    numbers = range(first, first + 80)
     folder = DestinationFolder(tmp_path / "home" / "destination")
     folder.create(front.url)
     journal = new_journal(folder)
     write(journal, *(record for number in numbers for record in whole(number, spans=SPANS_EACH)))
-    front.fail = whole_answers(*[None] * 20, *[status] * 4) if path == TRACES else failing_each(path, 2, status)
+    front.fail = failing(path, *[None] * (20 if path == TRACES else 1), *[status] * 4)
     sink = rest_sink(front.url, no_public)
 
     assert Shipper(folder, sink).drain(timeout=PATIENCE)
@@ -124,7 +113,7 @@ def test_a_server_that_fails_for_a_while(
 def test_a_server_that_is_killed(full_mlflow: str, empty_database: Path, tmp_path: Path) -> None:
     """A server that dies in the middle of a batch stores it once when it is back."""
     shutil.copy(empty_database, tmp_path / "mlflow.db")
-    port, numbers = str(free_port()), range(1, 301)
+    port, numbers = str(free_port()), range(1, 151)
     sink = rest_sink(f"http://127.0.0.1:{port}")
     failures: list[SinkError] = []
 
@@ -146,19 +135,19 @@ def test_a_server_that_is_killed(full_mlflow: str, empty_database: Path, tmp_pat
         sink.write(given)
 
     assert [type(error) for error in failures] == [SinkUnavailable]
-    assert 20 <= before[0] < 300
+    assert 20 <= before[0] < 150
     assert rows(tmp_path, numbers) == stored(numbers)
 
 
 def test_a_shipper_that_is_killed(real: RealServer, tmp_path: Path) -> None:
     """A shipper that is killed in the middle of a batch leaves the rest to the next one; all is stored once."""
-    numbers = range(20_000, 20_300)
+    numbers = range(20_000, 20_150)
     folder = DestinationFolder(tmp_path / "home" / "destination")
     folder.create(real.url)
     journal = new_journal(folder)
     write(journal, *(record for number in numbers for record in whole(number, spans=SPANS_EACH)))
     journal.close()
-    for limit in (40, 120):
+    for limit in (20, 60):
         process = subprocess.Popen(
             [sys.executable, "-m", "langchain_autotrace.ship", str(folder.path)],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -171,14 +160,14 @@ def test_a_shipper_that_is_killed(real: RealServer, tmp_path: Path) -> None:
         process.wait()
     before = real.rows(numbers)
 
-    assert before[0] < 300
+    assert before[0] < 150
     assert Shipper(folder, rest_sink(real.url, no_public)).drain(timeout=PATIENCE)
     assert real.rows(numbers) == stored(numbers)
 
 
 def test_shippers_at_once(real: RealServer) -> None:
     """Shippers that send the same traces at once, one with MLflow's client, store them once."""
-    numbers = range(30_000, 30_060)
+    numbers = range(30_000, 30_040)
     ours = [rest_sink(real.url, no_public) for _ in range(2)]
 
     def send(sink: Any) -> None:
@@ -195,7 +184,7 @@ def test_shippers_at_once(real: RealServer) -> None:
         thread.join()
 
     assert real.rows(numbers) == stored(numbers)
-    assert [sink.in_bulk for sink in ours] == [60, 60]
+    assert [sink.in_bulk for sink in ours] == [40, 40]
 
 
 def test_an_experiment_that_is_deleted_meanwhile(real: RealServer) -> None:

@@ -20,7 +20,7 @@ from langchain_autotrace.ship.rest.rest_sink import RestSink
 from tests.journal.support import ROOT, new_journal
 from tests.ship.bulk.support import no_public
 from tests.ship.mlflow_support import in_experiment
-from tests.ship.rest.support import MOVED, SPANS, TRACES, fronted, rest_sink, whole_answers
+from tests.ship.rest.support import MOVED, SPANS, TRACES, failing, fronted, rest_sink
 from tests.ship.server import EXPERIMENTS, Answer, FakeServer, running
 from tests.ship.support import end, finished, start, status_of, trace_id, whole, write
 
@@ -271,12 +271,6 @@ def test_a_path_before_the_api(server: NotingServer) -> None:
             rest_sink(url, no_public).write(one(number))
 
     assert server.spans == STORED * 2
-
-
-def failing(path: str, *statuses: int | None) -> Any:
-    """Fail at a path, with each status in turn."""
-    answer = whole_answers(*statuses)
-    return lambda asked: answer(asked) if asked == path else None
 
 
 @pytest.mark.parametrize("path", [TRACES, SPANS])
