@@ -102,7 +102,7 @@ def test_a_server_that_fails_for_a_while(
     folder.create(front.url)
     journal = new_journal(folder)
     write(journal, *(record for number in numbers for record in whole(number, spans=SPANS_EACH)))
-    front.fail = failing(path, *[None] * (20 if path == TRACES else 1), *[status] * 4)
+    front.fail = failing(path, *[None] * (20 if path == TRACES else 1), *[status] * 3)
     sink = rest_sink(front.url, no_public)
 
     assert Shipper(folder, sink).drain(timeout=PATIENCE)
