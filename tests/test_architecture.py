@@ -52,7 +52,7 @@ RULES: Final = {
     "trace": rule("ids records semconv", "genai_prices orjson"),  # a table of prices: data, and functions on it
     "ship": rule(
         "destination errors ids journal records redaction semconv settings trace",
-        "filelock mlflow opentelemetry orjson psycopg2 requests sqlalchemy yaml",
+        "filelock mlflow opentelemetry orjson psycopg2 requests sqlalchemy urllib3 yaml",
     ),
     "view": rule(
         "destination errors ids journal records redaction semconv settings ship trace version",

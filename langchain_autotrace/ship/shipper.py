@@ -456,7 +456,8 @@ class Shipper:
             "unreadable": self._unreadable,
             "time": time.time(),
         }
-        if in_bulk := self._in_bulk + self._sink.in_bulk:
+        # A trace that is written again, as to find out which one the store fails at, is delivered once.
+        if in_bulk := min(self._in_bulk + self._sink.in_bulk, self._delivered):
             status["in_bulk"] = in_bulk
         notes, models_error = self._notes(), self._models.error
         if (since := self._slow_write.since) is not None:

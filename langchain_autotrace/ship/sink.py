@@ -20,7 +20,7 @@ class Sink(Protocol):
 
     @property
     def in_bulk(self) -> int:
-        """Number of traces that this sink has written to a database in bulk."""
+        """Number of traces that this sink has stored without MLflow's API: in a database in bulk, or at a server."""
 
     def write(self, batch: Sequence[Trace]) -> Sequence[PendingModel] | None:
         """Store all spans of all traces; return the models to log now that they are stored, or None.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
 
 from langchain_autotrace.ship.rest.request_settings import request_settings
 
@@ -14,6 +16,30 @@ if TYPE_CHECKING:
 
 CONNECTIONS: Final = 4
 """Number of parallel requests, which mostly wait for the response."""
+
+
+_IDLE_SECONDS, _PROBE_SECONDS, _PROBES = 30, 10, 3
+"""When the system asks whether the other end of an unused connection is there, as MLflow has it."""
+
+
+class _KeepAliveAdapter(HTTPAdapter):
+    """Finds connections that a router has dropped without a word while nothing was sent."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - urllib3's
+        super().init_poolmanager(*args, socket_options=_socket_options(), **options)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:  # noqa: ANN401 - urllib3's
+        return super().proxy_manager_for(proxy, socket_options=_socket_options(), **options)
+
+
+def _socket_options() -> list[tuple[int, int, int | bytes]]:
+    values = {"TCP_KEEPIDLE": _IDLE_SECONDS, "TCP_KEEPINTVL": _PROBE_SECONDS, "TCP_KEEPCNT": _PROBES}
+    known = {name: getattr(socket, name) for name in values if hasattr(socket, name)}  # not on all systems
+    return [
+        *HTTPConnection.default_socket_options,
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        *((socket.IPPROTO_TCP, option, values[name]) for name, option in known.items()),
+    ]
 
 
 class Connection:
@@ -28,7 +54,7 @@ class Connection:
         self._base = uri.removesuffix("/")
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
+            self._session.mount(scheme, _KeepAliveAdapter(pool_maxsize=CONNECTIONS))
         self.timeout = 0.0
         self._sending: dict[str, Any] = {}
         self._requests: dict[str, requests.PreparedRequest] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -122,6 +123,26 @@ def test_connections_are_kept(server: NotingServer) -> None:
 
     assert len(front.clients) == 1 + 100 + 5
     assert len(set(front.clients)) <= CONNECTIONS
+
+
+def test_connections_that_are_dropped_without_a_word(server: NotingServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system is told to ask whether the other end of an unused connection is there, behind a proxy as well."""
+    told: list[tuple[Any, ...]] = []
+    connect = socket.socket.connect
+
+    class Noting(socket.socket):
+        def connect(self, address: Any) -> None:
+            told.append((self.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), *address))
+            connect(self, address)
+
+    monkeypatch.setattr(socket, "socket", Noting)
+    rest_sink(server.url, no_public).write(one(1))
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "")
+    rest_sink("http://mlflow.invalid", no_public).write(one(2))
+
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    assert set(told) == {(1, *address)}
 
 
 @pytest.mark.parametrize(
