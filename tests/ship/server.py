@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.local_http import QuietHandler, serving
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
 HEALTH = "/health"
@@ -85,7 +86,7 @@ class FakeServer:
 
 
 @contextmanager
-def running(server: FakeServer) -> Iterator[FakeServer]:
+def running(server: FakeServer, tls: ssl.SSLContext | None = None) -> Iterator[FakeServer]:
     """Answer requests in the block."""
 
     class Handler(QuietHandler):
@@ -101,6 +102,6 @@ def running(server: FakeServer) -> Iterator[FakeServer]:
 
         do_POST = do_GET  # noqa: N815 - the base class's name
 
-    with serving(Handler) as address:
+    with serving(Handler, tls) as address:
         server.url = address
         yield server

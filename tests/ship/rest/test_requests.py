@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import socket
+import ssl
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -272,6 +274,45 @@ def test_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
         (False, "own.pem", (5.0, 5.0), False),
         ("all.pem", "own.pem", (5.0, 5.0), False),
     ]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of this machine that nobody trusts, in one file with its key."""
+    if (openssl := shutil.which("openssl")) is None:
+        pytest.skip("openssl, which makes the certificate, is not installed")
+    path = tmp_path / "own.pem"
+    options = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(
+        [openssl, *options.split(), "-keyout", path, "-out", tmp_path / "crt"], check=True, capture_output=True
+    )
+    path.write_bytes(path.read_bytes() + (tmp_path / "crt").read_bytes())
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+def test_a_certificate_of_ones_own(tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server is trusted by its certificate, or without, as MLflow's variables say, and knows the client by its own."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    tls.load_verify_locations(certificate)
+    with running(FakeServer(str(tmp_path)), tls) as server:
+        with pytest.raises(SinkUnavailable, match="cannot reach the server"):
+            rest_sink(server.url, no_public).write(one(1))
+        with monkeypatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
+            rest_sink(server.url, no_public).write(one(2))
+        with monkeypatch.context() as patch:
+            patch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+            rest_sink(server.url, no_public).write(one(3))
+        monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(certificate))
+        tls.verify_mode = ssl.CERT_REQUIRED
+        with pytest.raises(SinkUnavailable):
+            rest_sink(server.url, no_public).write(one(4))
+        monkeypatch.setenv("MLFLOW_TRACKING_CLIENT_CERT_PATH", str(certificate))
+        rest_sink(server.url, no_public).write(one(5))
+
+    assert sorted(server.rows) == [f"tr-{trace_id(number)}" for number in (2, 3, 5)]
 
 
 def test_a_redirect(server: NotingServer, monkeypatch: pytest.MonkeyPatch) -> None:
