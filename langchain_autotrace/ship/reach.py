@@ -37,12 +37,12 @@ def check_answers(uri: str, *, timeout: float) -> None:
         raise unreachable(uri, error, timeout=timeout) from error
 
 
-def unreachable(uri: str, error: OSError, *, timeout: float) -> SinkUnavailable:
+def unreachable(uri: str, error: Exception, *, timeout: float) -> SinkUnavailable:
     """Return the error that says why the server of a tracking URI does not answer.
 
     Args:
         uri: a tracking URI.
-        error: of the system, or of requests.
+        error: of the system, http.client or requests.
         timeout: seconds that were waited for the answer.
     """
     return SinkUnavailable(f"{without_password(uri)}: cannot reach the server ({_network_reason(error, timeout)}).")
@@ -56,7 +56,7 @@ def _request(uri: str, timeout: float) -> None:
         requests.get(f"{uri.rstrip('/')}/health", timeout=timeout, allow_redirects=False)
 
 
-def _network_reason(error: OSError, timeout: float) -> str:
+def _network_reason(error: Exception, timeout: float) -> str:
     """Return the system's error text, which requests wraps in three layers of exceptions."""
     if "timed out" in str(error).lower():
         return f"no response within {timeout:.0f} s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
@@ -11,12 +11,22 @@ from langchain_autotrace.errors import SinkUnavailable
 from langchain_autotrace.redaction import without_password
 
 if TYPE_CHECKING:
-    import requests
+    from collections.abc import Mapping
+    from http.client import HTTPMessage
 
 _REFUSES_CONTENT: Final = frozenset({400, 413, 415, 422})
 _BUSY: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _NO_ENDPOINT: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 _LONGEST_TEXT: Final = 200
+
+
+class Answer(NamedTuple):
+    """An answer."""
+
+    status: int
+    headers: Mapping[str, str] | HTTPMessage
+    """Their names in any case."""
+    content: bytes
 
 
 class LeaveToMlflowError(Exception):
@@ -26,20 +36,20 @@ class LeaveToMlflowError(Exception):
         has_no_endpoint: whether the server does not have what was asked for at all.
     """
 
-    def __init__(self, response: requests.Response) -> None:
+    def __init__(self, response: Answer) -> None:
         """Take the answer."""
-        super().__init__(f"HTTP {response.status_code}")
-        self.has_no_endpoint = response.status_code in _NO_ENDPOINT and "error_code" not in json_of(response)
+        super().__init__(f"HTTP {response.status}")
+        self.has_no_endpoint = response.status in _NO_ENDPOINT and "error_code" not in json_of(response)
 
 
-def is_taken(uri: str, response: requests.Response) -> bool:
+def is_taken(uri: str, response: Answer) -> bool:
     """Return whether the server took what was sent; False when it refuses the content.
 
     Raises:
         SinkUnavailable: the server is busy or in trouble, or another one answers in its place.
         LeaveToMlflowError: it refuses the user, or does not have what was asked for.
     """
-    status = response.status_code
+    status = response.status
     if status in _REFUSES_CONTENT:
         return False
     if status in _BUSY or (status >= HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.NOT_IMPLEMENTED):
@@ -54,18 +64,18 @@ def is_taken(uri: str, response: requests.Response) -> bool:
     return True
 
 
-def is_not_found(response: requests.Response) -> bool:
+def is_not_found(response: Answer) -> bool:
     """Return whether MLflow says that what was asked for does not exist."""
-    return response.status_code == HTTPStatus.NOT_FOUND and "error_code" in json_of(response)
+    return response.status == HTTPStatus.NOT_FOUND and "error_code" in json_of(response)
 
 
-def _reason(response: requests.Response) -> str:
-    text = str(json_of(response).get("message") or response.text or response.reason)
+def _reason(response: Answer) -> str:
+    text = str(json_of(response).get("message") or response.content.decode(errors="replace"))
     lines = without_password(text).strip().splitlines()
     return lines[0][:_LONGEST_TEXT] if lines else ""
 
 
-def json_of(response: requests.Response) -> dict[str, Any]:
+def json_of(response: Answer) -> dict[str, Any]:
     """Return the object that the answer is as JSON; an empty one when it is something else."""
     try:
         found = orjson.loads(response.content)

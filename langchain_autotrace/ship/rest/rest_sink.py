@@ -6,6 +6,8 @@ import gzip
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import orjson
@@ -106,7 +108,7 @@ class RestSink(TwoWaySink):
             self._experiments.clear()
             if error.has_no_endpoint:
                 self._left_until = time.monotonic() + _LEFT_SECONDS
-        except OSError as error:  # the errors of requests are OSErrors too
+        except (OSError, HTTPException) as error:  # the errors of requests are OSErrors too
             raise unreachable(self._uri, error, timeout=self._server.timeout) from error
         except ValueError as error:
             _logger.debug("left to MLflow's client, to say what is wrong with its settings: %s", error)
@@ -172,10 +174,10 @@ class RestSink(TwoWaySink):
         body = b"".join(message.spans for message in part)
         if self._takes_gzip:
             response = self._server.post(_SPANS, gzip.compress(body, _GZIP_LEVEL), headers | _GZIP)
-            if response.status_code not in _NO_GZIP:
+            if response.status not in _NO_GZIP:
                 return is_taken(self._uri, response)
         response = self._server.post(_SPANS, body, headers)
-        self._takes_gzip = self._takes_gzip and not response.ok
+        self._takes_gzip = self._takes_gzip and response.status != HTTPStatus.OK
         return is_taken(self._uri, response)
 
 

@@ -43,6 +43,9 @@ class Front:
         url: where it is, with the path below which the tracking server is.
         asked: the path of each request that was passed on.
         clients: the other end of each request's connection.
+        closes: a path; the connection is closed after its answer, without saying so.
+        cookie: what it asks its clients to say.
+        cookies: what they have said, with each request.
         fail: what becomes of a request to a path: its status, with that of a redirect one to the tracking server;
             0 to drop the connection after the tracking server has answered; None to pass on the answer.
     """
@@ -53,6 +56,9 @@ class Front:
         self.url = ""
         self.asked: list[str] = []
         self.clients: list[Any] = []
+        self.closes = ""
+        self.cookie = ""
+        self.cookies: list[str | None] = []
         self.fail: Callable[[str], int | None] = lambda path: None
         self._lock = threading.Lock()
 
@@ -68,15 +74,17 @@ class Front:
         with self._lock:
             self.asked.append(path)
             self.clients.append(request.client_address)
+            self.cookies.append(request.headers["Cookie"])
         connection = http.client.HTTPConnection(urlsplit(self.target).netloc)
         connection.request(request.command, path, body, dict(request.headers.items()))
         with connection.getresponse() as response:
             content = response.read()
         connection.close()
+        request.close_connection = status == 0 or path == self.closes
         if status == 0:
-            request.close_connection = True
-        else:
-            self._answer(request, response.status, [("Content-Type", response.headers["Content-Type"] or "")], content)
+            return
+        headers = [("Content-Type", response.headers["Content-Type"] or "")]
+        self._answer(request, response.status, headers + [("Set-Cookie", self.cookie)] * bool(self.cookie), content)
 
     @staticmethod
     def _answer(request: BaseHTTPRequestHandler, status: int, headers: list[tuple[str, str]], content: bytes) -> None:

