@@ -20,6 +20,7 @@ from langchain_autotrace import lifetime
 from langchain_autotrace.journal.folder import all_folders, replace
 from langchain_autotrace.view import backlog
 from tests.patience import PATIENCE, wait_until
+from tests.ship.server import FakeServer, running
 from tests.support import stored
 from tests.test_processes import HEAD, all_quiet, count, run
 from tests.uncovered import unmeasured
@@ -189,6 +190,16 @@ def test_where_python_starts_no_thread_any_more(store: str) -> None:
     """With shipper="thread" the traces are delivered before the program ends, without a thread."""
     _, err, _ = run(NO_THREADS, store, LANGCHAIN_AUTOTRACE_SHIPPER="thread", LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT="300")
     assert (err, count(store)) == ("", 1)
+
+
+def test_a_server_where_python_starts_no_thread_any_more(tmp_path: Path) -> None:
+    """The same with a tracking server, to which several traces are sent at a time else."""
+    program = NO_THREADS + '    chain.invoke({"topic": 2})\n'
+    with running(FakeServer(str(tmp_path))) as server:
+        _, err, _ = run(
+            program, server.url, LANGCHAIN_AUTOTRACE_SHIPPER="thread", LANGCHAIN_AUTOTRACE_EXIT_TIMEOUT="300"
+        )
+    assert (err, len(server.rows)) == ("", 2)
 
 
 def test_a_dead_store_where_python_starts_no_thread_any_more() -> None:

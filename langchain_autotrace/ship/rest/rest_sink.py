@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import orjson
 
 from langchain_autotrace.ids import TRACE_ID_PREFIX
+from langchain_autotrace.ship.python import is_shutdown
 from langchain_autotrace.ship.reach import unreachable
 from langchain_autotrace.ship.rest.answers import LeaveToMlflowError, is_not_found, is_taken, json_of
 from langchain_autotrace.ship.rest.connection import CONNECTIONS, Connection
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from langchain_autotrace.trace.spans import Trace
 
 _T = TypeVar("_T")
+_G = TypeVar("_G")
 
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
@@ -117,14 +119,12 @@ class RestSink(TwoWaySink):
     def _send(self, batch: Sequence[Trace]) -> list[Trace]:
         targets = {target: self._experiment(*target) for target in {_target(trace) for trace in batch}}
         messages = list(_messages(batch, targets))
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
-            started = [
-                one for one, is_stored in zip(messages, pool.map(self._start, messages), strict=True) if is_stored
-            ]
-            parts = list(_parts(started))
-            for part, is_stored in zip(parts, pool.map(self._log_spans, parts), strict=True):
-                if is_stored:
-                    self._note_written(message.trace for message in part)
+        answers = zip(messages, _in_parallel(self._start, messages), strict=True)
+        started = [message for message, is_stored in answers if is_stored]
+        parts = list(_parts(started))
+        for part, is_stored in zip(parts, _in_parallel(self._log_spans, parts), strict=True):
+            if is_stored:
+                self._note_written(message.trace for message in part)
         if len(started) < len(messages):
             self._experiments.clear()  # the reason may be that one of them was deleted
         return [trace for trace in batch if targets[_target(trace)] is None]
@@ -179,6 +179,19 @@ class RestSink(TwoWaySink):
         response = self._server.post(_SPANS, body, headers)
         self._takes_gzip = self._takes_gzip and response.status != HTTPStatus.OK
         return is_taken(self._uri, response)
+
+
+def _in_parallel(send: Callable[[_G], bool], given: Sequence[_G]) -> Iterator[bool]:
+    """Yield what ``send`` returns of each; several at a time, but at the end of a program, where no thread starts."""
+    if len(given) > 1:
+        try:
+            with ThreadPoolExecutor(CONNECTIONS) as pool:
+                yield from pool.map(send, given)
+                return
+        except RuntimeError as error:
+            if not is_shutdown(error):
+                raise
+    yield from map(send, given)
 
 
 def _target(trace: Trace) -> _Target:

@@ -13,6 +13,8 @@ from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.rest.rest_sink import RestSink
 from tests.local_http import QuietHandler, serving
 from tests.ship.bulk.support import Pair
+from tests.ship.server import Answer, FakeServer
+from tests.ship.support import finished, whole
 
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
@@ -34,6 +36,24 @@ class ServerPair(Pair):
         self.servers = servers
         self.uris = databases
         self.bulk, self.public = rest_sink(servers[0]), MlflowSink(servers[1])
+
+
+class NotingServer(FakeServer):
+    """A server that notes the headers of requests."""
+
+    def __init__(self, artifacts: str) -> None:
+        super().__init__(artifacts)
+        self.headers: list[tuple[str, Any]] = []
+
+    def answer(self, path: str, body: bytes, headers: Any) -> Answer:
+        """Note the headers, and answer."""
+        self.headers.append((path, headers))
+        return super().answer(path, body, headers)
+
+
+def one(number: int = 1) -> list[Any]:
+    """A batch of one trace."""
+    return [finished(*whole(number))]
 
 
 class Front:
