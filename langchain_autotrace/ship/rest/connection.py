@@ -26,12 +26,12 @@ class Connection:
     """The connections to one server, to be used by several threads.
 
     Attributes:
-        timeout: seconds to wait for a connection.
+        timeout: seconds to wait for a connection, and for an answer.
     """
 
     def __init__(self, uri: str) -> None:
         """Connect to the tracking server at ``uri`` with the first request."""
-        self.timeout = 0.0
+        self.timeout = (0.0, 0.0)
         self._base = uri.removesuffix("/")
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
@@ -57,7 +57,7 @@ class Connection:
         found: Any = self._session.merge_environment_settings(self._base, {}, stream=False, verify=verify, cert=cert)
         before = self._sending
         self._sending = {**found, "timeout": settings.timeout, "allow_redirects": settings.follows_redirects}
-        self.timeout = settings.timeout[0]
+        self.timeout = settings.timeout
         self._requests.clear()
         if select_proxy(self._base, found["proxies"]) or not self._is_plain:
             self._plain = None

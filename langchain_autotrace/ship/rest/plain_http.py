@@ -12,6 +12,7 @@ from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from requests.exceptions import ConnectTimeout
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util import wait_for_read
 
@@ -84,7 +85,10 @@ class PlainConnections:
 
     def _open(self, connection: HTTPConnection) -> None:
         connection.timeout = self._timeout[0]
-        connection.connect()
+        try:
+            connection.connect()
+        except TimeoutError as error:
+            raise ConnectTimeout(str(error)) from error
         connection.sock.settimeout(self._timeout[1])
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _KEEP_ALIVE.items():

@@ -11,6 +11,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import orjson
+from requests.exceptions import ConnectTimeout
 
 from langchain_autotrace.ids import TRACE_ID_PREFIX
 from langchain_autotrace.ship.python import is_shutdown
@@ -111,7 +112,9 @@ class RestSink(TwoWaySink):
             if error.has_no_endpoint:
                 self._left_until = time.monotonic() + _LEFT_SECONDS
         except (OSError, HTTPException) as error:  # the errors of requests are OSErrors too
-            raise unreachable(self._uri, error, timeout=self._server.timeout) from error
+            connecting, answering = self._server.timeout
+            timeout = connecting if isinstance(error, ConnectTimeout) else answering
+            raise unreachable(self._uri, error, timeout=timeout) from error
         except ValueError as error:
             _logger.debug("left to MLflow's client, to say what is wrong with its settings: %s", error)
         return None

@@ -172,6 +172,20 @@ def test_a_connection_that_is_dropped(server: NotingServer, path: str) -> None:
     assert set(server.spans) == set(STORED)
 
 
+def test_a_server_that_does_not_answer_in_time(server: NotingServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that takes longer than MLflow's time limit keeps the batch, and the error says how long it was."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with fronted(server.url) as front:
+        sink = rest_sink(front.url, no_public)
+        front.fail = lambda path: time.sleep(1.5) if path == TRACES else None
+        with pytest.raises(SinkUnavailable, match=r"cannot reach the server \(no response within 1 s\)"):
+            sink.write(one())
+        front.fail = lambda _: None
+        sink.write(one())
+
+    assert (set(server.spans), sink.in_bulk) == (set(STORED), 1)
+
+
 def test_a_server_in_trouble_for_a_part(server: NotingServer) -> None:
     """Traces that were stored before the trouble began are not sent again."""
     batch = [finished(*whole(number, spans=1)) for number in range(1, 201)]
