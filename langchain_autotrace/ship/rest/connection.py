@@ -38,6 +38,7 @@ class Connection:
             self._session.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS))
         self._sending: dict[str, Any] = {}
         self._requests: dict[str, requests.PreparedRequest] = {}
+        self._headers: dict[str, dict[str, str]] = {}
         self._plain: PlainConnections | None = None
         self._is_plain = True
         """Whether the server needs nothing but a connection: no proxy, cookies or redirects."""
@@ -76,11 +77,13 @@ class Connection:
         """Send a body, and return the answer."""
         # Preparing a request costs as much as sending it, so it is done once a batch for each path.
         if path not in self._requests:
-            self._requests[path] = self._session.prepare_request(requests.Request("POST", self._base + path))
+            prepared = self._session.prepare_request(requests.Request("POST", self._base + path))
+            self._headers[path] = {**prepared.headers, **_NO_ENCODING}
+            self._requests[path] = prepared
         prepared = self._requests[path]
         headers = {**headers, "Content-Length": str(len(body))}
         if (plain := self._plain) is not None:
-            answer = plain.post(prepared.path_url, body, {**prepared.headers, **_NO_ENCODING, **headers})
+            answer = plain.post(prepared.path_url, body, {**self._headers[path], **headers})
             if answer.status not in _REDIRECTS and "Set-Cookie" not in answer.headers:
                 return answer
             self._plain, self._is_plain = None, False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -122,12 +123,15 @@ class RestSink(TwoWaySink):
     def _send(self, batch: Sequence[Trace]) -> list[Trace]:
         targets = {target: self._experiment(*target) for target in {_target(trace) for trace in batch}}
         messages = list(_messages(batch, targets))
-        answers = zip(messages, _in_parallel(self._start, messages), strict=True)
-        started = [message for message, is_stored in answers if is_stored]
+        is_started = [False] * len(messages)
+        _in_parallel(self._start, messages, is_started)
+        started = list(itertools.compress(messages, is_started))
         parts = list(_parts(started))
-        for part, is_stored in zip(parts, _in_parallel(self._log_spans, parts), strict=True):
-            if is_stored:
-                self._note_written(message.trace for message in part)
+        is_stored = [False] * len(parts)
+        try:
+            _in_parallel(self._log_spans, parts, is_stored)
+        finally:
+            self._note_written(message.trace for part in itertools.compress(parts, is_stored) for message in part)
         if len(started) < len(messages):
             self._experiments.clear()  # the reason may be that one of them was deleted
         return [trace for trace in batch if targets[_target(trace)] is None]
@@ -184,17 +188,31 @@ class RestSink(TwoWaySink):
         return is_taken(self._uri, response)
 
 
-def _in_parallel(send: Callable[[_G], bool], given: Sequence[_G]) -> Iterator[bool]:
-    """Yield what ``send`` returns of each; several at a time, but at the end of a program, where no thread starts."""
+def _in_parallel(send: Callable[[_G], bool], given: Sequence[_G], results: list[bool]) -> None:
+    """Send all that is given, several at a time; raise what the first one raises, with the results of others so far.
+
+    At the end of a program, where no thread starts any more, one after the other.
+    """
+    left = iter(range(len(given)))
+
+    def work() -> None:
+        try:
+            for index in left:
+                results[index] = send(given[index])
+        finally:
+            for _ in left:  # after an error the others stop, too
+                pass
+
     if len(given) > 1:
         try:
+            # Each thread has its share in one piece of work, as waiting for each request's result takes CPU.
             with ThreadPoolExecutor(CONNECTIONS) as pool:
-                yield from pool.map(send, given)
-                return
+                for done in [pool.submit(work) for _ in range(min(CONNECTIONS, len(given)))]:
+                    done.result()
         except RuntimeError as error:
             if not is_shutdown(error):
                 raise
-    yield from map(send, given)
+    work()
 
 
 def _target(trace: Trace) -> _Target:
