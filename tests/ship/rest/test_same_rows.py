@@ -5,22 +5,23 @@ from __future__ import annotations
 import itertools
 import shutil
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from langchain_autotrace.records import TraceFile
 from tests.full_server import tracking_server
 from tests.ship.bulk.corpus import EXAMPLES, renumbered, traces
 from tests.ship.bulk.generated import records
 from tests.ship.bulk.support import no_public
 from tests.ship.mlflow_support import in_experiment
 from tests.ship.rest.support import ServerPair, rest_sink
-from tests.ship.support import end, finished, start, whole
+from tests.ship.support import end, finished, start, trace_id, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.server
 NUMBERS = itertools.count(1_000)
@@ -38,6 +39,12 @@ def pair(full_mlflow: str, empty_database: Path, tmp_path_factory: pytest.TempPa
         first, second = (running.enter_context(tracking_server(full_mlflow, folder)) for folder in folders)
         databases = (f"sqlite:///{folders[0]}/mlflow.db", f"sqlite:///{folders[1]}/mlflow.db")
         yield ServerPair((first, second), databases)
+
+
+def files(database: str) -> dict[str, bytes]:
+    """What is in the folder of a server's artifacts."""
+    folder = Path(database.removeprefix("sqlite:///")).parent / "files"
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def check(pair: ServerPair, number: int, outcome: str | None = None) -> None:
@@ -132,6 +139,18 @@ def test_new_experiments(pair: ServerPair, monkeypatch: pytest.MonkeyPatch) -> N
         ours, mlflows = pair.rows_of(number)
         assert ours["spans"] == mlflows["spans"]
         assert ours["trace_info"] == mlflows["trace_info"]
+
+
+def test_files(pair: ServerPair) -> None:
+    """The files of a trace are stored at the server, beside those that MLflow's client stores."""
+    number = next(NUMBERS)
+    context = in_experiment(experiment="with files")
+    file = TraceFile(trace_id(number), "f" * 32, "aGVsbG8=")
+    assert pair.write(finished(file, start(number, 1, context=context), end(number, 1))) == (None, None)
+
+    ours, mlflows = map(files, pair.uris)
+    assert ours == mlflows
+    assert list(ours.values()) == [b"hello"]
 
 
 def test_an_id_of_another_program(pair: ServerPair) -> None:
