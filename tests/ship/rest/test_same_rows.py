@@ -7,6 +7,7 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -145,7 +146,7 @@ def test_files(pair: ServerPair) -> None:
     """The files of a trace are stored at the server, beside those that MLflow's client stores."""
     number = next(NUMBERS)
     context = in_experiment(experiment="with files")
-    file = TraceFile(trace_id(number), "f" * 32, "aGVsbG8=")
+    file = TraceFile(trace_id(number), str(UUID(int=number)), "aGVsbG8=")
     assert pair.write(finished(file, start(number, 1, context=context), end(number, 1))) == (None, None)
 
     ours, mlflows = map(files, pair.uris)
