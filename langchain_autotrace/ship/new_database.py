@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from langchain_autotrace.destination import sqlite_path
+from langchain_autotrace.ship import template
 from langchain_autotrace.ship.schema import settled_schema
 from langchain_autotrace.ship.sqlite_file import artifact_root
 
@@ -35,19 +36,27 @@ def prepare(uri: str) -> None:
 
 def _make(uri: str, path: Path) -> None:
     """Make the database under another name, and give it its own when it is complete."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - slow, and rarely needed
-
     name, mark, query = uri.partition("?")
     unfinished = f"{name}.{secrets.token_hex(4)}.part{mark}{query}"
     part = sqlite_path(unfinished)
     if part is None:
         return
+    root = artifact_root(path.absolute())
     try:
-        store = SqlAlchemyStore(unfinished, artifact_root(path.absolute()))  # type: ignore[no-untyped-call]
-        store.engine.dispose()
+        if not template.copy_to(unfinished, part, root):
+            _make_by_mlflow(unfinished, part, root)
         _place(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _make_by_mlflow(uri: str, path: Path, root: str) -> None:
+    from mlflow import __version__  # noqa: PLC0415 - slow, and needed once for each version
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415
+
+    store = SqlAlchemyStore(uri, root)  # type: ignore[no-untyped-call]
+    store.engine.dispose()
+    template.keep(uri, path, __version__)
 
 
 def _place(part: Path, path: Path) -> None:

@@ -22,7 +22,7 @@ _MIN_ROWS: Final = 100
 _GROWTH: Final = 10
 _RETRY_GROWTH: Final = 1.1
 
-_ARTIFACT_ROOT: Final = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+ARTIFACT_ROOT: Final = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 """MLflow's environment variable for the folder of a store's artifacts; by default one in the working folder."""
 
 _Identity = tuple[int, int]
@@ -95,14 +95,14 @@ def artifact_root(path: Path) -> str:
 @contextmanager
 def artifacts_beside(path: Path) -> Iterator[None]:
     """Have MLflow place the artifacts of a database that it creates beside its file, not in the working folder."""
-    if _ARTIFACT_ROOT in os.environ:
+    if ARTIFACT_ROOT in os.environ:
         yield
         return
-    os.environ[_ARTIFACT_ROOT] = artifact_root(path)
+    os.environ[ARTIFACT_ROOT] = artifact_root(path)
     try:
         yield
     finally:
-        os.environ.pop(_ARTIFACT_ROOT, None)
+        os.environ.pop(ARTIFACT_ROOT, None)
 
 
 class SpanStatistics:

@@ -98,7 +98,7 @@ def test_what_a_killed_process_left(tmp_path: Path) -> None:
     for name in names[:2]:
         os.utime(tmp_path / name, (0, 0))
     new_database.prepare(f"sqlite:///{tmp_path}/new.db")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.db", *sorted(names[2:])]
+    assert sorted(path.name for path in tmp_path.glob("new.db*")) == ["new.db", *sorted(names[2:])]
 
 
 def test_mlflow_is_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

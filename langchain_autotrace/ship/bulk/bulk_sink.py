@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.errors import SinkUnavailable, TraceRejected
-from langchain_autotrace.redaction import error_line
+from langchain_autotrace.redaction import error_line, without_password
+from langchain_autotrace.ship import new_database
 from langchain_autotrace.ship.bulk.bulk_writer import BulkWriter
 from langchain_autotrace.ship.two_ways import TwoWaySink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from langchain_autotrace.records import TraceContext
     from langchain_autotrace.ship.bulk.databases import Database
     from langchain_autotrace.ship.mlflow_sink import MlflowSink
     from langchain_autotrace.trace.spans import Trace
+
+_logger: Final = logging.getLogger("langchain_autotrace.ship")
 
 _TRIES: Final = 3
 """How often a batch is written when another writer was faster with one of its traces."""
@@ -38,6 +43,17 @@ class BulkSink(TwoWaySink):
         super().__init__(tracking_uri, open_public)
         self._database = database
         self._writer = BulkWriter(database)
+
+    def _prepare(self, contexts: Sequence[TraceContext | None]) -> bool:
+        """Create the database and the experiments of traces as MLflow would, and return whether nothing failed."""
+        names = {context["experiment"] for context in contexts if context is not None}
+        try:
+            new_database.prepare(self._uri)
+            self._writer.create_experiments(sorted(filter(None, names)))
+        except Exception as error:  # noqa: BLE001 - MLflow's API says what is wrong
+            _logger.debug("%s: %s", without_password(self._uri), error_line(error))
+            return False
+        return True
 
     def _write_new(self, batch: Sequence[Trace]) -> list[Trace]:
         """Store what can be stored in bulk; return the traces whose experiment or database does not exist yet."""

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlparse, urlunparse
 
 from langchain_autotrace.ids import TRACE_ID_PREFIX
+from langchain_autotrace.ship.bulk.new_experiments import create_experiments
 from langchain_autotrace.ship.bulk.revisions import COMPUTED, Revision, known_revision
 from langchain_autotrace.ship.bulk.rows import Place, TableRows, trace_rows
 from langchain_autotrace.ship.trace_values import trace_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from langchain_autotrace.records import TraceContext
     from langchain_autotrace.ship.bulk.databases import Database
@@ -74,6 +75,20 @@ class BulkWriter:
         left = [trace for trace in batch if id(trace) not in known]
         homeless = [trace for trace in left if places[_experiment(trace)] is None]
         return Written(stored, homeless, [trace for trace in left if places[_experiment(trace)] is not None])
+
+    def create_experiments(self, names: Iterable[str]) -> None:
+        """Create the experiments that are missing, as far as it is known how MLflow would.
+
+        Raises:
+            Exception: of the database's driver; none was created.
+        """
+        with self._database.connect() as connection:
+            cursor = connection.cursor()
+            if self._has_tables(cursor) and self._revision(cursor) is not None:
+                self._database.begin(cursor)
+                if self._named_revision(cursor) == self._checked:
+                    create_experiments(self._database, cursor, names)
+                connection.commit()
 
     def _has_tables(self, cursor: Any) -> bool:  # noqa: ANN401 - a driver's
         cursor.execute(self._database.has_table, (_REVISION_TABLE,))

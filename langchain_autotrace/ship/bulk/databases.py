@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
 from langchain_autotrace import destination
-from langchain_autotrace.ship.sqlite_file import SpanStatistics
+from langchain_autotrace.ship.sqlite_file import SpanStatistics, artifact_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,8 +55,14 @@ class Database(Protocol):
     def insert(self, cursor: Any, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:  # noqa: ANN401
         """Insert the rows; ``statement`` ends with ``VALUES``."""
 
+    def insert_one(self, cursor: Any, statement: str, row: tuple[Any, ...], key: str) -> int:  # noqa: ANN401
+        """Insert a row, and return the number that the database gives it in the column ``key``."""
+
     def after_commit(self, cursor: Any) -> None:  # noqa: ANN401
         """Do what keeps searches fast. Never raises an error of the database."""
+
+    def artifact_root(self) -> str:
+        """Return the folder of the artifacts of new experiments, as MLflow chooses it where nothing else is set."""
 
 
 def database(uri: str) -> Database | None:
@@ -122,10 +128,19 @@ class Sqlite:
         """Insert the rows one by one, which costs SQLite the least."""
         cursor.executemany(f"{statement} ({', '.join('?' * len(rows[0]))})", rows)
 
+    def insert_one(self, cursor: sqlite3.Cursor, statement: str, row: tuple[Any, ...], key: str) -> int:  # noqa: ARG002
+        """Insert a row, and return its number."""
+        cursor.execute(statement, row)
+        return int(cursor.lastrowid or 0)
+
     def after_commit(self, cursor: sqlite3.Cursor) -> None:
         """Update the statistics of the spans, as after a write through MLflow's API."""
         with contextlib.suppress(sqlite3.Error):
             self._statistics.update_by(lambda statement: next(iter(cursor.execute(statement).fetchone() or ()), None))
+
+    def artifact_root(self) -> str:
+        """Return the folder beside the file."""
+        return artifact_root(self._path)
 
 
 def _postgresql(uri: str) -> Postgresql | None:
@@ -177,5 +192,14 @@ class Postgresql:
         else:
             cursor.executemany(f"{statement} ({', '.join(['%s'] * len(rows[0]))})", rows)
 
+    def insert_one(self, cursor: Any, statement: str, row: tuple[Any, ...], key: str) -> int:  # noqa: ANN401
+        """Insert a row, and return the number that the database gives it in the column ``key``."""
+        cursor.execute(f"{statement} RETURNING {key}", row)
+        return int(cursor.fetchone()[0])
+
     def after_commit(self, cursor: Any) -> None:  # noqa: ANN401
         """Do nothing: PostgreSQL analyzes its tables itself."""
+
+    def artifact_root(self) -> str:
+        """Return the folder below the working folder."""
+        return str(Path.cwd() / "mlruns")

@@ -74,12 +74,18 @@ def known_revision(alembic: str) -> Revision | None:
     return next((one for one in REVISIONS if (one.alembic, one.mlflow) == (alembic, version)), None)
 
 
-@functools.cache
 def installed_version() -> str | None:
     """Return the minor version of the installed MLflow, such as ``3.17``, without importing it."""
+    version = full_version()
+    return None if version is None else ".".join(version.split(".")[:2])
+
+
+@functools.cache
+def full_version() -> str | None:
+    """Return the version of the installed MLflow, such as ``3.17.2``, without importing it."""
     for name in _PACKAGES:
         try:
-            return ".".join(importlib.metadata.version(name).split(".")[:2])
+            return importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     return None

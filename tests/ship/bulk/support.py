@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy
 
 from langchain_autotrace.errors import SinkError
+from langchain_autotrace.journal.folder import DestinationFolder, state_dir
 from langchain_autotrace.ship.bulk.bulk_sink import BulkSink
 from langchain_autotrace.ship.bulk.databases import database
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.two_ways import TwoWaySink
+from tests.journal.support import ROOT, new_journal
+from tests.ship.support import write
 
 if TYPE_CHECKING:
+    from langchain_autotrace.records import Record
     from langchain_autotrace.trace.spans import Trace
 
 Tables = dict[str, list[dict[str, Any]]]
@@ -94,3 +101,27 @@ class Pair:
         """What is in both."""
         bulk, public = (tables(uri) for uri in self.uris)
         return bulk, public
+
+
+DELIVERY: Final = """
+import sys
+from langchain_autotrace.ship.__main__ import main
+assert main(sys.argv[1]) == 0
+print(sorted({"mlflow", "sqlalchemy", "pandas"} & set(sys.modules)))
+"""
+
+
+def imported_by_delivery(uri: str, *records: Record) -> tuple[str, str]:
+    """Deliver records by a shipper's process; return what it has imported of MLflow's packages, and its errors."""
+    folder = DestinationFolder(state_dir() / "destination")
+    folder.create(uri)
+    journal = new_journal(folder)
+    write(journal, *records)
+    journal.close()
+    done = subprocess.run(
+        [sys.executable, "-c", DELIVERY, str(folder.path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout, done.stderr

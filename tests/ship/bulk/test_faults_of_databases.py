@@ -14,12 +14,11 @@ import pytest
 from mlflow.tracing.client import TracingClient
 
 from langchain_autotrace.errors import SinkUnavailable, TraceRejected
-from langchain_autotrace.journal.folder import DestinationFolder
 from langchain_autotrace.ship.bulk import databases
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.shipper import Shipper
 from tests.journal.support import INFO, ROOT, new_folder, new_journal
-from tests.ship.bulk.support import bulk_sink, no_public
+from tests.ship.bulk.support import bulk_sink, imported_by_delivery, no_public
 from tests.ship.mlflow_support import in_experiment, rows, searched
 from tests.ship.support import end, finished, start, trace_id, whole, write
 from tests.support import stored
@@ -348,29 +347,7 @@ def test_no_database_to_write_to_in_bulk(uri: str) -> None:
     assert databases.database(uri) is None
 
 
-def test_no_mlflow(store: str, tmp_path: Path) -> None:
+def test_no_mlflow(store: str) -> None:
     """New traces of LangChain's runs are stored in an existing database without importing MLflow."""
-    code = (
-        "import sys\n"
-        "from langchain_autotrace.journal.folder import DestinationFolder\n"
-        "from langchain_autotrace.ship.connect import open_sink\n"
-        "from langchain_autotrace.ship.shipper import Shipper\n"
-        "from pathlib import Path\n"
-        "folder = DestinationFolder(Path(sys.argv[1]))\n"
-        "assert Shipper(folder, open_sink(folder)).drain(timeout=60.0)\n"
-        "print(sorted({'mlflow', 'sqlalchemy', 'pandas'} & set(sys.modules)))\n"
-    )
-    folder = DestinationFolder(tmp_path / "home" / "destination")
-    folder.create(store)
-    journal = new_journal(folder)
-    write(journal, *whole(1), start(2, 1, run_id="r"), end(2, 1))
-    journal.close()
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder.path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-
-    assert (done.stdout, done.stderr) == ("[]\n", "")
+    assert imported_by_delivery(store, *whole(1), start(2, 1, run_id="r"), end(2, 1)) == ("[]\n", "")
     assert searched(store) == ids(1, 2)
