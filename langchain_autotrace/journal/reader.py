@@ -147,11 +147,13 @@ class JournalReader:
 
     def _advance(self) -> bool:
         """Move to the next segment and return True; return False when there is none."""
-        following = self._following()
-        if not following:
-            return False
-        self.position = Position(following[0], 0)
-        return True
+        following = self.position.segment + 1
+        if not self._folder.segment(self.process, following).exists():
+            # Only now look through the folder, where an outage may have left tens of thousands of segments.
+            following = next(iter(self._following()), 0)
+        if following:
+            self.position = Position(following, 0)
+        return bool(following)
 
 
 def _readable_bytes(file: int, offset: int) -> int:

@@ -11,7 +11,7 @@ from langchain_autotrace.records import Flush, PendingModel
 from langchain_autotrace.trace.join import JoinedTrace, Joiner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from langchain_autotrace.journal.folder import DestinationFolder
 
@@ -43,6 +43,8 @@ class Progress:
         self._clock = clock
         saved = checkpoints.load(folder, name)
         self._saved = saved._replace(unfinished=())
+        # A shipper that was killed between writing its checkpoint and deleting has left them.
+        self._remove_segments(one for one in folder.segments(name) if one < saved.position.segment)
         self._save_again_at = float("-inf")
         self.models = list(saved.models)
         self.delivered, self.rejected = saved.delivered, saved.rejected
@@ -115,11 +117,12 @@ class Progress:
         checkpoints.save(self._folder, self.name, current)
         self._saved = current._replace(unfinished=())
         self._save_again_at = now + _SAVING_SHARE * (self._clock() - now)
-        if current.position.segment > saved.position.segment:
-            for number in self._folder.segments(self.name):
-                if number < current.position.segment:
-                    self._folder.segment(self.name, number).unlink(missing_ok=True)
+        self._remove_segments(range(saved.position.segment, current.position.segment))
         return current.torn - saved.torn, current.orphans - saved.orphans
+
+    def _remove_segments(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._folder.segment(self.name, number).unlink(missing_ok=True)
 
     def _state(self) -> Checkpoint:
         return Checkpoint(
