@@ -6,6 +6,8 @@ stored in it because they are logged after their traces, when the position is al
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -17,6 +19,8 @@ from langchain_autotrace.journal.reader import Position
 from langchain_autotrace.records import PendingModel
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from langchain_autotrace.records import Record
 
 
@@ -70,13 +74,10 @@ def _load(folder: DestinationFolder, process: str, *, whole: bool) -> Checkpoint
     try:
         with path.open("rb") as file:
             fields = orjson.loads(file.readline())
-            lines = file.read().splitlines() if whole else []
-        version, position = fields.pop("version"), Position(fields.pop("segment"), fields.pop("offset"))
-        if version == codec.FORMAT and {*map(type, position), *map(type, fields.values())} == {int}:
-            records = max(len(lines) - fields.get("pending_models", 0), 0)
-            models = tuple(PendingModel(*orjson.loads(line)) for line in lines[records:])
-            unfinished = tuple(map(codec.decode, lines[:records]))
-            return Checkpoint(position=position, unfinished=unfinished, models=models, **fields)
+            version, position = fields.pop("version"), Position(fields.pop("segment"), fields.pop("offset"))
+            if version == codec.FORMAT and {*map(type, position), *map(type, fields.values())} == {int}:
+                unfinished, models = _lists(file, fields.get("pending_models", 0)) if whole else ((), ())
+                return Checkpoint(position=position, unfinished=unfinished, models=models, **fields)
     except (FileNotFoundError, ValueError, LookupError, TypeError, AttributeError, JournalFormatError):
         version = codec.FORMAT
     if version == codec.FORMAT:
@@ -85,12 +86,24 @@ def _load(folder: DestinationFolder, process: str, *, whole: bool) -> Checkpoint
     raise JournalFormatError(msg)
 
 
+def _lists(lines: Iterable[bytes], pending_models: int) -> tuple[tuple[Record, ...], tuple[PendingModel, ...]]:
+    """Return the records of incomplete traces and the models, which are the last lines."""
+    records: list[Record] = []
+    last: deque[bytes] = deque()
+    for line in lines:
+        last.append(line)
+        if len(last) > pending_models:
+            records.append(codec.decode(last.popleft()))
+    return tuple(records), tuple(PendingModel(*orjson.loads(line)) for line in last)
+
+
 def save(folder: DestinationFolder, process: str, checkpoint: Checkpoint) -> None:
     """Write the checkpoint of a process atomically."""
     fields = checkpoint._asdict()
     del fields["unfinished"], fields["models"]
     position = fields.pop("position")
     head = orjson.dumps({"version": codec.FORMAT, **position._asdict(), **fields})
-    records = [codec.encode(record) for record in checkpoint.unfinished]
-    models = [orjson.dumps(model, option=codec.OPTIONS, default=tuple) for model in checkpoint.models]
-    replace(folder.checkpoint(process), b"".join([head, b"\n", *records, *models]))
+    # One by one: open traces may have hundreds of megabytes, and orjson takes many times as much for a moment.
+    records = map(codec.encode, checkpoint.unfinished)
+    models = (orjson.dumps(model, option=codec.OPTIONS, default=tuple) for model in checkpoint.models)
+    replace(folder.checkpoint(process), head, b"\n", more=chain(records, models))

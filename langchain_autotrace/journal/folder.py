@@ -36,7 +36,7 @@ from filelock import FileLock, Timeout, lock_descriptor
 from langchain_autotrace.errors import JournalClosed, JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _logger: Final = logging.getLogger("langchain_autotrace")
 
@@ -306,12 +306,19 @@ def is_held(lock: FileLock, *, wait: float = 0.0) -> bool:
         return True
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write a file atomically: a reader sees the old content or the new, never a part."""
+def replace(path: Path, *content: bytes, more: Iterable[bytes] = ()) -> None:
+    """Write a file atomically: a reader sees the old content or the new, never a part.
+
+    Args:
+        path: the file.
+        content: what it is to contain.
+        more: what follows, made while it is written: the whole of it need not fit into memory.
+    """
     with _temporary(path) as part:
         descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+            file.writelines(content)
+            file.writelines(more)
         part.replace(path)
 
 

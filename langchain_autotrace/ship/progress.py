@@ -64,7 +64,12 @@ class Progress:
     @property
     def is_awaited(self) -> bool:
         """Whether what was read is to be delivered at once: the process has requested a flush, or has ended."""
-        return self.dead or self._flush_asked > self._saved.flushed
+        return self.dead or self._has_flush
+
+    @property
+    def _has_flush(self) -> bool:
+        """Whether the process waits for a checkpoint that answers its flush request."""
+        return self._flush_asked > self._saved.flushed
 
     def read(self, *, everything: bool) -> tuple[bool, list[JoinedTrace]]:
         """Read the next records; return whether there were any, and the traces that can be delivered now.
@@ -111,7 +116,7 @@ class Progress:
             nothing has changed or because it is too early.
         """
         saved, now = self._saved, self._clock()
-        if self._state() == saved or (now < self._save_again_at and not at_once and not self.is_awaited):
+        if self._state() == saved or (now < self._save_again_at and not at_once and not self._has_flush):
             return None
         current = self._state()._replace(unfinished=tuple(self._joiner.unfinished()))
         checkpoints.save(self._folder, self.name, current)
