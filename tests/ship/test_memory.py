@@ -57,7 +57,7 @@ OPEN: Final = 1_500
 def fill(folder: DestinationFolder) -> int:
     """A journal of traces of 400 kB each, and of open ones of 17 kB that began before; returns its bytes."""
     journal = new_journal(folder)
-    text = "a word " * (SPAN // 7)
+    text = '"quoted" é\\n' * (SPAN // 11)
     for number in range(OPEN):
         assert journal.append(start(TRACES + number, 1, inputs=text[:17_000]))
     for number in range(TRACES):
@@ -69,7 +69,7 @@ def fill(folder: DestinationFolder) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_a_long_journal(tmp_path: Path) -> None:
-    """A journal of 180 MB, with 1,500 traces that stay open for all of it, takes less than 150 MB of memory."""
+    """A journal of 180 MB, with 1,500 traces that stay open for all of it, takes less than 200 MB of memory."""
     folder = new_folder(tmp_path)
     size = fill(folder)
     done = subprocess.run(
@@ -83,7 +83,7 @@ def test_a_long_journal(tmp_path: Path) -> None:
 
     assert size > 180_000_000
     assert (traces, done.stderr) == (TRACES + OPEN, "")
-    assert grown < 150
+    assert grown < 200
 
 
 def test_segments_that_a_killed_shipper_has_left(tmp_path: Path) -> None:
