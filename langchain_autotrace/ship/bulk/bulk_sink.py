@@ -66,6 +66,7 @@ class BulkSink(TwoWaySink):
                 self._refuse(error, batch)
                 break
             self._note_written(written.stored)
+            self._written |= {id(trace): trace for trace in written.known}
             return written.homeless
         return []
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import posixpath
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlparse, urlunparse
 
 from langchain_autotrace.ids import TRACE_ID_PREFIX
 from langchain_autotrace.ship.bulk.new_experiments import create_experiments
-from langchain_autotrace.ship.bulk.revisions import COMPUTED, Revision, known_revision
+from langchain_autotrace.ship.bulk.revisions import COMPUTED, SPANS, Revision, known_revision
 from langchain_autotrace.ship.bulk.rows import Place, TableRows, trace_rows
 from langchain_autotrace.ship.trace_values import trace_values
 
@@ -28,6 +29,7 @@ _EXPERIMENT: Final = (
 )
 _WORKSPACES: Final = "SELECT 1 FROM experiments WHERE workspace IS NOT NULL AND workspace <> {mark} LIMIT 1"
 _STORED: Final = "SELECT request_id FROM trace_info WHERE request_id IN ({marks})"
+_CONTENTS: Final = "SELECT trace_id, span_id, content FROM spans WHERE trace_id IN ({marks})"
 _PAGE: Final = 500
 
 
@@ -35,6 +37,8 @@ class Written(NamedTuple):
     """What became of a batch's traces."""
 
     stored: list[Trace]
+    known: list[Trace]
+    """Those that were stored before, with the same spans: by a shipper that was killed before its checkpoint."""
     homeless: list[Trace]
     """Those whose experiment, or the whole database, does not exist yet."""
     left: list[Trace]
@@ -59,22 +63,22 @@ class BulkWriter:
             Exception: of the database's driver; nothing was stored.
         """
         if not self._database.exists():
-            return Written([], list(batch), [])
+            return Written([], [], list(batch), [])
         with self._database.connect() as connection:
             cursor = connection.cursor()
             if not self._has_tables(cursor):
-                return Written([], list(batch), [])
+                return Written([], [], list(batch), [])
             revision = self._revision(cursor)
             if revision is None:
-                return Written([], [], list(batch))
+                return Written([], [], [], list(batch))
             places = {key: self._place(cursor, *key) for key in {_experiment(trace) for trace in batch}}
             # The rows are made before the lock is taken.
             made = [(trace, rows) for trace, rows in _made(batch, places, revision) if rows is not None]
-            stored = self._store(connection, revision, made, places)
-        known = {id(trace) for trace in stored}
-        left = [trace for trace in batch if id(trace) not in known]
+            stored, known = self._store(connection, revision, made, places)
+        done = {id(trace) for trace in (*stored, *known)}
+        left = [trace for trace in batch if id(trace) not in done]
         homeless = [trace for trace in left if places[_experiment(trace)] is None]
-        return Written(stored, homeless, [trace for trace in left if places[_experiment(trace)] is not None])
+        return Written(stored, known, homeless, [trace for trace in left if places[_experiment(trace)] is not None])
 
     def create_experiments(self, names: Iterable[str]) -> None:
         """Create the experiments that are missing, as far as it is known how MLflow would.
@@ -131,14 +135,15 @@ class BulkWriter:
         revision: Revision,
         made: Sequence[tuple[Trace, TableRows]],
         places: dict[tuple[str | None, str | None], Place | None],
-    ) -> list[Trace]:
-        """Insert the traces that are new in one transaction, and return them."""
+    ) -> tuple[list[Trace], list[Trace]]:
+        """Insert the traces that are new in one transaction; return them, and those that it has with the same spans."""
         cursor = connection.cursor()
         self._database.begin(cursor)
         if self._named_revision(cursor) != revision:
-            return []
+            return [], []
         active = {key for key, place in places.items() if place is not None and self._place(cursor, *key) == place}
         stored = self._stored(cursor, [trace.trace_id for trace, _ in made])
+        known = self._with_same_spans(cursor, [(trace, rows) for trace, rows in made if trace.trace_id in stored])
         new = [(trace, rows) for trace, rows in made if trace.trace_id not in stored and _experiment(trace) in active]
         new.sort(key=lambda one: one[0].trace_id)  # in the order in which MLflow takes its locks
         for table, columns in revision.tables.items():
@@ -148,17 +153,28 @@ class BulkWriter:
                 self._database.insert(cursor, statement, values)
         connection.commit()
         self._database.after_commit(cursor)
-        return [trace for trace, _ in new]
+        return [trace for trace, _ in new], known
 
     def _stored(self, cursor: Any, trace_ids: Sequence[str]) -> set[str]:  # noqa: ANN401
         """Return those of the traces that the database has."""
-        found: set[str] = set()
+        return {row[0].removeprefix(TRACE_ID_PREFIX) for row in self._found(cursor, _STORED, trace_ids)}
+
+    def _with_same_spans(self, cursor: Any, made: Sequence[tuple[Trace, TableRows]]) -> list[Trace]:  # noqa: ANN401
+        """Return those of the traces, all of which the database has, whose spans it has exactly as they are."""
+        found: dict[str, dict[str, str]] = defaultdict(dict)
+        for trace_id, span_id, content in self._found(cursor, _CONTENTS, [trace.trace_id for trace, _ in made]):
+            found[trace_id][span_id] = content
+        spans = [{row["span_id"]: row["content"] for row in rows[SPANS]} for _, rows in made]
+        return [
+            trace for (trace, _), own in zip(made, spans, strict=True) if own == found[TRACE_ID_PREFIX + trace.trace_id]
+        ]
+
+    def _found(self, cursor: Any, query: str, trace_ids: Sequence[str]) -> Iterator[Sequence[Any]]:  # noqa: ANN401
+        """Yield the rows of traces that a query finds."""
         for begin in range(0, len(trace_ids), _PAGE):
             page = [TRACE_ID_PREFIX + trace_id for trace_id in trace_ids[begin : begin + _PAGE]]
-            marks = ", ".join([self._database.mark] * len(page))
-            cursor.execute(_STORED.format(marks=marks), page)
-            found.update(row[0].removeprefix(TRACE_ID_PREFIX) for row in cursor.fetchall())
-        return found
+            cursor.execute(query.format(marks=", ".join([self._database.mark] * len(page))), page)
+            yield from cursor.fetchall()
 
 
 def _made(

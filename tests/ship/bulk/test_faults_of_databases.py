@@ -167,14 +167,26 @@ def test_what_was_stored_in_bulk_is_not_written_again(store: str) -> None:
 
 
 def test_the_same_batch_again(store: str) -> None:
-    """Traces that are stored already go through MLflow's API, and nothing changes."""
+    """Traces that are stored already, as a killed shipper has left them, are not written again, nor by MLflow's API."""
     bulk_sink(store).write(batch(1, 2))
     before = [trace.to_json() for trace in stored(store)]
-    sink = bulk_sink(store)
+    sink = bulk_sink(store, no_public)
     sink.write(batch(1, 2, 3))
 
     assert [trace.to_json() for trace in stored(store)][:2] == before
     assert (searched(store), sink.in_bulk) == (ids(1, 2, 3), 1)
+
+
+def test_a_trace_that_was_stored_in_part(store: str) -> None:
+    """A trace of which some spans are missing, or other, is completed through MLflow's API."""
+    bulk_sink(store).write(batch(1, 2))
+    changed("DELETE FROM spans WHERE trace_id LIKE '%1' AND parent_span_id IS NOT NULL")(store)
+    changed("UPDATE spans SET content = replace(content, 'outputs', 'other') WHERE trace_id LIKE '%2'")(store)
+    sink = bulk_sink(store)
+    sink.write(batch(1, 2))
+
+    assert ([len(trace.data.spans) for trace in stored(store)], sink.in_bulk) == ([2, 2], 0)
+    assert [span.outputs for trace in stored(store) for span in trace.data.spans] == 2 * ["outputs 1", "outputs 2"]
 
 
 @pytest.mark.parametrize("together", [False, True])
