@@ -38,11 +38,28 @@ class Place:
     """Base address of the local HTTP sink, ending in this process's tag."""
     folder: Path
     """An empty folder of its own."""
+    name: str = "traces"
+    """Of the database."""
+    server: str = ""
+    """Address of a PostgreSQL server that has the database; empty for SQLite."""
 
     @property
     def database(self) -> Path:
         """The SQLite file of the contestants that write to one."""
-        return self.folder / "traces.db"
+        return self.folder / f"{self.name}.db"
+
+    @property
+    def tracking_uri(self) -> str:
+        """The database, as MLflow names it."""
+        return f"postgresql+psycopg2://{self.server}/{self.name}" if self.server else f"sqlite:///{self.database}"
+
+    def connect(self) -> Any:
+        """Open the database."""
+        if not self.server:
+            return sqlite3.connect(self.database, timeout=60)
+        import psycopg2
+
+        return psycopg2.connect(f"postgresql://{self.server}/{self.name}")
 
     @property
     def journal(self) -> Path:
@@ -66,27 +83,28 @@ class Tracer:
     """Spans that have arrived at their destination so far; None for what traces nothing."""
 
 
-def spans_in_database(database: Path) -> int:
-    """Count the spans in an MLflow SQLite store; 0 as long as there is none."""
-    return _query(database, "SELECT count(*) FROM spans")
+def spans_in_database(place: Place) -> int:
+    """Count the spans in an MLflow database; 0 as long as there is none."""
+    return _query(place, "SELECT count(*) FROM spans")
 
 
-def traces_in_database(database: Path) -> int:
-    """Count the finished traces in an MLflow SQLite store; 0 as long as there is none."""
-    return _query(database, "SELECT count(*) FROM trace_info WHERE status <> 'IN_PROGRESS'")
+def traces_in_database(place: Place) -> int:
+    """Count the finished traces in an MLflow database; 0 as long as there is none."""
+    return _query(place, "SELECT count(*) FROM trace_info WHERE status <> 'IN_PROGRESS'")
 
 
-def _query(database: Path, question: str) -> int:
-    if not database.exists():
+def _query(place: Place, question: str) -> int:
+    if not place.server and not place.database.exists():
         return 0
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=60)) as connection:
+    with closing(place.connect()) as connection:
+        cursor = connection.cursor()
         try:
-            (count,) = connection.execute(question).fetchone()
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
+            cursor.execute(question)
+            return int(cursor.fetchone()[0])
+        except Exception as error:
+            if "no such table" in str(error) or "does not exist" in str(error):
                 return 0
             raise
-    return int(count)
 
 
 def spans_at_sink(place: Place) -> int:
@@ -127,7 +145,7 @@ def noop(_place: Place) -> Callable[[], Tracer]:
 
 
 def ours(place: Place, **settings: Any) -> Callable[[], Tracer]:
-    """Journal, and deliver to SQLite by the shipper process."""
+    """Journal, and deliver to the database by the shipper process."""
     os.environ["LANGCHAIN_AUTOTRACE_HOME"] = str(place.journal)
     import langchain_autotrace
 
@@ -138,8 +156,8 @@ def ours(place: Place, **settings: Any) -> Callable[[], Tracer]:
             raise RuntimeError(message)
 
     def begin() -> Tracer:
-        langchain_autotrace.autolog(experiment=EXPERIMENT, tracking_uri=f"sqlite:///{place.database}", **settings)
-        return Tracer(flush=flush, stored=partial(spans_in_database, place.database))
+        langchain_autotrace.autolog(experiment=EXPERIMENT, tracking_uri=place.tracking_uri, **settings)
+        return Tracer(flush=flush, stored=partial(spans_in_database, place))
 
     return begin
 
@@ -177,9 +195,9 @@ def mlflow_alone(place: Place) -> Callable[[], Tracer]:
     import mlflow as package
 
     def begin() -> Tracer:
-        package.set_tracking_uri(f"sqlite:///{place.database}")
+        package.set_tracking_uri(place.tracking_uri)
         package.set_experiment(EXPERIMENT)
-        return Tracer(flush=package.flush_trace_async_logging, stored=partial(spans_in_database, place.database))
+        return Tracer(flush=package.flush_trace_async_logging, stored=partial(spans_in_database, place))
 
     return begin
 
@@ -190,10 +208,10 @@ def mlflow(place: Place) -> Callable[[], Tracer]:
     import mlflow.langchain
 
     def begin() -> Tracer:
-        package.set_tracking_uri(f"sqlite:///{place.database}")
+        package.set_tracking_uri(place.tracking_uri)
         package.set_experiment(EXPERIMENT)
         mlflow.langchain.autolog()
-        return Tracer(flush=package.flush_trace_async_logging, stored=partial(spans_in_database, place.database))
+        return Tracer(flush=package.flush_trace_async_logging, stored=partial(spans_in_database, place))
 
     return begin
 

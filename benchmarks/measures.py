@@ -20,9 +20,12 @@ from pathlib import Path
 from statistics import fmean, median, quantiles
 from typing import TYPE_CHECKING
 
+import databases
 import programs
+import whole_programs
 from contestants import spans_in_database, traces_in_database
-from processes import cpu_seconds, working_in
+from plan import OURS
+from processes import cpu_seconds, peak_mb, working_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +39,6 @@ Figures = dict[str, float]
 
 CONCURRENT = 50
 THREADS = 8
-CHAIN_SPANS = 4
 PAUSE_SECONDS = 0.05
 MEMORY_MARKS = (0.1, 0.5, 1.0)
 _PAGE = resource.getpagesize()
@@ -61,6 +63,8 @@ class Bench:
     begin: Callable[[], Tracer]
     place: Place
     effort: Effort
+    name: str
+    """The contestant's."""
 
 
 class _Arrivals:
@@ -266,31 +270,36 @@ def _some(spans: int) -> int:
     return spans
 
 
-def delivery(bench: Bench) -> Figures:
-    """Fill a new SQLite file, then fill it further: until readable, and at what CPU, shipper's included."""
+def delivery(program: Callable[[], Run], bench: Bench) -> Figures:
+    """Fill a new database, then fill it further: until readable, and at what CPU, shipper's included."""
+    run = program()
     cpu = _cpu_seconds(bench.place)
     tracer = bench.begin()
-    run = programs.chain()
     cold = _filled(bench, tracer, run, cpu)
+    size, spans = databases.size(bench.place), spans_in_database(bench.place)
     warm = _filled(bench, tracer, run, _cpu_seconds(bench.place))
-    expected = 2 * bench.effort.runs
+    stored = traces_in_database(bench.place)
     return {
         **{f"cold_{name}": figure for name, figure in cold.items()},
         **{f"warm_{name}": figure for name, figure in warm.items()},
-        "expected": expected,
-        "traces": traces_in_database(bench.place.database),
-        "delivered": spans_in_database(bench.place.database) / (expected * CHAIN_SPANS),
+        "bytes_per_trace": (databases.size(bench.place) - size) / bench.effort.runs,
+        "peak_mb": max(map(peak_mb, ("self", *working_in(bench.place.journal)))),
+        "expected": 2 * bench.effort.runs,
+        "traces": stored,
+        "spans_per_run": spans / bench.effort.runs,
+        "delivered": stored / (2 * bench.effort.runs),
+        **(databases.raw(bench.place) if bench.name == OURS else {}),
     }
 
 
 def _filled(bench: Bench, tracer: Tracer, run: Run, cpu: float) -> Figures:
-    before = traces_in_database(bench.place.database)
+    before = traces_in_database(bench.place)
     begun = time.perf_counter()
     _repeat(run, tracer, bench.effort.runs)
     ran = time.perf_counter()
     tracer.flush()
     readable = time.perf_counter()
-    stored = traces_in_database(bench.place.database) - before
+    stored = traces_in_database(bench.place) - before
     spent = _cpu_seconds(bench.place) - cpu
     return {
         "app_s": ran - begun,
@@ -362,7 +371,12 @@ MEASURES: dict[str, Callable[[Bench], Turn]] = {
     "span": span,
     "chain_span": chain_span,
     "startup": once(startup),
-    "delivery": once(delivery),
+    "delivery": once(partial(delivery, programs.chain)),
+    "delivery_agent": once(partial(delivery, partial(programs.agent, programs.LONG_QUESTION))),
+    "delivery_postgresql": once(partial(delivery, programs.chain)),
+    "delivery_postgresql_agent": once(partial(delivery, partial(programs.agent, programs.LONG_QUESTION))),
+    "script": once(whole_programs.script),
+    "many": once(whole_programs.many),
     "span_size": once(span_size),
     "memory": once(memory),
 }

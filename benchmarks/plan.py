@@ -13,7 +13,8 @@ BEFORE_VARIABLE = "AUTOTRACE_BEFORE"
 """Environment variable: a folder that holds another version of this package, which takes part as `before`."""
 PEERS = ("mlflow", "openinference", "openllmetry", "langfuse", "langsmith")
 EVERYONE = (BASELINE, FLOOR, OURS, *([BEFORE] if os.environ.get(BEFORE_VARIABLE) else []), *PEERS)
-SQLITE = (OURS, "mlflow")
+WITH_DATABASE = (OURS, "mlflow")
+"""Those that write to a database of MLflow's."""
 WITH_MLFLOW = (BASELINE, OURS, "ours-skinny", "mlflow", "mlflow-skinny")
 """Those that know MLflow's own spans; `-skinny` is without pandas, as mlflow-skinny is, where MLflow's own autolog
 cannot be."""
@@ -60,7 +61,12 @@ CASES = (
     Case("chain_span", "the chain with such a function within", WITH_MLFLOW, 200, 60, 20, turns=3),
     Case("startup", "switching tracing on, and the first `invoke`, with a new store", EVERYONE, 1, 1, 0),
     Case("delivery", "traces into a new SQLite file", (OURS, "ours-thread", "mlflow"), 300, 100, 0),
-    Case("span_size", "what is stored of one 2,000-token stream", SQLITE, 1, 1, 0, once=True),
+    Case("delivery_agent", "traces of the agent into SQLite, 11 spans of 1 to 17 kB", WITH_DATABASE, 100, 30, 0),
+    Case("delivery_postgresql", "traces into PostgreSQL", WITH_DATABASE, 300, 100, 0),
+    Case("delivery_postgresql_agent", "traces of the agent into PostgreSQL", WITH_DATABASE, 100, 30, 0),
+    Case("script", "a whole short program", (BASELINE, *WITH_DATABASE), 1, 1, 0),
+    Case("many", "8 programs at once, 100 traces a second each, one SQLite file", (OURS,), 2_000, 500, 0, once=True),
+    Case("span_size", "what is stored of one 2,000-token stream", WITH_DATABASE, 1, 1, 0, once=True),
     Case(
         "memory",
         "resident memory of the application as it runs on",

@@ -29,3 +29,12 @@ def cpu_seconds(pid: int) -> float:
     except OSError:
         return 0.0
     return sum(map(int, numbers[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mb(pid: int | str) -> float:
+    """Return the most memory that a process has had, in MB; 0 when it is gone, or without /proc."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmHWM:")), 0.0)

@@ -35,6 +35,8 @@ ANSWER = (
 )
 LONG = 6_000
 """Characters of a long text."""
+LONG_QUESTION = 8_000
+"""Characters of a question to the agent that makes spans of up to 17 kB."""
 TOKENS = tuple(f"token{number:04d} " for number in range(2000))
 STREAMED = "".join(TOKENS)
 """The text of the stream: plain characters, so that it looks the same however often it is escaped."""
@@ -182,9 +184,10 @@ def stream() -> Run:
     return run
 
 
-def agent() -> Run:
-    """Build the agent; one run is two tool calls and an answer."""
+def agent(length: int = 0) -> Run:
+    """Build the agent; one run is two tool calls and an answer. The question may be made `length` characters long."""
     from langchain.agents import create_agent
 
+    question = QUESTION * (1 + length // len(QUESTION)) if length else QUESTION
     graph = create_agent(ScriptedChatModel(), [find_lock, count_rows])
-    return lambda config: graph.invoke({"messages": [HumanMessage(QUESTION)]}, config)
+    return lambda config: graph.invoke({"messages": [HumanMessage(question)]}, config)

@@ -165,6 +165,21 @@ _RUN_COLUMNS: dict[str, Cell] = {
     **_ARRIVAL,
 }
 
+_DELIVERY_COLUMNS: dict[str, Cell] = {
+    "new file, traces/s": figure("cold_traces_per_s"),
+    "then, traces/s": figure("warm_traces_per_s"),
+    "new file, CPU ms per trace": figure("cold_cpu_ms_per_trace", 1, 1),
+    "then, CPU ms per trace": figure("warm_cpu_ms_per_trace", 1, 2),
+    "application busy, s": figure("cold_app_s", 1, 2),
+    "rows alone, traces/s": figure("raw_traces_per_s"),
+    "rows alone, CPU ms": figure("raw_cpu_ms_per_trace", 1, 2),
+    "stored, bytes per trace": figure("bytes_per_trace"),
+    "peak memory, MB": figure("peak_mb"),
+    "traces": figure("traces"),
+    "of": figure("expected"),
+    **_ARRIVAL,
+}
+
 COLUMNS: dict[str, dict[str, Cell]] = {
     "chain": _RUN_COLUMNS,
     "long": _RUN_COLUMNS,
@@ -196,12 +211,27 @@ COLUMNS: dict[str, dict[str, Cell]] = {
         "readable after ms": figure("readable_ms"),
         "spans per run": figure("spans_per_run"),
     },
-    "delivery": {
-        "new file, traces/s": figure("cold_traces_per_s"),
-        "then, traces/s": figure("warm_traces_per_s"),
-        "new file, CPU ms per trace": figure("cold_cpu_ms_per_trace", 1, 1),
-        "then, CPU ms per trace": figure("warm_cpu_ms_per_trace", 1, 1),
-        "application busy, s": figure("cold_app_s", 1, 2),
+    "delivery": _DELIVERY_COLUMNS,
+    "delivery_agent": _DELIVERY_COLUMNS,
+    "delivery_postgresql": _DELIVERY_COLUMNS,
+    "delivery_postgresql_agent": _DELIVERY_COLUMNS,
+    "script": {
+        "last line, ms": figure("existing_wall_ms"),
+        "readable, ms": figure("existing_all_ms"),
+        "after the last line, ms": figure("existing_readable_ms"),
+        "CPU, ms": figure("existing_cpu_ms"),
+        "added CPU, ms": added("existing_cpu_ms"),
+        "new database: readable, ms": figure("new_all_ms"),
+        "after the last line, new": figure("new_readable_ms"),
+        "added CPU, new": added("new_cpu_ms"),
+        "after the last line, first of all": figure("first_readable_ms"),
+        "added CPU, first of all": added("first_cpu_ms"),
+    },
+    "many": {
+        "traces/s": figure("traces_per_s"),
+        "behind at most, s": figure("behind_s", 1, 2),
+        "shipper's CPU ms per trace": figure("shipper_cpu_ms", 1, 2),
+        "shipper's peak memory, MB": figure("shipper_peak_mb"),
         "traces": figure("traces"),
         "of": figure("expected"),
         "delivered": _delivered,

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -28,6 +29,9 @@ DISTRIBUTIONS = (
     "opentelemetry-instrumentation-langchain",
     "opentelemetry-sdk",
 )
+
+_ENDED_LAST = ExitStack()
+"""What ends with this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,29 @@ def ready(arguments: argparse.Namespace) -> Callable[[], dict[str, float]]:
     from contestants import CONTESTANTS, Place
     from measures import MEASURES, Bench, Effort
 
-    place = Place(arguments.sink, arguments.folder)
-    bench = Bench(CONTESTANTS[arguments.contestant](place), place, Effort(arguments.runs, arguments.warmup))
+    server = postgresql() if "postgresql" in arguments.case else ""
+    place = Place(arguments.sink, arguments.folder, server=server)
+    effort = Effort(arguments.runs, arguments.warmup)
+    bench = Bench(CONTESTANTS[arguments.contestant](place), place, effort, arguments.contestant)
     turn: Callable[[], dict[str, float]] = MEASURES[arguments.case](bench)
     return turn
+
+
+def postgresql() -> str:
+    """Start a server with an empty database until this process ends, as the tests do; give its address."""
+    import psycopg2
+
+    from tests.ship.bulk.postgresql import programs, server
+
+    if programs() is None:
+        missing = "PostgreSQL is not installed: apt-get install postgresql"
+        raise RuntimeError(missing)
+    address = f"me@127.0.0.1:{_ENDED_LAST.enter_context(server())}"
+    connection = psycopg2.connect(f"postgresql://{address}/postgres")
+    connection.autocommit = True
+    connection.cursor().execute("CREATE DATABASE traces")
+    connection.close()
+    return address
 
 
 def arguments_of(command: list[str] | None = None) -> argparse.Namespace:
@@ -92,6 +115,7 @@ def main() -> None:
         os.dup2(2, 1)  # what tracers print goes to the standard error
         for result in [versions()] if arguments.versions else map(asdict, measured(arguments)):
             print(json.dumps(result), file=output, flush=True)
+    _ENDED_LAST.close()
 
 
 if __name__ == "__main__":
