@@ -15,6 +15,8 @@ from typing import Final
 
 _FOLDERS: Final = "/usr/lib/postgresql"
 _OPTIONS: Final = "-c fsync=off -c listen_addresses=127.0.0.1 -c max_connections=40"
+_FOLDERS_OF: Final[dict[int, Path]] = {}
+"""Port -> folder of the servers that run."""
 
 
 def programs() -> Path | None:
@@ -33,12 +35,19 @@ def server() -> Iterator[int]:
         port = _free_port()
         options = f"{_OPTIONS} -p {port} -c unix_socket_directories={folder}"
         _run("pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log", "-o", options, "start")
+        _FOLDERS_OF[port] = folder
         try:
             yield port
         finally:
             _run("pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def crash(port: int) -> None:
+    """Have a server lose what it is doing, as in a crash, and start again."""
+    folder = _FOLDERS_OF[port]
+    _run("pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log", "-m", "immediate", "restart")
 
 
 def _own(folder: Path) -> None:

@@ -330,16 +330,24 @@ def test_a_database_of_another_version(store: str, statement: str) -> None:
     )
 
 
-def test_a_revision_that_changes_meanwhile(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A database that is upgraded between looking and writing is not written to."""
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE alembic_version SET version_num = 'newer'",
+        "UPDATE experiments SET lifecycle_stage = 'deleted'",
+        "UPDATE experiments SET artifact_location = '/elsewhere'",
+    ],
+)
+def test_a_change_between_looking_and_writing(store: str, monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
+    """Nothing is written into a database that is upgraded, or an experiment that is deleted or moved, meanwhile."""
     sink = bulk_sink(store)
     begin = databases.Sqlite.begin
 
-    def begin_after_upgrade(self: databases.Sqlite, cursor: sqlite3.Cursor) -> None:
-        changed("UPDATE alembic_version SET version_num = 'newer'")(store)
+    def begin_after_change(self: databases.Sqlite, cursor: sqlite3.Cursor) -> None:
+        changed(statement)(store)
         begin(self, cursor)
 
-    monkeypatch.setattr(databases.Sqlite, "begin", begin_after_upgrade)
+    monkeypatch.setattr(databases.Sqlite, "begin", begin_after_change)
 
     assert sink._writer.write(batch(1)).stored == []
     assert rows(store)["trace_info"] == 0

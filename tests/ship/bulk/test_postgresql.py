@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
 import pytest
 
 from langchain_autotrace.errors import SinkUnavailable, TraceRejected
+from langchain_autotrace.ship import shipper
+from langchain_autotrace.ship.bulk import databases
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
+from langchain_autotrace.ship.shipper import Shipper
+from tests.journal.support import new_folder, new_journal
+from tests.patience import PATIENCE
 from tests.ship.bulk import postgresql
 from tests.ship.bulk.corpus import EXAMPLES, traces
 from tests.ship.bulk.support import Pair, bulk_sink, no_public
 from tests.ship.bulk.test_faults_of_databases import batch, ids, writer
-from tests.ship.support import end, finished, start, trace_id, whole
+from tests.ship.support import end, finished, start, trace_id, whole, write
 from tests.support import stored
 
 pytestmark = pytest.mark.skipif(
     postgresql.programs() is None, reason="PostgreSQL is not installed: apt-get install postgresql"
 )
 DRIVERS: Final = ("psycopg", "psycopg2")
+EXPERIMENTS: Final = ("mine", "Ünïcode ☃", 'it\'s "quoted" 100%', "a/b:c", " ", "x" * 200)
 
 
 def execute(port: int, *statements: str, name: str = "postgres") -> list[Any]:
@@ -138,3 +147,112 @@ def test_a_new_database(port: int) -> None:
         (f"tr-{trace_id(2)}",),
     ]
     assert sink.in_bulk == 2
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_writer_that_is_killed(new_database: Callable[[str], str], port: int, driver: str) -> None:
+    """A writer that is killed has stored whole batches; the same traces written again are stored once."""
+    uri = new_database(driver)
+    question = "SELECT (SELECT count(*) FROM trace_info), (SELECT count(*) FROM spans)"
+    process = writer(uri, 0, 20_000, 50)
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.readline() == "ready\n"
+        while execute(port, question, name=uri.rpartition("/")[2])[0][0] < 100:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    while (counts := execute(port, question, name=uri.rpartition("/")[2])[0])[0] % 50:
+        time.sleep(0.01)  # the server is still committing what it had got
+    sink = bulk_sink(uri, no_public)
+    sink.write([finished(*whole(number, spans=3)) for number in range(counts[0] - 20, counts[0] + 20)])
+
+    assert counts[1] == 3 * counts[0]
+    assert sink.in_bulk == 20
+    assert execute(port, question, name=uri.rpartition("/")[2]) == [(counts[0] + 20, 3 * (counts[0] + 20))]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_server_that_crashes(
+    new_database: Callable[[str], str], port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str
+) -> None:
+    """A server that crashes three times amid a delivery, and is started again, has each trace once."""
+    monkeypatch.setattr(shipper, "_BATCH_TRACES", 10)
+    monkeypatch.setattr(shipper, "_LARGEST_BATCH", 10)
+    uri, folder = new_database(driver), new_folder(tmp_path)
+    journal = new_journal(folder)
+    for number in range(200):
+        write(journal, *whole(number))
+    journal.close()
+    crashing = threading.Thread(target=lambda: [postgresql.crash(port) for _ in range(3)])
+    crashing.start()
+    assert Shipper(folder, bulk_sink(uri)).drain(timeout=PATIENCE)
+    crashing.join()
+
+    counts = "SELECT count(*), count(DISTINCT trace_id) FROM spans"
+    assert execute(port, counts, name=uri.rpartition("/")[2]) == [(400, 200)]
+    assert list(folder.rejected.glob("*")) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE alembic_version SET version_num = 'newer'",
+        "UPDATE experiments SET lifecycle_stage = 'deleted'",
+    ],
+)
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_change_between_looking_and_writing(
+    new_database: Callable[[str], str], port: int, monkeypatch: pytest.MonkeyPatch, driver: str, statement: str
+) -> None:
+    """Nothing is written into a database that is upgraded, or an experiment that is deleted, meanwhile."""
+    uri = new_database(driver)
+    begin = databases.Postgresql.begin
+
+    def begin_after_change(self: databases.Postgresql, cursor: Any) -> None:
+        execute(port, statement, name=uri.rpartition("/")[2])
+        begin(self, cursor)
+
+    monkeypatch.setattr(databases.Postgresql, "begin", begin_after_change)
+
+    assert bulk_sink(uri, no_public)._writer.write(batch(1)).stored == []
+    assert execute(port, "SELECT count(*) FROM trace_info", name=uri.rpartition("/")[2]) == [(0,)]
+
+
+FULL: Final = """
+CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$
+"""
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_full_disk(new_database: Callable[[str], str], port: int, driver: str) -> None:
+    """A server without room is unavailable, keeps nothing of the batch, and takes it later."""
+    uri = new_database(driver)
+    name, sink = uri.rpartition("/")[2], bulk_sink(uri, no_public)
+    execute(port, FULL, "CREATE TRIGGER full_disk BEFORE INSERT ON spans EXECUTE FUNCTION full_disk()", name=name)
+    with pytest.raises(SinkUnavailable, match="No space left on device"):
+        sink.write(batch(1, 2))
+    assert execute(port, "SELECT count(*) FROM trace_info", name=name) == [(0,)]
+    execute(port, "DROP TRIGGER full_disk ON spans", name=name)
+    sink.write(batch(1, 2))
+
+    assert execute(port, "SELECT count(*) FROM spans", name=name) == [(4,)]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_new_experiments(new_database: Callable[[str], str], port: int, driver: str) -> None:
+    """New experiments are, column by column, those that MLflow creates."""
+    ours, theirs = new_database(driver), new_database(driver)
+    store = MlflowSink(theirs)._client.store
+    for name in EXPERIMENTS:
+        store.create_experiment(name)
+    store.engine.dispose()
+    bulk_sink(ours)._writer.create_experiments(EXPERIMENTS)
+
+    question = "SELECT experiment_id, name, artifact_location, lifecycle_stage, workspace FROM experiments ORDER BY 1"
+    rows = [execute(port, question, name=uri.rpartition("/")[2]) for uri in (ours, theirs)]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == len(EXPERIMENTS) + 1
+    times = "SELECT count(*) FROM experiments WHERE creation_time = last_update_time AND creation_time > 1700000000000"
+    assert execute(port, times, name=ours.rpartition("/")[2]) == [(len(EXPERIMENTS) + 1,)]
