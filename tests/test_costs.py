@@ -162,3 +162,44 @@ def test_the_full_mlflow(full_mlflow: str, store: str) -> None:
     assert amounts(deepseek) == pytest.approx((*own, sum(own)))
     assert amounts(claude) == pytest.approx((600 * 3e-6 + 400 * 0.3e-6, 2_000 * 15e-6, 0.03192))
     assert (amounts(local), unknown) == ((0, 0, 0), None)
+
+
+EVERY_MODEL: Final = """
+import itertools
+from pathlib import Path
+from langchain_autotrace.ship import mlflow_prices
+assert mlflow_prices.catalog() is not None
+NAMES = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+TOKENS = [(1_000, 2_000), (0, 7), (1_000, 1, 400), (1_000, 1, 300, 200), (5, 1, 9, 9)]
+USES = [dict(zip(NAMES, tokens)) for tokens in TOKENS]
+found = [
+    (one.stem, name, mlflow_prices.cost_per_token(name, counts, one.stem))
+    for one in sorted(mlflow_prices.catalog().glob("*.json"))
+    for name in [*mlflow_prices._models(one.stem), "x/" + next(iter(mlflow_prices._models(one.stem)), ""), "acme-1"]
+    for counts in USES
+]
+import sys
+assert "mlflow" not in sys.modules
+from mlflow.utils.providers import cost_per_token
+uses = itertools.cycle(USES)
+for (provider, name, cost), counts in zip(found, uses):
+    more = {key: counts[key] for key in NAMES[2:] if key in counts}
+    own = cost_per_token(name, counts["input_tokens"], counts["output_tokens"], provider, **more)
+    assert cost == own, (provider, name, counts, cost, own)
+print(len(found))
+"""
+
+
+@pytest.mark.server
+def test_every_model_of_the_full_mlflow(full_mlflow: str) -> None:
+    """Each model of MLflow's table costs what MLflow calculates itself, which is not imported for it."""
+    done = subprocess.run(
+        [full_mlflow, "-c", EVERY_MODEL],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10_000

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.semconv import Attr
+from langchain_autotrace.ship import mlflow_prices
+from langchain_autotrace.ship.bulk.revisions import installed_version
 from langchain_autotrace.ship.connect import CATALOG_VARIABLE
 from langchain_autotrace.trace.cost import cost_of, is_local
 from langchain_autotrace.trace.totals import COST_KEYS, costs_of
@@ -42,18 +42,24 @@ def _mlflow_price(provider: str | None, model: str, counts: Mapping[str, int]) -
     """Return the cost by MLflow's table of the provider itself; None if the model is not in it."""
     if provider is None or not has_prices():
         return None
-    from mlflow.utils import providers  # noqa: PLC0415 - two seconds of imports, only where MLflow has prices
+    is_known = not os.environ.get(CATALOG_VARIABLE) and installed_version() in mlflow_prices.VERSIONS
+    price = mlflow_prices.cost_per_token if is_known else _price_by_mlflow
+    found = price(model, counts, provider.lower())
+    # A model of its table may have no price.
+    return dict(zip(COST_KEYS, (*found, sum(found)), strict=True)) if found and any(found) else None
 
-    found = providers.cost_per_token(
+
+def _price_by_mlflow(model: str, counts: Mapping[str, int], provider: str) -> tuple[float, float] | None:
+    from mlflow.utils import providers  # noqa: PLC0415 - two seconds of imports
+
+    return providers.cost_per_token(
         model,
         counts.get("input_tokens", 0),
         counts.get("output_tokens", 0),
-        custom_llm_provider=provider.lower(),
+        custom_llm_provider=provider,
         cache_read_input_tokens=counts.get("cache_read_input_tokens"),
         cache_creation_input_tokens=counts.get("cache_creation_input_tokens"),
     )
-    # A model of its table may have no price.
-    return dict(zip(COST_KEYS, (*found, sum(found)), strict=True)) if found and any(found) else None
 
 
 def has_prices() -> bool:
@@ -63,6 +69,4 @@ def has_prices() -> bool:
 
 @functools.cache
 def _is_installed() -> bool:
-    package = importlib.util.find_spec("mlflow")
-    folder = Path(str(package.origin)).parent if package is not None else Path()
-    return (folder / "utils" / "model_catalog" / "openai.json").exists()
+    return mlflow_prices.catalog() is not None
