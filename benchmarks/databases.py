@@ -20,9 +20,9 @@ BATCH = 500
 
 
 def size(place: Place) -> int:
-    """Return the bytes of the database."""
+    """Return the bytes of the database; 0 when there is none."""
     if not place.server:
-        return int(place.database.stat().st_size)
+        return int(place.database.stat().st_size) if place.database.exists() else 0
     with closing(place.connect()) as connection:
         return int(_rows(connection, "SELECT pg_database_size(current_database())")[0][0])
 
