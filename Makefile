@@ -2,7 +2,7 @@
 VENV ?= .venv
 PY := $(VENV)/bin/python
 
-.PHONY: setup check lint types test record bench check-server check-matrix check-oldest check-latest check-kit
+.PHONY: setup check lint types test screenshots record bench check-server check-matrix check-oldest check-latest check-kit
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
@@ -22,6 +22,10 @@ types: setup
 
 test: setup
 	$(PY) -m pytest --cov --cov-report=term
+
+# The README's pictures of the pages. Look at them.
+screenshots: setup
+	$(PY) -m scripts.screenshots
 
 record: setup
 	$(PY) -m scripts.record_cassettes

@@ -220,6 +220,38 @@ def export(
     click.echo(exporter.summary(output, exported))
 
 
+@main.command()
+@click.option("--host", default="127.0.0.1", help="Address to listen on. Default: 127.0.0.1, this machine alone.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port. Default: 7788, or a free one if that is taken.")
+@click.option("--allow-remote", is_flag=True, help="Allow a --host that other machines can reach. No encryption.")
+@click.option("--browser/--no-browser", default=True, help="Open the browser. Default: --browser.")
+@_experiment_option
+@_uri_option
+def ui(  # noqa: PLR0913 - a command's options
+    *,
+    host: str,
+    port: int | None,
+    allow_remote: bool,
+    browser: bool,
+    experiment: str | None,
+    tracking_uri: str | None,
+) -> None:
+    """Show traces in the browser: list, sessions, overview, comparison; running traces as they grow.
+
+    Only a browser that was opened with the printed address can read them.
+    """
+    from langchain_autotrace.view import follow as follower
+    from langchain_autotrace.view.ui import serving
+
+    uri = _uri(tracking_uri)
+    destination.check(uri, writes=False)
+    server = serving.open_server(uri, host=host, port=port, allow_remote=allow_remote)
+    address = server.address("/", **({"experiment": experiment} if experiment else {}))
+    click.echo(f"Traces of {without_password(uri)} are at:\n\n  {address}\n\nCtrl-C stops the server.")
+    with follower.until_signal() as stop:
+        serving.serve(server, stop, open_at=address if browser else None, opener=serving.open_browser)
+
+
 @main.group(name="models")
 def models_group() -> None:
     """Show the chains that autolog(log_models=True) has logged."""

@@ -186,13 +186,13 @@ def test_file_names() -> None:
 
 
 def test_the_wheel_is_pure(tmp_path: Path) -> None:
-    """The wheel is for every platform, and holds nothing but Python, its type marker, recordings and the trace page."""
+    """The wheel is for every platform, and holds nothing but Python, its type marker, recordings and the web pages."""
     built = next(iter(WheelBuilder(str(PACKAGE.parent)).build(directory=str(tmp_path), versions=["standard"])))
 
     assert built.endswith("-py3-none-any.whl")
     with zipfile.ZipFile(built) as wheel:
         inside = {Path(name).suffix or Path(name).name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert inside <= {".py", "py.typed", ".typed", ".yaml", ".json", ".css", ".html", ".js"}
+    assert inside <= {".py", "py.typed", ".typed", ".yaml", ".json", ".css", ".html", ".js", ".txt"}
 
 
 def test_what_autolog_imports(tmp_path: Path) -> None:

@@ -173,10 +173,13 @@ class Joiner:
         self._ready = {}
         return taken
 
-    def _take_one(self, trace_id: str) -> JoinedTrace:
-        trace = self._traces.pop(trace_id)
-        self._due.pop(trace_id, None)
-        joined = JoinedTrace(
+    def peek(self, trace_id: str) -> JoinedTrace | None:
+        """Return a trace as it is now, and go on joining it; None when it is not being joined."""
+        trace = self._traces.get(trace_id)
+        return None if trace is None else self._joined(trace_id, trace)
+
+    def _joined(self, trace_id: str, trace: _Open) -> JoinedTrace:
+        return JoinedTrace(
             trace_id,
             self.process,
             trace.root,
@@ -186,6 +189,11 @@ class Joiner:
             trace.models,
             trace.files,
         )
+
+    def _take_one(self, trace_id: str) -> JoinedTrace:
+        trace = self._traces.pop(trace_id)
+        self._due.pop(trace_id, None)
+        joined = self._joined(trace_id, trace)
         if trace.open:
             self._traces[trace_id] = self._rest_of(trace, joined)
         return joined

@@ -76,16 +76,16 @@ def lines(pairs: list[Pair]) -> Iterator[Text]:
         if span is None:
             continue
         indent = _INDENT * min(span.depth, _MAX_INDENT)
-        changes = [] if old is None or new is None else list(_changes(old, new))
-        mark = "+" if old is None else "-" if new is None else "~" if changes else " "
+        found = [] if old is None or new is None else list(changes(old, new))
+        mark = "+" if old is None else "-" if new is None else "~" if found else " "
         summary = f"{mark} {indent}{text.one_line(span.name)}  {text.one_line(span.type)}"
-        yield Text(summary, _STYLES.get(mark, "bold" if changes else "dim"))
-        for change in changes:
+        yield Text(summary, _STYLES.get(mark, "bold" if found else "dim"))
+        for change in (line for name, some in found for line in (f"{name}:", *some)):
             yield Text(f"  {indent}{_INDENT}{change}", _STYLES.get(change[0], "dim"))
 
 
-def _changes(old: SpanNode, new: SpanNode) -> Iterator[str]:
-    """Yield what differs between two spans, as lines of a diff under the name of the value."""
+def changes(old: SpanNode, new: SpanNode) -> Iterator[tuple[str, list[str]]]:
+    """Yield what differs between two spans: the name of the value, and the lines of the difference."""
     for name, before, after in (
         ("status", old.outcome or old.status, new.outcome or new.status),
         ("error", old.error, new.error),
@@ -96,8 +96,7 @@ def _changes(old: SpanNode, new: SpanNode) -> Iterator[str]:
         # Values that differ only in what nobody reads, such as ids of messages, are equal here.
         found = list(_text_changes(before, after)) if before != after else []
         if found:
-            yield f"{name}:"
-            yield from found
+            yield name, found
 
 
 def _text_changes(before: object, after: object) -> Iterator[str]:

@@ -24,7 +24,7 @@ _ODD_NUMBER: Final = re.compile(r"\d{16}|NaN|Infinity")
 _TOKEN_FIELDS: Final = ("input", "output", "total", "cached", "reasoning")
 
 
-def trace_data(tree: TraceTree, files: Mapping[str, Attachment]) -> dict[str, Any]:
+def trace_data(tree: TraceTree, files: Mapping[str, Attachment], *, start_ns: int | None = None) -> dict[str, Any]:
     """Return the data of one trace: ``{"format", "trace", "spans", "files"}``.
 
     Times of spans are in microseconds since the start of the first span: JavaScript's numbers do not hold nanoseconds
@@ -33,11 +33,17 @@ def trace_data(tree: TraceTree, files: Mapping[str, Attachment]) -> dict[str, An
     Args:
         tree: the trace.
         files: file id -> file that values refer to.
+        start_ns: start of the first span, where the tree is a part of a trace only.
     """
-    start = min((span.start_ns for span in tree.spans), default=tree.row.start_ms * 1_000_000)
+    start = first_start(tree) if start_ns is None else start_ns
     row = {**row_json(tree.row), "duration_us": _duration_us(tree, start)}
     spans = [_span(span, start) for span in tree.spans]
     return {"format": 1, "trace": row, "spans": spans, "files": {name: _file(one) for name, one in files.items()}}
+
+
+def first_start(tree: TraceTree) -> int:
+    """Return the start of a trace's first span in nanoseconds since the Unix epoch."""
+    return min((span.start_ns for span in tree.spans), default=tree.row.start_ms * 1_000_000)
 
 
 def json_text(data: object) -> str:

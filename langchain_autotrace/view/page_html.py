@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _STYLES: Final = ("base", "tree", "span", "narrow")
 _SCRIPTS: Final = (
-    *("elements", "text", "markdown", "media", "json", "messages", "chat", "documents", "request"),
+    *("elements", "text", "theme", "markdown", "media", "json", "messages", "chat", "documents", "request"),
     *("spans", "axis", "waterfall", "detail", "find", "bar", "keys", "main"),
 )
 """Files of ``page/``, in an order in which each one's names are defined before they are used."""
@@ -27,20 +27,31 @@ _SPECIAL: Final = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 
 def page(traces: Sequence[Mapping[str, Any]]) -> str:
     """Return the page of one or more traces, as :func:`~langchain_autotrace.view.page_data.trace_data` returns them."""
-    return _PLACE.sub(lambda found: _part(found[1], traces), _file("page.html"))
+    return _PLACE.sub(lambda found: _part(found[1], traces), file("page.html"))
 
 
 def _part(name: str, traces: Sequence[Mapping[str, Any]]) -> str:
-    return "\n".join(map(_data_element, traces)) if name == "traces" else _fixed_part(name)
+    return "\n".join(map(data_element, traces)) if name == "traces" else _fixed_part(name)
 
 
 @cache
 def _fixed_part(name: str) -> str:
-    if name == "style":
-        return "".join(_file(f"{one}.css") for one in _STYLES)
-    if name == "script":
-        return "(() => {\n'use strict';\n" + "".join(_file(f"{one}.js") for one in _SCRIPTS) + "})();\n"
-    return _policy()
+    return {"style": style, "script": script}.get(name, _policy)()
+
+
+def style() -> str:
+    """Return the style of the page."""
+    return "".join(file(f"{one}.css") for one in _STYLES)
+
+
+def script(*, before_main: str = "") -> str:
+    """Return the script of the page.
+
+    Args:
+        before_main: script to put before the part that draws the page.
+    """
+    *parts, main = (file(f"{one}.js") for one in _SCRIPTS)
+    return "(() => {\n'use strict';\n" + "".join(parts) + before_main + main + "})();\n"
 
 
 def _policy() -> str:
@@ -62,7 +73,8 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _data_element(trace: Mapping[str, Any]) -> str:
+def data_element(trace: Mapping[str, Any]) -> str:
+    """Return the element that holds the data of a trace."""
     row = trace["trace"]
     trace_id, name = (html.escape(_without_surrogates(str(row[key]))) for key in ("trace_id", "name"))
     data = _in_script(json_text(trace))
@@ -78,5 +90,6 @@ def _without_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _file(name: str) -> str:
+def file(name: str) -> str:
+    """Return the text of a file of the page."""
     return resources.files("langchain_autotrace.view").joinpath("page", name).read_text(encoding="utf-8")

@@ -153,7 +153,7 @@ def newest(uri: str, *, experiment: str | None = None, limit: int, condition: st
         SinkUnavailable: the store cannot be read, or has no such experiment.
     """
     with store.reading(uri) as client:
-        return [_row(info) for info in _search(client, locations(client, uri, experiment), limit, condition)]
+        return [row(info) for info in search(client, locations(client, uri, experiment), limit, condition)]
 
 
 def tree(uri: str, trace_id: str, *, experiment: str | None = None) -> TraceTree:
@@ -181,14 +181,14 @@ def stored_trace(client: MlflowClient, uri: str, trace_id: str, *, experiment: s
 def tree_of(trace: Trace) -> TraceTree:
     """Return a trace of MLflow's as a tree."""
     spans = tuple(_node(span, depth) for span, depth in in_order(trace.data.spans, lambda span: span.start_time_ns))
-    row = _row(trace.info, reasoning=_sum(span.tokens.reasoning for span in spans))
-    return TraceTree(row, spans)
+    reasoning = _sum(span.tokens.reasoning for span in spans)
+    return TraceTree(row(trace.info, reasoning), spans)
 
 
 def _find(client: MlflowClient, uri: str, wanted: str, experiment: str | None) -> str:
     public = without_password(uri)
     if wanted == "last":
-        rows = _search(client, locations(client, uri, experiment), 1)
+        rows = search(client, locations(client, uri, experiment), 1)
         if not rows:
             msg = f"no traces yet in {public}: call langchain_autotrace.autolog() in your program and run it."
             raise TraceNotFound(msg)
@@ -217,7 +217,7 @@ def _abbreviated(client: MlflowClient, locations: list[str], wanted: str) -> lis
 
 
 def _matching(client: MlflowClient, locations: list[str], condition: str) -> list[str]:
-    return [str(info.trace_id) for info in _search(client, locations, _MANY + 1, f"request_id {condition}")]
+    return [str(info.trace_id) for info in search(client, locations, _MANY + 1, f"request_id {condition}")]
 
 
 def locations(client: MlflowClient, uri: str, experiment: str | None) -> list[str]:
@@ -227,7 +227,7 @@ def locations(client: MlflowClient, uri: str, experiment: str | None) -> list[st
         SinkUnavailable: there is no experiment with that name.
     """
     if experiment is None:
-        return [one.experiment_id for one in _experiments(client)]
+        return [one.experiment_id for one in experiments(client)]
     found = client.get_experiment_by_name(experiment)
     if found is None:
         names = ", ".join(repr(one.name) for one in client.search_experiments(max_results=_MANY))
@@ -238,7 +238,8 @@ def locations(client: MlflowClient, uri: str, experiment: str | None) -> list[st
     return [found.experiment_id]
 
 
-def _experiments(client: MlflowClient) -> list[Experiment]:
+def experiments(client: MlflowClient) -> list[Experiment]:
+    """Return all experiments of a store."""
     page = client.search_experiments()
     found = list(page)
     while page.token:
@@ -247,7 +248,8 @@ def _experiments(client: MlflowClient) -> list[Experiment]:
     return found
 
 
-def _search(client: MlflowClient, locations: list[str], limit: int, condition: str | None = None) -> list[TraceInfo]:
+def search(client: MlflowClient, locations: list[str], limit: int, condition: str | None = None) -> list[TraceInfo]:
+    """Return MLflow's facts of the newest traces that meet a condition in its language."""
     found: list[TraceInfo] = []
     token = None
     while locations and len(found) < limit:
@@ -266,7 +268,8 @@ def _search(client: MlflowClient, locations: list[str], limit: int, condition: s
     return found
 
 
-def _row(info: TraceInfo, reasoning: int | None = None) -> TraceRow:
+def row(info: TraceInfo, reasoning: int | None = None) -> TraceRow:
+    """Return the facts of a trace; the tokens for reasoning are known by its spans only."""
     cost = info.cost or {}
     return TraceRow(
         trace_id=info.trace_id,

@@ -42,11 +42,13 @@ def chromium() -> Iterator[Browser]:
 class Window:
     """A page in the browser, which notes what must not happen."""
 
-    def __init__(self, browser: Browser, **options: Any) -> None:
+    def __init__(self, browser: Browser, *, own: tuple[str, ...] = (), **options: Any) -> None:
+        """Open a page; `own` are the servers that it may ask."""
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(60_000)
         self.faults: list[str] = []
+        self.own = (*_OWN, *own)
         self.page.on("console", self._note_message)
         self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
         self.page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
@@ -57,18 +59,25 @@ class Window:
             self.faults.append(f"console: {message.text}")
 
     def _note_request(self, request: Request) -> None:
-        if not request.url.startswith(_OWN):
+        if not request.url.startswith(self.own):
             self.faults.append(f"request: {request.url}")
 
     def texts(self, selector: str) -> list[str]:
         """The texts that are seen in all elements that a selector finds, without empty lines."""
         return [re.sub(r"\n\s*\n", "\n", text).strip() for text in self.page.locator(selector).all_inner_texts()]
 
-    def awaits(self, selector: str, text: str) -> None:
-        """Wait until the text of an element is as given."""
+    def awaits(self, selector: str, text: str | re.Pattern[str]) -> None:
+        """Wait until the text of an element is as given, or has a match."""
         from playwright.sync_api import expect
 
-        expect(self.page.locator(selector)).to_have_text(text)
+        expect(self.page.locator(selector)).to_have_text(text, timeout=60_000)
+
+    def has(self, selector: str, count: int) -> Window:
+        """Wait until a selector finds that many elements."""
+        from playwright.sync_api import expect
+
+        expect(self.page.locator(selector)).to_have_count(count, timeout=60_000)
+        return self
 
     def names(self) -> list[str]:
         """The names of the spans that have rows, from the top."""

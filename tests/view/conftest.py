@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import copies
+from tests.view import ui_store
 from tests.view.browser import Window, chromium
+from tests.view.ui_site import Site, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -45,6 +49,37 @@ def browser() -> Iterator[Browser]:
     """The browser of this folder's tests."""
     with chromium() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def site(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The pages over a store with traces of some days, which no test changes."""
+    folder = tmp_path_factory.mktemp("site")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANGCHAIN_AUTOTRACE_HOME", str(folder / "home"))
+        uri = copies(empty_database)(folder)
+        ui_store.write(uri, *ui_store.some_days(int(time.time() * 1000)))
+        with served(uri) as found:
+            yield found
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Window]]:
+    """Opens pages of a server: called with the site, a path and options of the browser, returns a window.
+
+    After the test: nothing was said on a console, and no request went elsewhere.
+    """
+    windows: list[Window] = []
+
+    def opened(site: Site, path: str = "/", **options: Any) -> Window:
+        windows.append(site.open(browser, path, **options))
+        return windows[-1]
+
+    yield opened
+    faults = [fault for window in windows for fault in window.faults]
+    for window in windows:
+        window.context.close()
+    assert faults == []
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_many_pages(store: str) -> None:
             page.token = None if page_token else "next"
             return page
 
-    assert traces._experiments(Client()) == [1, 2]  # type: ignore[arg-type,comparison-overlap]
+    assert traces.experiments(Client()) == [1, 2]  # type: ignore[arg-type,comparison-overlap]
     assert traces.newest(store, limit=3) == []
 
 

@@ -1,30 +1,9 @@
 // The bar at the top: which trace, its facts, and what can be done with the page.
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
-let chosenTheme = null;
-
-/** Read or write a setting that outlives the page; a page in a notebook's frame has no storage. */
-function stored(name, value) {
-  try {
-    if (value !== undefined) localStorage.setItem(name, value);
-    return localStorage.getItem(name);
-  } catch {
-    return null;
-  }
-}
-
-function setTheme() {
-  const theme = chosenTheme ?? stored("trace-theme");
-  document.documentElement.dataset.theme = theme === "dark" || theme === "light" ? theme : dark.matches ? "dark" : "light";
-}
-
-function switchTheme() {
-  chosenTheme = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-  stored("trace-theme", chosenTheme);
-  setTheme();
-}
-
 const TRACE_STATES = { OK: "OK", ERROR: "Error", IN_PROGRESS: "Running" };
+/** What a server that shows the page adds to the bar; a page on its own has no such things. */
+const extras = { links: () => [], actions: () => [], sessionLink: () => null };
+
 const iconButton = (name, label, title, onclick) => el("button", { class: "icon-button", title, "aria-label": label, onclick }, icon(name));
 const topBar = el("header", { class: "top" });
 
@@ -38,9 +17,11 @@ function drawTop() {
     el("button", { class: "id", title: "Copy the trace's id", onclick: () => copy(trace.trace_id) }, plain(trace.trace_id.slice(0, 14) + "…")),
     iconButton("save", "Download as JSON", "Download as JSON", downloadTrace),
     iconButton("theme", "Light or dark", "Light or dark (t)", switchTheme),
+    ...extras.actions(trace),
     iconButton("help", "Keys", "Keys (?)", () => help.showModal()),
   ];
   topBar.replaceChildren(
+    ...extras.links(),
     ...[chooser()].filter(Boolean),
     el("h1", { title: visible(trace.name) }, plain(trace.name)),
     el("span", { class: "pill " + state }, label),
@@ -51,14 +32,17 @@ function drawTop() {
 
 function factNodes(trace) {
   const fact = (what, name = "") => (what == null ? null : el("span", {}, el("b", {}, plain(what)), name && " " + name));
-  const named = (name, what) => (what ? el("span", {}, name + " ", el("b", {}, plain(what))) : null);
+  const named = (name, what, href = null) => {
+    const text = what ? el("b", {}, plain(what)) : null;
+    return text && el("span", {}, name + " ", href ? el("a", { href }, text) : text);
+  };
   const failed = view.spans.filter((span) => span.failed).length;
   return [
     fact(trace.duration_us == null ? null : time(trace.duration_us)),
     fact(count(trace.tokens.total), "tokens"),
     fact(money(trace.cost_usd)),
     failed ? el("button", { class: "errors", title: "Next error (e)", onclick: () => step(failures(), 1) }, `${count(failed)} ${failed === 1 ? "error" : "errors"}`) : null,
-    named("session", trace.session),
+    named("session", trace.session, extras.sessionLink(trace.session)),
     named("user", trace.user),
     el("span", {}, new Date(trace.start_ms).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" })),
   ];

@@ -1,4 +1,5 @@
-// Files in values: pictures, sound and PDFs that are in this page. Nothing is loaded from elsewhere.
+// Files in values: pictures, sound and PDFs that are in this page, or that the page's own server has. Nothing is loaded
+// from elsewhere.
 
 const REFERENCE = /^mlflow-attachment:\/\/([\w-]{1,64})\?(.{0,500})$/;
 const DATA_URL = /^data:([\w.+/-]{3,80});base64,([A-Za-z0-9+/=\s]+)$/;
@@ -9,7 +10,7 @@ const SHOWN = {
   pdf: /^application\/pdf$/,
 };
 
-/** A file as {type, size, data}: `data` is Base64, null where the page does not have it. Null for other texts. */
+/** A file as {type, size, data, url}: Base64, or an address of the page's server, or neither. Null for other texts. */
 function fileOf(text) {
   if (typeof text !== "string") return null;
   if (text.startsWith("mlflow-attachment://")) {
@@ -18,7 +19,7 @@ function fileOf(text) {
     const query = new URLSearchParams(found[2]);
     const held = Object.hasOwn(view.files, found[1]) ? view.files[found[1]] : null;
     const size = held?.size ?? Number(query.get("size"));
-    return { type: held?.type ?? query.get("content_type") ?? "file", size, data: held?.data ?? null };
+    return { type: held?.type ?? query.get("content_type") ?? "file", size, data: held?.data ?? null, url: held?.url };
   }
   const found = text.startsWith("data:") ? text.match(DATA_URL) : null;
   return found && { type: found[1], size: Math.floor((found[2].length * 3) / 4), data: found[2] };
@@ -29,14 +30,15 @@ const fileOfParts = (data, type) =>
   fileOf(data) ?? (typeof data === "string" ? fileOf(`data:${type};base64,${data}`) : null);
 
 /** A file as a picture, a player, a button that saves a PDF, or a line that says what it is. */
-function media({ type, size, data }) {
+function media({ type, size, data, url: served }) {
   const label = `${type}${size ? ", " + bytes(size) : ""}`;
-  if (data === null) return el("p", { class: "file" }, plain(`${label}: not in this page`));
-  const url = `data:${type};base64,${data}`;
+  if (data === null && !served) return el("p", { class: "file" }, plain(`${label}: not in this page`));
+  const url = served ?? `data:${type};base64,${data}`;
   if (SHOWN.picture.test(type)) return el("img", { class: "picture", src: url, alt: visible(`Picture: ${label}`) });
   if (SHOWN.sound.test(type)) return el("audio", { class: "sound", controls: true, src: url, "aria-label": label });
   if (SHOWN.film.test(type)) return el("video", { class: "picture", controls: true, src: url, "aria-label": label });
   if (!SHOWN.pdf.test(type)) return el("p", { class: "file" }, plain(label));
+  if (served) return el("p", { class: "file" }, plain(`PDF, ${bytes(size)} `), el("a", { class: "more", href: served, download: "document.pdf" }, "Save"));
   const bytesOf = () => Uint8Array.from(atob(data.replace(/\s/g, "")), (letter) => letter.charCodeAt(0));
   const button = el("button", { class: "more", onclick: () => save("document.pdf", type, bytesOf()) }, "Save");
   return el("p", { class: "file" }, plain(`PDF, ${bytes(size)} `), button);
