@@ -16,6 +16,7 @@ from langchain_autotrace.semconv import ATTACHMENT
 if TYPE_CHECKING:
     from mlflow.entities import TraceInfo
 
+    from langchain_autotrace.view.stored import StoredInfo
     from langchain_autotrace.view.traces import TraceTree
 
 MAX_BYTES: Final = 25_000_000
@@ -53,18 +54,20 @@ def references_in(tree: TraceTree) -> dict[str, Attachment]:
     return references(json.dumps((span.inputs, span.outputs, span.attributes), default=str) for span in tree.spans)
 
 
-def read(uri: str, info: TraceInfo, named: Mapping[str, Attachment], *, room: int) -> dict[str, Attachment]:
+def read(
+    uri: str, info: StoredInfo | TraceInfo, named: Mapping[str, Attachment], *, room: int
+) -> dict[str, Attachment]:
     """Return the attachments of a stored trace with their content, as far as there is room.
 
     Only files of this trace are read, whatever the references say.
 
     Args:
         uri: the tracking URI.
-        info: MLflow's facts of the trace.
+        info: the trace.
         named: what :func:`references_in` found.
         room: bytes that all of them may have together.
     """
-    return filled(named, lambda file_id: _download(uri, info, file_id), room=room)
+    return filled(named, lambda file_id: _download(uri, info.trace_id, file_id), room=room)
 
 
 def filled(
@@ -88,12 +91,13 @@ def filled(
     return found
 
 
-def _download(uri: str, info: TraceInfo, file_id: str) -> bytes | None:
+def _download(uri: str, trace_id: str, file_id: str) -> bytes | None:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - slow to import
     from mlflow.tracing.client import TracingClient  # noqa: PLC0415
 
     try:
-        repository = TracingClient(uri)._get_artifact_repo_for_trace(info)  # noqa: SLF001 - no public way
+        client = TracingClient(uri)
+        repository = client._get_artifact_repo_for_trace(client.get_trace_info(trace_id))  # noqa: SLF001 - no public way
         with tempfile.TemporaryDirectory() as folder:
             return Path(repository.download_artifacts(f"attachments/{file_id}", folder)).read_bytes()
     except (MlflowException, OSError):  # the page says that the file is not in it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from langchain_autotrace.view.traces import TraceRow
 
@@ -152,37 +152,32 @@ def search(  # noqa: PLR0913 - what a page of a sorted search needs
     Raises:
         SinkUnavailable: the store cannot be read; the same of the other functions.
     """
-    from langchain_autotrace.view import catalog_api  # noqa: PLC0415 - it imports this module
-
-    return catalog_api.search(uri, query, sort=sort, descending=descending, limit=limit, offset=offset)
+    return _way(uri).search(uri, query, sort=sort, descending=descending, limit=limit, offset=offset)
 
 
 def sessions(uri: str, query: Query, *, limit: int = 50, offset: int = 0) -> Sessions:
     """Return a page of the sessions of the traces that meet a query."""
-    from langchain_autotrace.view import catalog_api  # noqa: PLC0415 - it imports this module
-
-    return catalog_api.sessions(uri, query, limit=limit, offset=offset)
+    return _way(uri).sessions(uri, query, limit=limit, offset=offset)
 
 
 def overview(uri: str, query: Query, *, periods: int = 60) -> Overview:
     """Return the sums of the traces that meet a query, for at most that many periods of time."""
-    from langchain_autotrace.view import catalog_api  # noqa: PLC0415 - it imports this module
-
-    return catalog_api.overview(uri, query, periods=periods)
+    return _way(uri).overview(uri, query, periods=periods)
 
 
 def choices(uri: str) -> Choices:
     """Return the values that filters offer."""
-    from langchain_autotrace.view import catalog_api  # noqa: PLC0415 - it imports this module
-
-    return catalog_api.choices(uri)
+    return _way(uri).choices(uri)
 
 
 def search_spans(uri: str, query: Query, text: str) -> Iterator[list[str]]:
     """Yield the ids of traces with a text in one of their spans, in parts, the newest first."""
-    from langchain_autotrace.view import catalog_api  # noqa: PLC0415 - it imports this module
+    return _way(uri).search_spans(uri, query, text)
 
-    return catalog_api.search_spans(uri, query, text)
+
+def named(uri: str, trace_ids: Sequence[str]) -> list[ListedTrace]:
+    """Return the traces with these ids, those that there are, in their order."""
+    return _way(uri).named(uri, trace_ids)
 
 
 def delete(uri: str, trace_ids: Sequence[str]) -> int:
@@ -190,3 +185,28 @@ def delete(uri: str, trace_ids: Sequence[str]) -> int:
     from langchain_autotrace.view import catalog_api  # noqa: PLC0415 - it imports this module
 
     return catalog_api.delete(uri, trace_ids)
+
+
+class _Way(Protocol):
+    """A module that has these functions."""
+
+    def search(  # noqa: PLR0913 - as above
+        self, uri: str, query: Query, *, sort: Sort = "time", descending: bool = True, limit: int = 50, offset: int = 0
+    ) -> Page: ...
+
+    def sessions(self, uri: str, query: Query, *, limit: int = 50, offset: int = 0) -> Sessions: ...
+
+    def overview(self, uri: str, query: Query, *, periods: int = 60) -> Overview: ...
+
+    def choices(self, uri: str) -> Choices: ...
+
+    def search_spans(self, uri: str, query: Query, text: str) -> Iterator[list[str]]: ...
+
+    def named(self, uri: str, trace_ids: Sequence[str]) -> list[ListedTrace]: ...
+
+
+def _way(uri: str) -> _Way:
+    """Return the module that reads a store: its tables where they are known, for all others MLflow's API."""
+    from langchain_autotrace.view import catalog_api, catalog_sql  # noqa: PLC0415 - they import this module
+
+    return catalog_sql if catalog_sql.is_known(uri) else catalog_api

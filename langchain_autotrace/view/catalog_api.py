@@ -100,6 +100,17 @@ def search_spans(uri: str, query: Query, text: str) -> Iterator[list[str]]:
             yield [trace.info.trace_id for trace in some if any(wanted in one for one in map(_text, trace.data.spans))]
 
 
+def named(uri: str, trace_ids: Sequence[str]) -> list[ListedTrace]:
+    """Return the traces with these ids, those that there are, in their order."""
+    if not trace_ids:
+        return []
+    with reading(uri) as client:
+        names = _experiment_names(client)
+        known = filter(_ID.fullmatch, trace_ids)
+        infos = [info for one in known for info in traces.search(client, list(names), 1, f"request_id = '{one}'")]
+    return [listed(info, names) for info in infos]
+
+
 def delete(uri: str, trace_ids: Sequence[str]) -> int:
     """Delete traces; return how many there were."""
     by_experiment: dict[str, list[str]] = defaultdict(list)

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_autotrace.errors import ExportError
-from langchain_autotrace.view import attachments, markdown, page_html, private, store, terminal, traces
+from langchain_autotrace.view import attachments, markdown, page_html, private, sources, terminal, traces
 from langchain_autotrace.view.page_data import trace_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mlflow.entities import Trace
-
     from langchain_autotrace.view.attachments import Attachment
+    from langchain_autotrace.view.stored import StoredTrace
     from langchain_autotrace.view.traces import TraceTree
 
 _PAGES: Final = frozenset({".html", ".htm"})
@@ -65,9 +64,9 @@ def read(
     """
     found: dict[str, Exported] = {}
     room = attachments.MAX_BYTES
-    with store.reading(uri) as client:
+    with sources.reading(uri) as source:
         for wanted in trace_ids:
-            trace = traces.stored_trace(client, uri, wanted, experiment=experiment)
+            trace = traces.chosen(source, uri, wanted, experiment=experiment)
             if trace.info.trace_id not in found:
                 one = _exported(uri, trace, content=content, room=room if files and content else None)
                 found[trace.info.trace_id] = one
@@ -75,11 +74,11 @@ def read(
     return list(found.values())
 
 
-def _exported(uri: str, trace: Trace, *, content: bool, room: int | None) -> Exported:
+def _exported(uri: str, trace: StoredTrace, *, content: bool, room: int | None) -> Exported:
     def files(tree: TraceTree) -> dict[str, Attachment]:
         return {} if room is None else attachments.read(uri, trace.info, attachments.references_in(tree), room=room)
 
-    return without_secrets(traces.tree_of(trace), files, content=content)
+    return without_secrets(traces.tree_of_stored(trace), files, content=content)
 
 
 def without_secrets(

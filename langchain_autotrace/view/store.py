@@ -57,6 +57,26 @@ def reading(uri: str) -> Iterator[MlflowClient]:
         raise SinkUnavailable(_explain(uri, error)) from error
 
 
+@contextlib.contextmanager
+def explained(uri: str, kind: type[Exception]) -> Iterator[None]:
+    """Convert the errors that a database's driver raises within the block.
+
+    Args:
+        uri: the tracking URI of the database.
+        kind: the base class of the driver's errors.
+
+    Raises:
+        SinkUnavailable: the database failed.
+    """
+    try:
+        yield
+    except kind as error:
+        import sqlalchemy.exc  # noqa: PLC0415 - slow, but only where something is wrong
+
+        wrapped = sqlalchemy.exc.DBAPIError.instance(None, None, error, kind)
+        raise SinkUnavailable(_explain(uri, wrapped)) from error
+
+
 def exists(uri: str) -> bool:
     """Return whether there is something to read at ``uri``: False for an SQLite file that is missing or has no tables.
 

@@ -9,6 +9,7 @@ from langchain_autotrace import settings
 from langchain_autotrace.errors import SettingsError, TraceNotFound
 from langchain_autotrace.redaction import without_password
 from langchain_autotrace.view import deliver, traces
+from langchain_autotrace.view.catalog import Query
 from langchain_autotrace.view.trace_objects import Trace, TraceList
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _FRESHEN_SECONDS: Final = 10.0
 _SESSION: Final = "metadata.`mlflow.trace.session`"
 _USER: Final = "metadata.`mlflow.trace.user`"
+_INTERNAL_TAG: Final = "mlflow."
 
 
 def get_trace(trace_id: str = "last", *, tracking_uri: str | None = None, experiment: str | None = None) -> Trace:
@@ -76,7 +78,9 @@ def search_traces(  # noqa: PLR0913 - each is a filter
     uri = settings.resolve(tracking_uri=tracking_uri).tracking_uri
     if not _is_readable(uri):
         return TraceList()
-    rows = traces.newest(uri, experiment=experiment, limit=limit, condition=" AND ".join(conditions) or None)
+    query = None if filter_string else _query(name, status, session, user, tags or {})
+    condition = " AND ".join(conditions) or None
+    rows = traces.newest(uri, experiment=experiment, limit=limit, condition=condition, query=query)
     return TraceList(Trace(_Stored(uri, row.trace_id), row) for row in rows)
 
 
@@ -84,6 +88,16 @@ def _is_readable(uri: str) -> bool:
     """Deliver pending traces so that they are found; return whether there is a store to read."""
     exists, _ = deliver.freshened(uri, timeout=_FRESHEN_SECONDS)
     return exists
+
+
+def _query(
+    name: str | None, status: str | None, session: str | None, user: str | None, tags: Mapping[str, str]
+) -> Query | None:
+    """Return the conditions as a query; None where it cannot ask for them: empty values, MLflow's own tags."""
+    values = (name, status, session, user)
+    if "" in {*values, *tags.values()} or any(key.startswith(_INTERNAL_TAG) for key in tags):
+        return None
+    return Query(status=status or "", name=name or "", session=session or "", user=user or "", tags=tags)
 
 
 def _quoted(value: str) -> str:

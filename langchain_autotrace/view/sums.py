@@ -11,6 +11,7 @@ from langchain_autotrace.view.catalog import Bucket, Group
 
 if TYPE_CHECKING:
     from langchain_autotrace.view.catalog import ListedTrace
+    from langchain_autotrace.view.traces import TraceRow
 
 _SECOND: Final = 1_000
 _MINUTE: Final = 60 * _SECOND
@@ -22,7 +23,7 @@ _LENGTHS: Final = (
     *(n * _HOUR for n in (1, 3, 6, 12)),
     *(n * _DAY for n in (1, 7, 28)),
 )
-_MAX_GROUPS: Final = 50
+MAX_GROUPS: Final = 50
 _MEDIAN: Final = 0.5
 _P95: Final = 0.95
 _P99: Final = 0.99
@@ -41,6 +42,19 @@ class Call(NamedTuple):
     cost_usd: float
 
 
+class Sums(NamedTuple):
+    """Sums over traces, or over calls of models."""
+
+    number: int
+    errors: int
+    durations_ms: Sequence[float]
+    """Of all that have one."""
+    total_tokens: int
+    cost_usd: float
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
 def bucket_length(starts_ms: Sequence[int], periods: int) -> int:
     """Return the shortest round length in milliseconds by which that many periods hold all starts."""
     if not starts_ms:
@@ -52,58 +66,89 @@ def bucket_length(starts_ms: Sequence[int], periods: int) -> int:
 
 def buckets(traces: Iterable[ListedTrace], length_ms: int) -> tuple[Bucket, ...]:
     """Return the sums of each period that has a trace, in order."""
-    grouped = _grouped(traces, lambda one: one.row.start_ms // length_ms)
-    return tuple(_bucket(number * length_ms, grouped[number]) for number in sorted(grouped))
+    grouped = _grouped((one.row for one in traces), lambda row: row.start_ms // length_ms)
+    return tuple(bucket_of(number * length_ms, _sums(grouped[number])) for number in sorted(grouped))
 
 
-def _bucket(start_ms: int, traces: Sequence[ListedTrace]) -> Bucket:
-    rows = [one.row for one in traces]
-    durations = sorted(row.duration_ms for row in rows if row.duration_ms is not None)
+def _sums(rows: Sequence[TraceRow]) -> Sums:
+    return Sums(
+        number=len(rows),
+        errors=sum(row.status == "ERROR" for row in rows),
+        durations_ms=[row.duration_ms for row in rows if row.duration_ms is not None],
+        input_tokens=sum(row.tokens.input or 0 for row in rows),
+        output_tokens=sum(row.tokens.output or 0 for row in rows),
+        total_tokens=sum(row.tokens.total or 0 for row in rows),
+        cost_usd=sum(row.cost_usd or 0.0 for row in rows),
+    )
+
+
+def bucket_of(start_ms: int, sums: Sums) -> Bucket:
+    """Return the sums of the traces of a period as a bucket."""
+    durations = sorted(sums.durations_ms)
     return Bucket(
         start_ms=start_ms,
-        traces=len(rows),
-        errors=sum(row.status == "ERROR" for row in rows),
+        traces=sums.number,
+        errors=sums.errors,
         p50_ms=percentile(durations, _MEDIAN),
         p95_ms=percentile(durations, _P95),
         p99_ms=percentile(durations, _P99),
-        input_tokens=sum(row.tokens.input or 0 for row in rows),
-        output_tokens=sum(row.tokens.output or 0 for row in rows),
-        cost_usd=sum(row.cost_usd or 0.0 for row in rows),
+        input_tokens=sums.input_tokens,
+        output_tokens=sums.output_tokens,
+        cost_usd=sums.cost_usd,
     )
 
 
 def by_name(traces: Iterable[ListedTrace]) -> tuple[Group, ...]:
     """Return the sums of the traces of each name, the most frequent first."""
-    calls = [
-        Call(
-            one.row.name,
-            one.row.status == "ERROR",
-            one.row.duration_ms,
-            one.row.tokens.total or 0,
-            one.row.cost_usd or 0.0,
-        )
-        for one in traces
-    ]
-    return by_model(calls)
+    grouped = _grouped((one.row for one in traces), lambda row: row.name)
+    return in_order(group_of(name, _sums(rows)) for name, rows in grouped.items())
 
 
 def by_model(calls: Iterable[Call]) -> tuple[Group, ...]:
     """Return the sums of the calls of each model, the most frequent first."""
     grouped = _grouped(calls, lambda one: one.model)
-    groups = [_group(name, some) for name, some in grouped.items()]
-    return tuple(sorted(groups, key=lambda group: (-group.count, group.name))[:_MAX_GROUPS])
+    return in_order(group_of(name, _sums_of_calls(some)) for name, some in grouped.items())
 
 
-def _group(name: str, calls: Sequence[Call]) -> Group:
-    durations = sorted(call.duration_ms for call in calls if call.duration_ms is not None)
-    return Group(
-        name=name,
-        count=len(calls),
+def _sums_of_calls(calls: Sequence[Call]) -> Sums:
+    return Sums(
+        number=len(calls),
         errors=sum(call.failed for call in calls),
-        p50_ms=percentile(durations, _MEDIAN),
-        p95_ms=percentile(durations, _P95),
+        durations_ms=[call.duration_ms for call in calls if call.duration_ms is not None],
         total_tokens=sum(call.tokens for call in calls),
         cost_usd=sum(call.cost_usd for call in calls),
+    )
+
+
+def in_order(groups: Iterable[Group], most: int = MAX_GROUPS) -> tuple[Group, ...]:
+    """Return the most frequent groups, the most frequent first."""
+    return tuple(sorted(groups, key=lambda group: (-group.count, group.name))[:most])
+
+
+def group_of(name: str, sums: Sums) -> Group:
+    """Return the sums of what has a name as a group."""
+    durations = sorted(sums.durations_ms)
+    return Group(
+        name=name,
+        count=sums.number,
+        errors=sums.errors,
+        p50_ms=percentile(durations, _MEDIAN),
+        p95_ms=percentile(durations, _P95),
+        total_tokens=sums.total_tokens,
+        cost_usd=sums.cost_usd,
+    )
+
+
+def added(parts: Sequence[Sums]) -> Sums:
+    """Return the sums of several parts as those of the whole."""
+    return Sums(
+        number=sum(part.number for part in parts),
+        errors=sum(part.errors for part in parts),
+        durations_ms=[one for part in parts for one in part.durations_ms],
+        input_tokens=sum(part.input_tokens for part in parts),
+        output_tokens=sum(part.output_tokens for part in parts),
+        total_tokens=sum(part.total_tokens for part in parts),
+        cost_usd=sum(part.cost_usd for part in parts),
     )
 
 

@@ -1,4 +1,4 @@
-"""Reads stored traces through MLflow's client, as small frozen records."""
+"""Reads stored traces as small frozen records."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from langchain_autotrace.errors import SinkUnavailable, TraceNotFound
 from langchain_autotrace.ids import TRACE_ID_PREFIX
 from langchain_autotrace.redaction import without_password
 from langchain_autotrace.semconv import Attr, Status
-from langchain_autotrace.view import store
+from langchain_autotrace.view import mlflow_stored, sources
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Span, Trace, TraceInfo
+    from mlflow.entities import Experiment, Trace, TraceInfo
+
+    from langchain_autotrace.view.catalog import Query
+    from langchain_autotrace.view.sources import Source
+    from langchain_autotrace.view.stored import StoredInfo, StoredSpan, StoredTrace
 
 _PAGE: Final = 100
 _NEWEST: Final = ["timestamp_ms DESC"]
@@ -140,7 +144,9 @@ def folded(tree: TraceTree) -> tuple[TraceTree, int]:
     return TraceTree(tree.row, tuple(shown)), len(tree.spans) - len(shown)
 
 
-def newest(uri: str, *, experiment: str | None = None, limit: int, condition: str | None = None) -> list[TraceRow]:
+def newest(
+    uri: str, *, experiment: str | None = None, limit: int, condition: str | None = None, query: Query | None = None
+) -> list[TraceRow]:
     """Return the newest traces, the newest first.
 
     Args:
@@ -148,12 +154,14 @@ def newest(uri: str, *, experiment: str | None = None, limit: int, condition: st
         experiment: name of the experiment to look in; all by default.
         limit: how many at most.
         condition: only those that meet it, in the language of ``mlflow.search_traces()``.
+        query: the same as a query, for stores that are read without MLflow; None where it cannot say it.
 
     Raises:
         SinkUnavailable: the store cannot be read, or has no such experiment.
     """
-    with store.reading(uri) as client:
-        return [row(info) for info in search(client, locations(client, uri, experiment), limit, condition)]
+    with sources.reading(uri, only_api=condition is not None and query is None) as source:
+        places = _places(source, uri, experiment)
+        return [row_of(info) for info in source.newest(places, limit, condition, query)]
 
 
 def tree(uri: str, trace_id: str, *, experiment: str | None = None) -> TraceTree:
@@ -168,32 +176,42 @@ def tree(uri: str, trace_id: str, *, experiment: str | None = None) -> TraceTree
         TraceNotFound: there is no such trace, or more than one.
         SinkUnavailable: the store cannot be read.
     """
-    with store.reading(uri) as client:
-        return tree_of(stored_trace(client, uri, trace_id, experiment=experiment))
+    with sources.reading(uri) as source:
+        return tree_of_stored(chosen(source, uri, trace_id, experiment=experiment))
+
+
+def chosen(source: Source, uri: str, trace_id: str, *, experiment: str | None = None) -> StoredTrace:
+    """Return one trace; the other arguments and the errors are those of :func:`tree`."""
+    return source.trace(_find(source, uri, trace_id, experiment))
 
 
 def stored_trace(client: MlflowClient, uri: str, trace_id: str, *, experiment: str | None = None) -> Trace:
     """Return one trace as MLflow's; the arguments and errors are those of :func:`tree`."""
-    found: Trace = client.get_trace(_find(client, uri, trace_id, experiment), display=False)
+    found: Trace = client.get_trace(_find(_api(client), uri, trace_id, experiment), display=False)
     return found
 
 
 def tree_of(trace: Trace) -> TraceTree:
     """Return a trace of MLflow's as a tree."""
-    spans = tuple(_node(span, depth) for span, depth in in_order(trace.data.spans, lambda span: span.start_time_ns))
+    return tree_of_stored(mlflow_stored.trace_of(trace))
+
+
+def tree_of_stored(trace: StoredTrace) -> TraceTree:
+    """Return a stored trace as a tree."""
+    spans = tuple(_node(span, depth) for span, depth in in_order(trace.spans, lambda span: span.start_ns))
     reasoning = _sum(span.tokens.reasoning for span in spans)
-    return TraceTree(row(trace.info, reasoning), spans)
+    return TraceTree(row_of(trace.info, reasoning), spans)
 
 
-def _find(client: MlflowClient, uri: str, wanted: str, experiment: str | None) -> str:
-    public = without_password(uri)
+def _find(source: Source, uri: str, wanted: str, experiment: str | None) -> str:
+    public, places = without_password(uri), _places(source, uri, experiment)
     if wanted == "last":
-        rows = search(client, locations(client, uri, experiment), 1)
+        rows = source.newest(places, 1)
         if not rows:
             msg = f"no traces yet in {public}: call langchain_autotrace.autolog() in your program and run it."
             raise TraceNotFound(msg)
-        return str(rows[0].trace_id)
-    found = _abbreviated(client, locations(client, uri, experiment), wanted) if _ID.fullmatch(wanted) else []
+        return rows[0].trace_id
+    found = _abbreviated(source, places, wanted) if _ID.fullmatch(wanted) else []
     if not found:
         msg = f"no trace {wanted!r} in {public}; see: langchain-autotrace list"
         raise TraceNotFound(msg)
@@ -204,20 +222,33 @@ def _find(client: MlflowClient, uri: str, wanted: str, experiment: str | None) -
     return found[0]
 
 
-def _abbreviated(client: MlflowClient, locations: list[str], wanted: str) -> list[str]:
+def _abbreviated(source: Source, places: Sequence[str], wanted: str) -> list[str]:
     """Return the ids that begin with some digits; where none does, those that end with them."""
     start = wanted if wanted.startswith(TRACE_ID_PREFIX) else TRACE_ID_PREFIX + wanted
     if _WHOLE_ID.fullmatch(start):
-        return _matching(client, locations, f"= '{start}'")
-    found = _matching(client, locations, f"LIKE '{start}%'")
-    # _ in a LIKE pattern matches any letter.
+        return [start] if source.has(places, start) else []
+    found = source.matching(places, start, "", _MANY + 1)
     return [one for one in found if one.startswith(start)] or [
-        one for one in _matching(client, locations, f"LIKE '%{wanted}'") if one.endswith(wanted)
+        one for one in source.matching(places, "", wanted, _MANY + 1) if one.endswith(wanted)
     ]
 
 
-def _matching(client: MlflowClient, locations: list[str], condition: str) -> list[str]:
-    return [str(info.trace_id) for info in search(client, locations, _MANY + 1, f"request_id {condition}")]
+def _places(source: Source, uri: str, experiment: str | None) -> list[str]:
+    """Return the ids of the experiments to look in: the one with that name, or all.
+
+    Raises:
+        SinkUnavailable: there is no experiment with that name.
+    """
+    if experiment is None:
+        return [experiment_id for experiment_id, _ in source.experiments()]
+    found = source.experiment(experiment)
+    if found is None:
+        names = ", ".join(repr(name) for _, name in source.experiments()[:_MANY])
+        msg = (
+            f"no experiment {experiment!r} in {without_password(uri)}; existing experiments include: {names or 'none'}."
+        )
+        raise SinkUnavailable(msg)
+    return [found]
 
 
 def locations(client: MlflowClient, uri: str, experiment: str | None) -> list[str]:
@@ -226,16 +257,13 @@ def locations(client: MlflowClient, uri: str, experiment: str | None) -> list[st
     Raises:
         SinkUnavailable: there is no experiment with that name.
     """
-    if experiment is None:
-        return [one.experiment_id for one in experiments(client)]
-    found = client.get_experiment_by_name(experiment)
-    if found is None:
-        names = ", ".join(repr(one.name) for one in client.search_experiments(max_results=_MANY))
-        msg = (
-            f"no experiment {experiment!r} in {without_password(uri)}; existing experiments include: {names or 'none'}."
-        )
-        raise SinkUnavailable(msg)
-    return [found.experiment_id]
+    return _places(_api(client), uri, experiment)
+
+
+def _api(client: MlflowClient) -> Source:
+    from langchain_autotrace.view.api_source import ApiSource  # noqa: PLC0415 - it imports this module
+
+    return ApiSource(client)
 
 
 def experiments(client: MlflowClient) -> list[Experiment]:
@@ -268,22 +296,31 @@ def search(client: MlflowClient, locations: list[str], limit: int, condition: st
     return found
 
 
-def row(info: TraceInfo, reasoning: int | None = None) -> TraceRow:
-    """Return the facts of a trace; the tokens for reasoning are known by its spans only."""
-    cost = info.cost or {}
+def row(info: TraceInfo) -> TraceRow:
+    """Return the facts of a trace of MLflow's; the tokens for reasoning are known by its spans only."""
+    return row_of(mlflow_stored.info_of(info))
+
+
+def row_of(info: StoredInfo, reasoning: int | None = None) -> TraceRow:
+    """Return the facts of a trace.
+
+    Args:
+        info: what the store has of it.
+        reasoning: tokens for reasoning, which its spans know.
+    """
     return TraceRow(
         trace_id=info.trace_id,
         name=info.tags.get(_NAME) or "-",
-        status=info.state.value,
-        start_ms=info.request_time,
-        duration_ms=info.execution_duration,
-        tokens=tokens_of(info.token_usage or {}, reasoning),
-        cost_usd=cost.get("total_cost"),
+        status=info.state,
+        start_ms=info.start_ms,
+        duration_ms=info.duration_ms,
+        tokens=tokens_of(info.usage, reasoning),
+        cost_usd=info.cost.get("total_cost"),
         experiment_id=info.experiment_id,
-        session=info.trace_metadata.get(_SESSION),
-        user=info.trace_metadata.get(_USER),
+        session=info.metadata.get(_SESSION),
+        user=info.metadata.get(_USER),
         tags=users_tags(info.tags),
-        metadata=shown_metadata(info.trace_metadata),
+        metadata=shown_metadata(info.metadata),
     )
 
 
@@ -334,27 +371,25 @@ def in_order(spans: Sequence[_Any], start_of: Callable[[_Any], int]) -> Iterator
     yield from ((span, 0) for circle in children.values() for span in circle)
 
 
-def _node(span: Span, depth: int) -> SpanNode:
+def _node(span: StoredSpan, depth: int) -> SpanNode:
     attributes = {key: value for key, value in span.attributes.items() if key not in NAMED_BY_SPANS}
-    events = [{"name": event.name, "time_ns": event.timestamp, **event.attributes} for event in span.events]
-    status, ended = span.status.status_code.value, span.end_time_ns
     return SpanNode(
         span_id=span.span_id,
         parent_id=span.parent_id,
         depth=depth,
         name=span.name,
-        type=str(span.span_type or "UNKNOWN"),
-        status=status,
-        start_ns=span.start_time_ns,
-        duration_ns=None if ended is None else ended - span.start_time_ns,
+        type=str(span.attributes.get(Attr.SPAN_TYPE) or "UNKNOWN"),
+        status=span.status,
+        start_ns=span.start_ns,
+        duration_ns=None if span.end_ns is None else span.end_ns - span.start_ns,
         outcome=attributes.get(Attr.OUTCOME),
-        error=error_of(status, events, span.status.description),
+        error=error_of(span.status, span.events, span.message),
         model=attributes.get(Attr.MODEL),
         tokens=tokens_of(attributes.get(Attr.TOKEN_USAGE), attributes.get(Attr.REASONING_TOKENS)),
-        inputs=span.inputs,
-        outputs=span.outputs,
+        inputs=span.attributes.get(Attr.INPUTS),
+        outputs=span.attributes.get(Attr.OUTPUTS),
         attributes=attributes,
-        events=events,
+        events=span.events,
     )
 
 

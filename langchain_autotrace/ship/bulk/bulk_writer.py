@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlparse, urlunparse
 
 from langchain_autotrace.ids import TRACE_ID_PREFIX
+from langchain_autotrace.ship.bulk.known_tables import has_columns, has_tables, named_revision
 from langchain_autotrace.ship.bulk.new_experiments import create_experiments
-from langchain_autotrace.ship.bulk.revisions import COMPUTED, SPANS, Revision, known_revision
+from langchain_autotrace.ship.bulk.revisions import SPANS
 from langchain_autotrace.ship.bulk.rows import Place, TableRows, trace_rows
 from langchain_autotrace.ship.trace_values import trace_values
 
@@ -18,16 +19,13 @@ if TYPE_CHECKING:
 
     from langchain_autotrace.records import TraceContext
     from langchain_autotrace.ship.bulk.databases import Database
+    from langchain_autotrace.ship.bulk.revisions import Revision
     from langchain_autotrace.trace.spans import Trace
 
 _DEFAULT_EXPERIMENT: Final = "0"
-_DEFAULT_WORKSPACE: Final = "default"
-_REVISION_TABLE: Final = "alembic_version"
-_REVISION: Final = "SELECT version_num FROM alembic_version"
 _EXPERIMENT: Final = (
     "SELECT experiment_id, artifact_location, lifecycle_stage, workspace FROM experiments WHERE {column} = {mark}"
 )
-_WORKSPACES: Final = "SELECT 1 FROM experiments WHERE workspace IS NOT NULL AND workspace <> {mark} LIMIT 1"
 _STORED: Final = "SELECT request_id FROM trace_info WHERE request_id IN ({marks})"
 _CONTENTS: Final = "SELECT trace_id, span_id, content FROM spans WHERE trace_id IN ({marks})"
 _PAGE: Final = 500
@@ -66,7 +64,7 @@ class BulkWriter:
             return Written([], [], list(batch), [])
         with self._database.connect() as connection:
             cursor = connection.cursor()
-            if not self._has_tables(cursor):
+            if not has_tables(self._database, cursor):
                 return Written([], [], list(batch), [])
             revision = self._revision(cursor)
             if revision is None:
@@ -88,36 +86,21 @@ class BulkWriter:
         """
         with self._database.connect() as connection:
             cursor = connection.cursor()
-            if self._has_tables(cursor) and self._revision(cursor) is not None:
+            if has_tables(self._database, cursor) and self._revision(cursor) is not None:
                 self._database.begin(cursor)
-                if self._named_revision(cursor) == self._checked:
+                if named_revision(self._database, cursor) == self._checked:
                     create_experiments(self._database, cursor, names)
                 connection.commit()
 
-    def _has_tables(self, cursor: Any) -> bool:  # noqa: ANN401 - a driver's
-        cursor.execute(self._database.has_table, (_REVISION_TABLE,))
-        return cursor.fetchone()[0] is not None
-
-    def _revision(self, cursor: Any) -> Revision | None:  # noqa: ANN401
+    def _revision(self, cursor: Any) -> Revision | None:  # noqa: ANN401 - a driver's
         """Return the database's revision if its rows are known, and its tables are as they should be."""
-        revision = self._named_revision(cursor)
+        revision = named_revision(self._database, cursor)
         if revision is None or revision is self._checked:
             return revision
-        for table, columns in revision.tables.items():
-            cursor.execute(f"SELECT * FROM {table} WHERE 1 = 0")  # noqa: S608 - a name of ours
-            if {column[0] for column in cursor.description} - COMPUTED != set(columns):
-                return None
+        if not has_columns(cursor, revision):
+            return None
         self._checked = revision
         return revision
-
-    def _named_revision(self, cursor: Any) -> Revision | None:  # noqa: ANN401
-        cursor.execute(_REVISION)
-        names = [row[0] for row in cursor.fetchall()]
-        revision = known_revision(names[0]) if len(names) == 1 else None
-        if revision is None:
-            return None
-        cursor.execute(_WORKSPACES.format(mark=self._database.mark), (_DEFAULT_WORKSPACE,))
-        return None if cursor.fetchone() else revision
 
     def _place(self, cursor: Any, name: str | None, experiment_id: str | None) -> Place | None:  # noqa: ANN401
         """Return where traces of an experiment go; None when there is none that is active."""
@@ -139,7 +122,7 @@ class BulkWriter:
         """Insert the traces that are new in one transaction; return them, and those that it has with the same spans."""
         cursor = connection.cursor()
         self._database.begin(cursor)
-        if self._named_revision(cursor) != revision:
+        if named_revision(self._database, cursor) != revision:
             return [], []
         active = {key for key, place in places.items() if place is not None and self._place(cursor, *key) == place}
         stored = self._stored(cursor, [trace.trace_id for trace, _ in made])

@@ -49,6 +49,9 @@ class Database(Protocol):
     def connect(self) -> AbstractContextManager[Any]:
         """Open a connection for one batch; in its block, what was not committed is rolled back."""
 
+    def reading(self) -> AbstractContextManager[Any]:
+        """Open a connection by which nothing can be written."""
+
     def begin(self, cursor: Any) -> None:  # noqa: ANN401 - a driver's
         """Begin to write: nobody else writes until the commit, or whoever does fails or makes this fail."""
 
@@ -91,12 +94,12 @@ class Sqlite:
 
     def __init__(self, path: Path) -> None:
         """Use the file; it need not be there yet."""
-        self._path = path
+        self.path = path
         self._statistics = SpanStatistics()
 
     def exists(self) -> bool:
         """Return whether there is a file with something in it."""
-        return self._path.exists() and self._path.stat().st_size > 0
+        return self.path.exists() and self.path.stat().st_size > 0
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[sqlite3.Connection]:
@@ -105,8 +108,8 @@ class Sqlite:
         Raises:
             sqlite3.OperationalError: the file was removed or replaced within the block.
         """
-        before = self._path.stat().st_ino
-        address = f"file:{quote(str(self._path))}?mode=rw"
+        before = self.path.stat().st_ino
+        address = f"file:{quote(str(self.path))}?mode=rw"
         with contextlib.closing(
             sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
         ) as connection:
@@ -116,9 +119,27 @@ class Sqlite:
             finally:
                 # Closing does not end a transaction as long as somebody holds a cursor, such as an exception's frames.
                 connection.rollback()
-            if not self._path.exists() or self._path.stat().st_ino != before:
+            if not self.path.exists() or self.path.stat().st_ino != before:
                 msg = "the file was removed or replaced while it was written"
                 raise sqlite3.OperationalError(msg)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Open the file; any thread may use the connection."""
+        with contextlib.closing(self.open_to_read()) as connection:
+            yield connection
+
+    def open_to_read(self) -> sqlite3.Connection:
+        """Return a connection for :meth:`reading`, which the caller closes.
+
+        It is not opened with ``mode=ro``: what a killed writer left half done has to be undone before reading.
+        """
+        address = f"file:{quote(str(self.path))}?mode=rw"
+        connection = sqlite3.connect(
+            address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA query_only = ON")
+        return connection
 
     def begin(self, cursor: sqlite3.Cursor) -> None:
         """Take the lock for writing at once: nobody comes between looking and writing."""
@@ -140,7 +161,7 @@ class Sqlite:
 
     def artifact_root(self) -> str:
         """Return the folder beside the file."""
-        return artifact_root(self._path)
+        return artifact_root(self.path)
 
 
 def _postgresql(uri: str) -> Postgresql | None:
@@ -179,6 +200,14 @@ class Postgresql:
     def connect(self) -> Iterator[Any]:
         """Connect: for each batch, so that no connection is shared with a forked process or outlives a restart."""
         with contextlib.closing(self.errors.connect(*self._arguments, **self._options)) as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Any]:
+        """Connect, for transactions that cannot write."""
+        with self.connect() as connection:
+            connection.cursor().execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+            connection.commit()
             yield connection
 
     def begin(self, cursor: Any) -> None:  # noqa: ANN401

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_autotrace.errors import AutotraceError
 from langchain_autotrace.redaction import scrub_text
-from langchain_autotrace.view import catalog, models, traces
-from langchain_autotrace.view.catalog_api import listed as listed_info
+from langchain_autotrace.view import catalog, models
 from langchain_autotrace.view.catalog_filter import meets
 from langchain_autotrace.view.page_data import json_text
-from langchain_autotrace.view.store import exists, reading
+from langchain_autotrace.view.store import exists
 from langchain_autotrace.view.ui import queries
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def content_hits(uri: str, request: Request) -> Iterator[bytes]:
     looking = catalog.search_spans(uri, query, text) if text and exists(uri) else iter(())
     try:
         for ids in looking:
-            yield _line({"traces": [_row(one) for one in _named(uri, ids)]})
+            yield _line({"traces": [_row(one) for one in catalog.named(uri, ids)]})
     except AutotraceError as error:
         yield _line({"error": str(error)})
     finally:
@@ -89,16 +88,6 @@ def content_hits(uri: str, request: Request) -> Iterator[bytes]:
 
 def _line(data: object) -> bytes:
     return (json_text(data) + "\n").encode("utf-8", "backslashreplace")
-
-
-def _named(uri: str, trace_ids: Iterable[str]) -> list[ListedTrace]:
-    wanted = list(trace_ids)
-    if not wanted:
-        return []
-    with reading(uri) as client:
-        names = {one.experiment_id: one.name for one in traces.experiments(client)}
-        infos = [info for one in wanted for info in traces.search(client, list(names), 1, f"request_id = '{one}'")]
-    return [listed_info(info, names) for info in infos]
 
 
 def choice_lists(uri: str) -> dict[str, Any]:

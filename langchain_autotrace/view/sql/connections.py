@@ -1,0 +1,78 @@
+"""Keeps connections to SQLite files open between reads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_autotrace.ship.bulk.databases import Sqlite
+from langchain_autotrace.view.sql.dialects import fold
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from langchain_autotrace.ship.bulk.databases import Database
+
+_MAPPED_BYTES: Final = 2**40
+_MOST: Final = 4
+"""Connections that are kept of a file."""
+
+
+class _Kept:
+    """The open connections of a file that nobody uses."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._identity: object = None
+        self._connections: list[sqlite3.Connection] = []
+
+    def take(self, identity: object) -> sqlite3.Connection | None:
+        with self._lock:
+            if self._identity != identity:  # another file has taken the name, or this process was forked
+                self._connections, self._identity = [], identity
+            return self._connections.pop() if self._connections else None
+
+    def give_back(self, identity: object, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if self._identity == identity and len(self._connections) < _MOST:
+                self._connections.append(connection)
+                return
+        connection.close()
+
+
+_kept: Final[dict[Path, _Kept]] = {}
+
+
+@contextlib.contextmanager
+def connected(found: Database) -> Iterator[Any]:
+    """Lend a connection that reads a database; any thread may use it.
+
+    SQLite maps its file into memory, which makes reading all rows of a table twice as fast, but the first time takes as
+    long as reading them. An idle connection locks nothing.
+    """
+    if not isinstance(found, Sqlite):
+        with found.reading() as connection:
+            yield connection
+        return
+    status = found.path.stat()
+    identity = os.getpid(), status.st_dev, status.st_ino
+    kept = _kept.setdefault(found.path, _Kept())
+    connection = kept.take(identity) or _opened(found)
+    try:
+        yield connection
+        connection.rollback()
+    except BaseException:
+        connection.close()
+        raise
+    kept.give_back(identity, connection)
+
+
+def _opened(found: Sqlite) -> sqlite3.Connection:
+    connection = found.open_to_read()
+    connection.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
+    connection.create_function("fold", 1, fold, deterministic=True)
+    return connection
