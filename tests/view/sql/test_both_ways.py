@@ -61,14 +61,15 @@ def test_the_list(corpus: str) -> None:
 
 def test_what_is_added_later(store: str) -> None:
     """Tags that are set and deleted later, and an assessment, change nothing about both ways being the same."""
-    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.entities import Feedback
+    from mlflow.tracing.client import TracingClient
 
     bulk_sink(store).write(example(1, "chain"))
-    client = mlflow.MlflowClient(store)
+    client = MlflowClient(store)
     client.set_trace_tag(f"tr-{1:032x}", "late", "1")
     client.delete_trace_tag(f"tr-{1:032x}", "a")
-    mlflow.set_tracking_uri(store)
-    mlflow.log_feedback(trace_id=f"tr-{1:032x}", name="good", value=True)
+    TracingClient(store).log_assessment(f"tr-{1:032x}", Feedback(name="good", value=True))
 
     tables, api = trees(store, f"tr-{1:032x}")
     assert tables == api
