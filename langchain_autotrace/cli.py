@@ -133,6 +133,7 @@ def list_traces(*, limit: int, experiment: str | None, tracking_uri: str | None,
 @click.option("--span", metavar="NAME|ID", help="Only the spans with this name or id, and those below, with --io.")
 @click.option("--full", is_flag=True, help="Do not shorten values and errors.")
 @click.option("--all", "plumbing", is_flag=True, help="Show the steps that LangChain and LangGraph made by themselves.")
+@click.option("--follow", is_flag=True, help="Show a running trace as it grows, until it has ended.")
 @_experiment_option
 @_uri_option
 @_json_option
@@ -143,17 +144,23 @@ def show(  # noqa: PLR0913 - a command's options
     span: str | None,
     full: bool,
     plumbing: bool,
+    follow: bool,
     experiment: str | None,
     tracking_uri: str | None,
     as_json: bool,
 ) -> None:
     """Show the spans of a trace as a tree, without plumbing such as RunnableParallel and should_continue.
 
-    The id may be abbreviated to its first or last digits; "last" is the newest trace.
+    The id may be abbreviated to its first or last digits; "last" is the newest trace, with --follow the newest that is
+    running. Where the output is no terminal, --follow waits for the end of the trace and prints it once.
     """
     from langchain_autotrace.view import span_choice, terminal, traces
 
     uri = _uri(tracking_uri)
+    if follow:
+        from langchain_autotrace.view import growing
+
+        trace_id = terminal.print_growth(growing.growth(uri, trace_id, experiment), plumbing=plumbing) or trace_id
     if not _freshened(uri):
         raise TraceNotFound(_no_traces(uri))
     tree = traces.tree(uri, trace_id, experiment=experiment)

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
 
 from langchain_autotrace.view import text
 from langchain_autotrace.view.traces import folded
@@ -84,6 +86,26 @@ def print_tree(
         out.print(line, no_wrap=True, overflow="ignore", crop=False)
     if left_out:
         out.print(text.folded_line(left_out))
+
+
+def print_growth(trees: Iterable[TraceTree], *, plumbing: bool = False) -> str | None:
+    """Draw a trace anew each time it has changed, on a terminal; return its id when it has ended, None without a trace.
+
+    The drawing is removed at the end, for the whole trace to be printed in its place.
+
+    Args:
+        trees: the trace, each time it has changed.
+        plumbing: draw the steps that LangChain and LangGraph made by themselves too.
+    """
+    out, trace_id = console(), None
+    with Live(console=out, transient=True, auto_refresh=False) if out.is_terminal else contextlib.nullcontext() as live:
+        for tree in trees:
+            trace_id = tree.row.trace_id
+            if live is not None:
+                shown = tree if plumbing else folded(tree)[0]
+                lines = list(text.tree_lines(shown, out, bar_columns=_bar_columns(out)))
+                live.update(Text("\n").join(lines[-max(out.height - 2, 1) :]), refresh=True)
+    return trace_id
 
 
 def _bar_columns(out: Console) -> int:
