@@ -146,6 +146,7 @@ def next_steps(option: str, uri: str) -> Group:
     """
     steps = {
         f"langchain-autotrace show last --io{option}": "the trace with inputs and outputs",
+        f"langchain-autotrace ui{option}": "all traces, in the browser",
         f"langchain-autotrace list{option}": "all traces",
         f"mlflow server --backend-store-uri {uri}": "MLflow's web UI (pip install mlflow)",
     }
