@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -224,10 +224,10 @@ def test_a_journal_folder_without_room(store: str, monkeypatch: pytest.MonkeyPat
     (folder,) = all_folders()
     save = folder_files.replace
 
-    def full(path: Path, content: bytes) -> None:
+    def full(path: Path, *content: bytes, more: Iterable[bytes] = ()) -> None:
         if path.suffix == ".checkpoint":
             raise OSError(28, "No space left on device")
-        save(path, content)
+        save(path, *content, more=more)
 
     monkeypatch.setattr(checkpoint, "replace", full)
     with folder.shipper_lock():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -51,14 +52,16 @@ def port() -> Iterator[int]:
         yield port
 
 
+_numbers: Final = itertools.count()
+
+
 @pytest.fixture
 def new_database(port: int) -> Callable[[str], str]:
-    """Makes databases: called with a driver, returns a tracking URI."""
-    names = iter(range(9))
+    """Makes databases: called with a driver, returns a tracking URI. MLflow keeps a store for each one it has had."""
 
     def make(driver: str) -> str:
-        name = f"of_test_{next(names)}"
-        execute(port, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name} TEMPLATE template")
+        name = f"of_test_{next(_numbers)}"
+        execute(port, f"CREATE DATABASE {name} TEMPLATE template")
         return uri_of(port, name, driver)
 
     return make
