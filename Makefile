@@ -21,7 +21,7 @@ types: setup
 	$(PY) -m mypy
 
 test: setup
-	$(PY) -m pytest --cov --cov-report=term
+	$(PY) -m pytest --cov --cov-report=term -m 'not server'
 
 # The README's pictures of the pages. Look at them.
 screenshots: setup
@@ -45,7 +45,7 @@ check-latest:
 	test -d .venv-latest || python3 -m venv .venv-latest
 	.venv-latest/bin/python -m pip install --quiet --upgrade pip
 	.venv-latest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[test]'
-	.venv-latest/bin/python -m pytest
+	.venv-latest/bin/python -m pytest -m 'not server'
 
 # The oldest mlflow-skinny that is supported, and those whose databases are written to in bulk.
 MATRIX ?= 3.14.0 3.15.2 3.16.1 3.17.2
@@ -53,7 +53,7 @@ check-matrix:
 	for version in $(MATRIX); do \
 		test -d .venv-$$version || python3 -m venv .venv-$$version || exit 1; \
 		.venv-$$version/bin/python -m pip install --quiet --editable '.[test]' mlflow-skinny==$$version || exit 1; \
-		.venv-$$version/bin/python -m pytest || exit 1; \
+		.venv-$$version/bin/python -m pytest -m 'not server' || exit 1; \
 	done
 
 # The oldest LangChain that is supported, with LangGraph of its time: whole programs, and what capture reads of them.

@@ -79,6 +79,7 @@ def test_a_program_that_raises(store: str) -> None:
     wait_until(lambda: count(store) == 1)
 
 
+@pytest.mark.long
 def test_a_new_database(tmp_path: Path) -> None:
     """autolog() and the first call do not wait for the database, which the shipper creates, nor import MLflow."""
     program = """
@@ -352,6 +353,7 @@ def test_secrets_are_not_in_the_journal(store: str, tmp_path: Path) -> None:
     assert oct(folder.path.stat().st_mode & 0o777) == "0o700"
 
 
+@pytest.mark.long
 def test_a_run_id_that_later_processes_use_again(store: str) -> None:
     """Each process that gives its run the same id has a whole trace; the first has the id that the program knows."""
     run_id = "5f0c6a54-2f8e-4d0e-9b5e-6a1f0c9b7d11"

@@ -136,6 +136,7 @@ def test_a_file_that_holds_a_key(store: str, tmp_path: Path) -> None:
     assert key.encode() not in written
 
 
+@pytest.mark.long
 def test_a_file_that_runs_its_chain(own_process: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that runs its chain when it is imported reaches no network and sees no key; the reason says the fix."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-proj-abcdefghijklmnopqrstuvwx0123456789")

@@ -141,6 +141,7 @@ def test_a_model_that_was_begun(store: str) -> None:
     assert logged(store) == [Logged(CHAIN, "READY", "true", 1)]
 
 
+@pytest.mark.long
 def test_another_day(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other processes, with journals of their own and at the same time, find the same model."""
     program = f"""

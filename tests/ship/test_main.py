@@ -77,6 +77,7 @@ def stored_rows(uri: str) -> int:
         return int(database.execute("SELECT count(*) FROM trace_info").fetchone()[0])
 
 
+@pytest.mark.long
 def test_a_shipper_that_is_killed_again_and_again(
     folder: DestinationFolder, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

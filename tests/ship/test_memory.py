@@ -67,6 +67,7 @@ def fill(folder: DestinationFolder) -> int:
     return sum(path.stat().st_size for path in folder.path.glob("*.jsonl"))
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 def test_a_long_journal(tmp_path: Path) -> None:
     """A journal of 180 MB, with 1,500 traces that stay open for all of it, takes less than 200 MB of memory."""

@@ -101,6 +101,7 @@ def test_what_a_killed_process_left(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.glob("new.db*")) == ["new.db", *sorted(names[2:])]
 
 
+@pytest.mark.long
 def test_mlflow_is_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who delivers or reads waits until MLflow has made its database, and then goes on with it."""
     uri = f"sqlite:///{tmp_path}/new.db"
@@ -136,6 +137,7 @@ def test_mlflow_is_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert experiments(uri) == {"Default", "theirs"}
 
 
+@pytest.mark.long
 def test_mlflow_is_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database that MLflow has made meanwhile is kept, and the other one is removed."""
     uri = f"sqlite:///{tmp_path}/new.db"
@@ -167,6 +169,7 @@ def test_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert path.read_text() == "ours"
 
 
+@pytest.mark.long
 def test_a_program_that_uses_mlflow(tmp_path: Path) -> None:
     """A program and its shipper that open a new database at the same moment both go on; the shipper logs nothing."""
     uri = f"sqlite:///{tmp_path}/new.db"

@@ -70,6 +70,7 @@ def views(site: Site) -> list[str]:
 MADE = "iframe, object, embed, base, [onerror], [onload], [onclick], script:not([src], .trace), a[href^='java']"
 
 
+@pytest.mark.long
 def test_hostile_texts_in_every_view(hostile_site: Site, visit: Visit) -> None:
     """Whatever traces hold is text in every view: nothing runs, no element is made of it, nothing is loaded."""
     window = visit(hostile_site)

@@ -25,9 +25,10 @@ from tests.ship.bulk.test_faults_of_databases import batch, ids, writer
 from tests.ship.support import end, finished, start, trace_id, whole, write
 from tests.support import stored
 
-pytestmark = pytest.mark.skipif(
-    postgresql.programs() is None, reason="PostgreSQL is not installed: apt-get install postgresql"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(postgresql.programs() is None, reason="PostgreSQL is not installed: apt-get install postgresql"),
+]
 DRIVERS: Final = ("psycopg", "psycopg2")
 EXPERIMENTS: Final = ("mine", "Ünïcode ☃", 'it\'s "quoted" 100%', "a/b:c", " ", "x" * 200)
 

@@ -21,9 +21,10 @@ from tests.view.sql.ways import rows, trees
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(
-    postgresql.programs() is None, reason="PostgreSQL is not installed: apt-get install postgresql"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(postgresql.programs() is None, reason="PostgreSQL is not installed: apt-get install postgresql"),
+]
 
 
 @pytest.fixture(scope="module")
