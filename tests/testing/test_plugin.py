@@ -32,7 +32,7 @@ def test_without_a_marker(tmp_path: Path) -> None:
     """The plugin imports neither vcrpy, yaml, LangChain nor MLflow where no test asks."""
     (tmp_path / "test_it.py").write_text("import sys\ndef test_a():\n    print('IMPORTED', sorted(sys.modules))")
     args = ["-p", "pytest_recording.plugin", "-p", "langchain_autotrace.testing.plugin", "-q", "-s"]
-    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
     program = [sys.executable, "-m", "pytest", *args, str(tmp_path)]
     done = subprocess.run(program, env=env, capture_output=True, text=True, timeout=PATIENCE)
 
