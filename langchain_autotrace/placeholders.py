@@ -30,7 +30,7 @@ _KEY: Final = re.compile(r"\b(?:sk|pk|hf|ghp)[-_](?:your|my|xxx)[A-Za-z_-]*(?![A
 
 
 def clean_text(text: str) -> str:
-    """Return a text of a chain without its secrets; unchanged if what looks like secrets are placeholders."""
+    """Return a text of a chain with its secrets replaced; placeholders such as ``{api_key}`` are kept."""
     masked = _KEY.sub("key", _ADDRESS.sub(_masked_address, _QUOTED.sub(_masked_value, text)))
     if scrub_text(without_credentials(masked)) == masked:
         return text

@@ -166,29 +166,6 @@ class Settings(BaseModel):
         return True
 
 
-class HandlerSettings(TypedDict, total=False):
-    """Keyword arguments of ``AutotraceHandler()``, with the same meaning as those of ``autolog()``."""
-
-    experiment: str
-    tracking_uri: str
-    silent: bool
-    extra_tags: Mapping[str, str]
-    sample_rate: float
-    redact: Redact
-    redact_patterns: Sequence[str | re.Pattern[str]]
-    capture_content: bool
-    max_value_bytes: int
-    max_file_bytes: int
-    shipper: Shipper
-    exit_timeout: float
-    log_models: bool
-    log_input_examples: bool
-    log_model_signatures: bool
-    registered_model_name: str
-    model_code: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-    code_paths: Sequence[str | os.PathLike[str]]
-
-
 class CaptureSettings(TypedDict, total=False):
     """Keyword arguments of ``testing.capture_traces()``, with the same meaning as those of ``autolog()``."""
 
@@ -199,6 +176,22 @@ class CaptureSettings(TypedDict, total=False):
     capture_content: bool
     max_value_bytes: int
     max_file_bytes: int
+
+
+class HandlerSettings(CaptureSettings, total=False):
+    """Keyword arguments of ``AutotraceHandler()``, with the same meaning as those of ``autolog()``."""
+
+    experiment: str
+    tracking_uri: str
+    silent: bool
+    shipper: Shipper
+    exit_timeout: float
+    log_models: bool
+    log_input_examples: bool
+    log_model_signatures: bool
+    registered_model_name: str
+    model_code: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    code_paths: Sequence[str | os.PathLike[str]]
 
 
 def checked(**given: object) -> Settings:

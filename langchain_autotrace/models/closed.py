@@ -32,11 +32,11 @@ class Attempts:
         """The same of the main thread alone: what packages do in the background is not the program's doing."""
 
     def clear(self) -> None:
-        """Forget them."""
+        """Forget all attempts."""
         self.any = self.in_main_thread = None
 
     def note(self, address: str) -> None:
-        """Add one."""
+        """Record an attempt to connect to ``address``."""
         self.any = self.any or address
         if threading.current_thread() is threading.main_thread():
             self.in_main_thread = self.in_main_thread or address

@@ -316,7 +316,7 @@ class _Encoder:
         return node if is_installed(value) else {**node, "fingerprint": fingerprint(value)}
 
     def _operator(self, value: Any, path: str, depth: int) -> dict[str, object] | None:
-        """Return the node of a getter of attributes, or caller of a method, that may be loaded; None for any other."""
+        """Return the node of an ``attrgetter`` or ``methodcaller`` that a model may load; None for any other."""
         if isinstance(value, operator.attrgetter):
             names = list(value.__reduce__()[1])
             is_public = all(revive.is_public_attribute(name) for name in names)

@@ -44,7 +44,7 @@ def importable(value: Any) -> str | None:
 
 
 def is_nothing(value: object) -> bool:
-    """Return whether a function is ``lambda _: None``, with which packages fill a place for a result."""
+    """Return whether a function is ``lambda _: None``, which packages use as a step without a result."""
     if not isinstance(value, types.FunctionType) or value.__name__ != _LAMBDA:
         return False
     code = value.__code__

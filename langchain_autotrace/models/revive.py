@@ -342,7 +342,7 @@ def _resolve(name: str) -> Any:
 
 
 def _trusted(name: str) -> Any:
-    """Return a type or function that may be named without being allowed."""
+    """Return an importable type or function that every model may use; no user has to allow it."""
     if name.startswith("builtins:"):
         return operator.attrgetter(name.partition(":")[2])(builtins)
     return _resolve(name)

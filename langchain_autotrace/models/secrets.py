@@ -1,4 +1,4 @@
-"""Tells secrets among the values of a chain from names, parts of the chain, and parameters of tools."""
+"""Decides which values of a chain are secrets: not the names of variables, placeholders, or parameters of tools."""
 
 from __future__ import annotations
 

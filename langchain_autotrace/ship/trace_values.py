@@ -66,11 +66,11 @@ class InfoValues(NamedTuple):
     """The values of a trace's row, beside its experiment."""
 
     trace_id: str
-    """With MLflow's prefix: ``tr-…``."""
+    """MLflow's id of the trace: ``tr-`` and 32 digits."""
     request_time_ms: int
     duration_ms: int
     state: str
-    """OK or ERROR."""
+    """Status of the trace: OK or ERROR."""
     tags: dict[str, str]
     metadata: dict[str, str]
     client_request_id: str | None
@@ -82,7 +82,7 @@ class TraceValues(NamedTuple):
     """A trace, or the late spans of a stored trace, as values to be stored."""
 
     trace_id: str
-    """With MLflow's prefix: ``tr-…``."""
+    """MLflow's id of the trace: ``tr-`` and 32 digits."""
     info: InfoValues | None
     """The trace's row; None for late spans, whose trace is already stored."""
     spans: list[dict[str, Any]]

@@ -37,7 +37,7 @@ class Kit(NamedTuple):
 
 
 class KitCassette(Cassette):  # type: ignore[misc] # vcrpy is not typed
-    """vcrpy's cassette; its look-ups are atomic.
+    """A cassette of vcrpy from which several threads can read.
 
     Attributes:
         misses: the message of each request that no recording answered.

@@ -1,4 +1,4 @@
-"""Recorded answers in a program, without pytest."""
+"""Replays recorded answers outside pytest: ``with use_cassette("name"):``."""
 
 from __future__ import annotations
 

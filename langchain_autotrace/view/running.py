@@ -46,7 +46,7 @@ class Followers:
     """
 
     def __init__(self, uri: str) -> None:
-        """Follow the journals for a tracking URI; nothing is read yet."""
+        """Prepare to follow the journals of a tracking URI; :meth:`look` reads them."""
         self.traces: dict[str, Followed] = {}
         self.version = 0
         self._folder = backlog.folder_of(uri)

@@ -87,7 +87,7 @@ def line(span: Span) -> str:
 
 
 def data(root: Span, *, plumbing: bool) -> dict[str, Any]:
-    """Return a span and those below it as JSON data, with placeholders for what differs from run to run."""
+    """Return a span and its descendants as JSON data; what differs between runs (ids, times) is replaced."""
     top: dict[str, Any] = {}
     path = [top]
     for depth, span in shown(root, plumbing=plumbing):

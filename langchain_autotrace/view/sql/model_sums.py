@@ -1,4 +1,4 @@
-"""Adds up the calls of models that the spans are."""
+"""Sums up the calls of models, by model, from the table of spans."""
 
 from __future__ import annotations
 

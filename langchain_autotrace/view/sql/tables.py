@@ -45,7 +45,7 @@ class Tables:
         return found
 
     def in_parts(self, table: str, statement: str, values: Sequence[object] = ()) -> list[Row]:
-        """Return the rows of a query for each part of a large table, read at the same time.
+        """Return the rows of a query over a large table, which several threads read in parts.
 
         Args:
             table: name of the table.
