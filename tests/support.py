@@ -27,6 +27,14 @@ _SCHEMA: Final = db_utils._get_latest_schema_revision()  # type: ignore[no-untyp
 db_utils._get_latest_schema_revision = lambda: _SCHEMA
 
 
+STRICT: Final = (
+    *("-W", "error"),
+    *("-W", "ignore:The ``noload``"),  # MLflow's own use of SQLAlchemy, in the shipper's thread
+    *("-W", "ignore:'asyncio.iscoroutinefunction'"),  # langsmith's own use of Python 3.14
+)
+"""Options of a Python in which each warning is an error, but for what others' packages do themselves."""
+
+
 class Observed(NamedTuple):
     """A run as LangChain announced it."""
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 from langchain_autotrace import trace_id
 from langchain_autotrace.journal.folder import all_folders
 from tests.patience import PATIENCE, wait_until
-from tests.support import Tree, deliver, stored, tree
+from tests.support import STRICT, Tree, deliver, stored, tree
 from tests.uncovered import unmeasured
 
 HEAD = """
@@ -32,11 +33,11 @@ chain = ChatPromptTemplate.from_template("{topic}") | FakeListChatModel(response
 """
 
 
-def start(program: str, uri: str, *, warnings: str = "error", **environment: str) -> subprocess.Popen[str]:
+def start(program: str, uri: str, *, options: Sequence[str] = STRICT, **environment: str) -> subprocess.Popen[str]:
     """Start a program with ``autolog()`` on."""
     text = HEAD + f"langchain_autotrace.autolog(tracking_uri={uri!r})\n" + textwrap.dedent(program)
     return subprocess.Popen(
-        [sys.executable, "-W", warnings, "-c", text],
+        [sys.executable, *options, "-c", text],
         env={**unmeasured(), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -44,10 +45,12 @@ def start(program: str, uri: str, *, warnings: str = "error", **environment: str
     )
 
 
-def run(program: str, uri: str, *, status: int = 0, **environment: str) -> tuple[str, str, float]:
+def run(
+    program: str, uri: str, *, status: int = 0, options: Sequence[str] = STRICT, **environment: str
+) -> tuple[str, str, float]:
     """Run a program to its end: what it printed, what it complained of, and the seconds it took."""
     before = time.monotonic()
-    process = start(program, uri, **environment)
+    process = start(program, uri, options=options, **environment)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == status, err
     return out, err, time.monotonic() - before
@@ -306,7 +309,7 @@ def test_the_thread_shipper(store: str) -> None:
         assert os.waitpid(child, 0)[1] == 0
         chain.invoke({{"topic": 3}})
     """
-    run(program, store, warnings="default")  # MLflow is imported in this process, and warns
+    run(program, store, options=())  # MLflow is imported in this process, and warns
     wait_until(lambda: count(store) == 3)
 
 

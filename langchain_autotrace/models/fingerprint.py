@@ -45,6 +45,8 @@ _STATE: Final = frozenset(
     }
 )
 _STORES: Final = frozenset({"BaseStore", "Docstore", "VectorStore"})
+_ANNOTATE: Final = frozenset({"__annotate__", "__annotate_func__"})
+"""Names of the function by which Python 3.14 evaluates a class's annotations. It differs with each class."""
 COUNTERS: Final = {
     "langchain_core.language_models.fake": "i",
     "langchain_core.language_models.fake_chat_models": "i",
@@ -230,6 +232,8 @@ def _key(key: object) -> str:
 def _members(kind: type) -> Iterator[tuple[str, object]]:
     """Yield a class's own functions and plain values: a prompt may be one."""
     for name, item in vars(kind).items():
+        if name in _ANNOTATE:
+            continue
         if isinstance(item, staticmethod | classmethod):
             yield name, item.__func__
         elif isinstance(item, property):
@@ -244,10 +248,19 @@ def _members(kind: type) -> Iterator[tuple[str, object]]:
 def _fields(kind: type) -> Iterator[tuple[str, object]]:
     """Yield the type, description and default of a class's fields: pydantic passes them on to a model."""
     fields = getattr(kind, "model_fields", {}) if issubclass(kind, BaseModel) else {}
-    for name, annotation in getattr(kind, "__annotations__", {}).items():
+    for name, annotation in _annotations(kind).items():
         field = fields.get(name)
         text = annotation if isinstance(annotation, str) else _QUALIFIED.sub("", repr(annotation))
         yield name, (text, getattr(field, "description", None), getattr(field, "default", None))
+
+
+def _annotations(kind: type) -> Mapping[str, object]:
+    """Return a class's own annotations; from Python 3.14 on as text, since evaluating one may fail there."""
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format, get_annotations  # noqa: PLC0415 - not in older versions
+
+        return get_annotations(kind, format=Format.STRING)
+    return getattr(kind, "__annotations__", {})
 
 
 def _names(code: types.CodeType) -> set[str]:

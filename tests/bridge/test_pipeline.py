@@ -23,7 +23,7 @@ import langchain_autotrace
 from tests.bridge.programs import helper, step
 from tests.bridge.support import drawn, run
 from tests.patience import PATIENCE
-from tests.support import deliver, stored
+from tests.support import STRICT, deliver, stored
 from tests.uncovered import unmeasured
 
 HEAD = """
@@ -45,8 +45,7 @@ def start(
     """Start a program with ``autolog()`` on."""
     head = HEAD.format(autolog=autolog or f"langchain_autotrace.autolog(tracking_uri={uri!r})")
     return subprocess.Popen(
-        # MLflow's own use of SQLAlchemy, in the shipper's thread
-        [sys.executable, "-W", "error", "-W", "ignore:The ``noload``", "-c", head + textwrap.dedent(program)],
+        [sys.executable, *STRICT, "-c", head + textwrap.dedent(program)],
         env={
             **(os.environ if measured else unmeasured()),
             "MLFLOW_TRACKING_URI": uri,

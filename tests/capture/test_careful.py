@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import math
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
@@ -891,8 +892,8 @@ def test_a_hook_that_raises(caplog: pytest.LogCaptureFixture) -> None:
         assert attributes == {"redacted": RAISED, "mlflow.llm.model": "m-1"}
 
     assert by.redact_failures == 3 + 3 + 1 + 1 + 1
-    message = "the redact hook raised ZeroDivisionError: integer division or modulo by zero: the value was dropped."
-    assert [one.getMessage() for one in caplog.records] == [message]
+    (told,) = [one.getMessage() for one in caplog.records]
+    assert re.fullmatch("the redact hook raised ZeroDivisionError: [a-z ]+: the value was dropped[.]", told)
 
 
 @pytest.mark.parametrize("place", ["inputs", "metadata", "tags", "an error", "an event", "a preview of the request"])

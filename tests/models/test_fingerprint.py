@@ -306,6 +306,43 @@ def test_ends() -> None:
     assert all(re.fullmatch("[0-9a-f]{16}", digits) for digits in found)
 
 
+MADE_TWICE = """
+from typing import TypedDict
+
+class State(TypedDict):
+    topic: {annotation}
+
+class Step:
+    number: {annotation}
+    size: int = 1
+
+def step(state: State) -> Step:
+    return Step()
+"""
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        "str",
+        pytest.param(
+            "OnlyForTypeCheckers", marks=pytest.mark.skipif(sys.version_info < (3, 14), reason="evaluated at once")
+        ),
+    ],
+)
+def test_code_that_runs_twice(annotation: str) -> None:
+    """Code that is run twice gives the same hash, whatever Python makes of its annotations; other ones another."""
+
+    def made(code: str, name: str) -> str:
+        module: dict[str, Any] = {"__name__": name}
+        exec(compile(code, f"{name}.py", "exec", dont_inherit=True), module)
+        return fingerprint(module["step"])
+
+    code = MADE_TWICE.format(annotation=annotation)
+    assert made(code, "chain") == made(code, "__main__")
+    assert made(code, "chain") != made(code.replace(f"number: {annotation}", "number: bytes"), "chain")
+
+
 PROGRAM = """
 import os
 os.environ["OPENAI_API_KEY"] = "none"

@@ -27,7 +27,9 @@ def spans(tree: TraceTree) -> list[str]:
 
 def running(uri: str) -> Iterator[TraceTree]:
     """Follow the last trace, once there is one."""
+    ends_at = time.monotonic() + PATIENCE
     while (first := next(trees := growing.growth(uri, "last"), None)) is None:
+        assert time.monotonic() < ends_at, "no trace has begun"
         time.sleep(0.01)
     return itertools.chain([first], trees)
 
@@ -69,8 +71,7 @@ def test_a_program_that_is_killed(store: str) -> None:
     )
     process = start(program, store, LANGCHAIN_AUTOTRACE_SHIPPER="external")
     assert process.stdout is not None
-    while process.stdout.readline() != "in\n":
-        pass
+    assert [process.stdout.readline() for _ in range(2)] == ["ready\n", "in\n"]
     trees = running(store)
     assert spans(next(trees)) == ["RunnableLambda UNSET"]
     process.kill()
