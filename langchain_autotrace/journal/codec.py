@@ -6,7 +6,7 @@ writing them and searching them for secrets, both on the program's thread, takes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import orjson
@@ -41,7 +41,7 @@ _NUMBER: Final[_Types] = (int,)
 _LIST: Final[_Types] = (list,)
 _OBJECT: Final[_Types] = (dict,)
 _NONE: Final[_Types] = (type(None),)
-_FORMS: Final[dict[str, tuple[type[TraceRecord], tuple[_Types, ...]]]] = {
+_FORMS: Final[dict[str, tuple[Callable[..., TraceRecord], tuple[_Types, ...]]]] = {
     START: (
         SpanStart,
         (
@@ -56,6 +56,8 @@ _FORMS: Final[dict[str, tuple[type[TraceRecord], tuple[_Types, ...]]]] = {
     "model": (ModelSeen, (_TEXT, _TEXT, _OBJECT)),
 }
 """Kind -> record class and the allowed JSON types of each field, for records that belong to a trace."""
+_OF_SPANS: Final = frozenset({START, EVENT, END})
+"""Kinds of the records whose second field is the id of a span."""
 _UUID: Final = 36
 """Number of characters of a run id in a line."""
 _KINDS: Final = {record: kind for kind, (record, _) in _FORMS.items()}
@@ -107,16 +109,16 @@ def is_of_other_version(line: bytes) -> bool:
 def _trace_record(kind: str, *fields: Any) -> TraceRecord:  # noqa: ANN401 - JSON
     record, types = _FORMS[kind]
     _check_types(fields, types)
-    found = record(*fields)
-    if len(found.trace_id) == _UUID:
-        found = found._replace(trace_id=trace_digits(found.trace_id))
-    if isinstance(found, SpanStart) and len(found.span_id) == _UUID:
-        parent_id = None if found.parent_id is None else span_digits(found.parent_id)
-        run_id = found.run_id or found.span_id
-        return found._replace(span_id=span_digits(found.span_id), parent_id=parent_id, run_id=run_id)
-    if isinstance(found, SpanEvent | SpanEnd) and len(found.span_id) == _UUID:
-        return found._replace(span_id=span_digits(found.span_id))
-    return found
+    trace_id, own_id, *others = fields
+    if len(trace_id) == _UUID:
+        trace_id = trace_digits(trace_id)
+    if kind not in _OF_SPANS or len(own_id) != _UUID:
+        return record(trace_id, own_id, *others)
+    if kind == START:
+        parent_id, time_ns, span_kind, name, run_id, *rest = others
+        parent_id = None if parent_id is None else span_digits(parent_id)
+        others = [parent_id, time_ns, span_kind, name, run_id or own_id, *rest]
+    return record(trace_id, span_digits(own_id), *others)
 
 
 def _check_types(fields: Iterable[object], types: Iterable[_Types]) -> None:

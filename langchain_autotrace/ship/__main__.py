@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import sys
@@ -31,6 +32,8 @@ STAND_BY_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.2
 _NICENESS: Final = 10
 _AUTOGROUP: Final = Path("/proc/self/autogroup")
+_OBJECTS_PER_COLLECTION: Final = 100_000
+"""Number of new objects after which Python looks for unreachable cycles: 700 to 2,000 by default."""
 _LOCK_SECONDS: Final = 1.0
 """Seconds to wait for the lock: longer than any process holds it just to check whether it is free."""
 
@@ -108,6 +111,14 @@ def _spare_pandas() -> None:
     sys.modules.setdefault("pandas", None)  # type: ignore[arg-type] # None makes the import fail
 
 
+def _collect_seldom() -> None:
+    """Have Python look less often for unreachable cycles.
+
+    A batch is hundreds of thousands of objects with no cycle among them; looking through them was a third of its CPU.
+    """
+    gc.set_threshold(_OBJECTS_PER_COLLECTION)
+
+
 def _configure() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -131,4 +142,5 @@ def _seconds(name: str, default: float) -> float:
 if __name__ == "__main__":
     _lower_priority()
     _spare_pandas()
+    _collect_seldom()
     sys.exit(main(sys.argv[1]))

@@ -20,11 +20,11 @@ def set_owners(spans: Sequence[Span], records: Sequence[SpanRecords]) -> None:
 
     Of a span, what its metadata says counts first, then ``configurable``, a graph's ``context``, and ``context()``.
     """
+    sources = [[] if one.start.kind == Kind.SPAN else _sources(one.start.details) for one in records]
     for name, keys in ((Attr.SESSION, SESSION_KEYS), (Attr.USER, USER_KEYS)):
-        for span, one in zip(spans, records, strict=True):
-            given = (source.get(key) for source in _sources(one.start.details) for key in keys)
-            found = next(filter(None, given), None)
-            if found and one.start.kind != Kind.SPAN:
+        for span, places in zip(spans, sources, strict=True):
+            found = next((place[key] for place in places for key in keys if place.get(key)), None)
+            if found is not None:
                 span.attributes[name] = str(found)[:_MAX_OWNER]
                 break
 
