@@ -217,11 +217,11 @@ def turns_of(
     setting: Setting, arguments: argparse.Namespace, case: Case, names: list[str], round_: int
 ) -> Iterator[Result]:
     """Interleave: the contestants' processes take turns, and each time another begins."""
-    runs = arguments.runs or (case.quick_runs if arguments.quick else case.runs)
     first = (round_ - 1) % len(names) if names else 0
     workers: list[Worker] = []
     try:
         for name in names[first:] + names[:first]:
+            runs = arguments.runs or case.runs_of(name, quick=arguments.quick)
             workers.append(Worker(setting, case, name, round_, runs))
             if case.turns == 1:  # alone: what it is measured in is also how it starts, or how much memory it has
                 yield _told(workers[-1].turn(), arguments.rounds)
