@@ -21,8 +21,8 @@ from tests.patience import PATIENCE, wait_until
 from tests.support import STRICT, Tree, deliver, stored, tree
 from tests.uncovered import unmeasured
 
-HEAD = """
-import os, sys, time
+HEAD = '''
+import gc, os, subprocess, sys, time
 import langchain_autotrace
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.output_parsers import StrOutputParser
@@ -30,7 +30,13 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 
 chain = ChatPromptTemplate.from_template("{topic}") | FakeListChatModel(responses=["yes"]) | StrOutputParser()
-"""
+
+def shippers():
+    """The process ids of the shippers that this program has started and that run."""
+    started = [one for one in gc.get_objects() if isinstance(one, subprocess.Popen)]
+    return [one.pid for one in started if "langchain_autotrace.ship" in one.args and one.poll() is None]
+
+'''
 
 
 def start(program: str, uri: str, *, options: Sequence[str] = STRICT, **environment: str) -> subprocess.Popen[str]:
@@ -104,11 +110,9 @@ def test_the_shipper_comes_second(store: str) -> None:
     program = """
         chain.invoke({"topic": 1})
         assert langchain_autotrace.flush(300).ok
-        import subprocess
-        children = ["pgrep", "-P", str(os.getpid()), "-f", "langchain_autotrace.ship"]
         own = os.getpriority(os.PRIO_PROCESS, 0)
-        pids = subprocess.run(children, capture_output=True, text=True).stdout.split()
-        found = [os.getpriority(os.PRIO_PROCESS, int(pid)) for pid in pids]
+        pids = shippers()
+        found = [os.getpriority(os.PRIO_PROCESS, pid) for pid in pids]
         print(found == [min(own + 10, 19)])
         for pid in pids:
             if os.path.exists(f"/proc/{pid}/maps"):
@@ -316,14 +320,12 @@ def test_the_thread_shipper(store: str) -> None:
 def test_a_shipper_that_is_killed(store: str) -> None:
     """When the shipper is killed another takes over at the next flush, and nothing is lost or doubled."""
     program = """
-        import signal, subprocess
+        import signal
         for round in range(3):
             for i in range(10): chain.invoke({"topic": i})
             if round < 2:
                 time.sleep(0.5)
-                children = ["pgrep", "-P", str(os.getpid()), "-f", "langchain_autotrace.ship"]
-                found = subprocess.run(children, capture_output=True, text=True)
-                for pid in found.stdout.split(): os.kill(int(pid), signal.SIGKILL)
+                for pid in shippers(): os.kill(pid, signal.SIGKILL)
         print(langchain_autotrace.flush(300).ok)
     """
     out, _, _ = run(program, store)

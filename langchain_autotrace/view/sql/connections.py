@@ -21,22 +21,37 @@ _MAPPED_BYTES: Final = 2**40
 _MOST: Final = 4
 """Connections that are kept of a file."""
 
+_Identity = tuple[int, int, int]
+"""The process, and device and inode of the file."""
+
 
 class _Kept:
     """The open connections of a file that nobody uses."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._identity: object = None
+        self._identity: _Identity | None = None
         self._connections: list[sqlite3.Connection] = []
+        self._of_parents: list[sqlite3.Connection] = []
+        """Those of the process that this one was forked from. To close them here could remove its WAL file."""
 
-    def take(self, identity: object) -> sqlite3.Connection | None:
+    def take(self, identity: _Identity) -> sqlite3.Connection | None:
         with self._lock:
-            if self._identity != identity:  # another file has taken the name, or this process was forked
-                self._connections, self._identity = [], identity
+            if self._identity != identity:
+                self._drop(is_forked=self._identity is not None and self._identity[0] != identity[0])
+                self._identity = identity
             return self._connections.pop() if self._connections else None
 
-    def give_back(self, identity: object, connection: sqlite3.Connection) -> None:
+    def _drop(self, *, is_forked: bool) -> None:
+        """Part with the connections: another file has taken the name, or this process was forked."""
+        dropped, self._connections = self._connections, []
+        if is_forked:
+            self._of_parents += dropped
+            return
+        for connection in dropped:
+            connection.close()
+
+    def give_back(self, identity: _Identity, connection: sqlite3.Connection) -> None:
         with self._lock:
             if self._identity == identity and len(self._connections) < _MOST:
                 self._connections.append(connection)

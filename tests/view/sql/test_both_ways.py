@@ -146,7 +146,7 @@ def test_unknown_revision(store: str) -> None:
 
 
 def test_file_that_is_replaced(store: str, new_store: Callable[[Path], str], tmp_path: Path) -> None:
-    """A file that another one takes the place of is read anew."""
+    """A file that another one takes the place of is read anew, and no longer open."""
     from pathlib import Path as File
 
     other = new_store(tmp_path)
@@ -154,6 +154,9 @@ def test_file_that_is_replaced(store: str, new_store: Callable[[Path], str], tmp
     assert traces.newest(store, limit=5) == []
     File(other.removeprefix("sqlite:///")).rename(store.removeprefix("sqlite:///"))
     assert [row.trace_id for row in traces.newest(store, limit=5)] == [f"tr-{1:032x}"]
+    if (opened := File("/proc/self/fd")).exists():
+        files = [str(one.readlink()) for one in opened.iterdir() if one.is_symlink()]
+        assert [file for file in files if file.startswith(str(tmp_path)) and file.endswith("(deleted)")] == []
 
 
 def test_nothing_can_be_written(store: str) -> None:
