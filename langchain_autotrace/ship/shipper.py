@@ -53,6 +53,8 @@ _DRAIN_BACKOFF_SECONDS: Final = (0.5, 1.0)
 """The same while somebody waits for the delivery."""
 _TRIES: Final = 3
 """How often a batch is retried before its traces are tried one by one."""
+_PROOFS: Final = 3
+"""How often the store must accept another trace, and fail at this one again, before this one is rejected."""
 
 
 class Shipper:
@@ -329,7 +331,7 @@ class Shipper:
         """Deliver the batch trace by trace, to find one at which the store fails; return False when it takes none.
 
         A server that answers 500 to one trace cannot be told from a server that is down. So a trace is rejected only
-        when the store accepts another one alone, fails at this one alone, and then accepts the other one again.
+        when the store fails at it again and again, and accepts another one each time in between.
         """
         batch = self._waiting[:_LARGEST_BATCH]
         probes = [batch[index] for index in sorted({0, len(batch) // 2, len(batch) - 1})]
@@ -339,16 +341,23 @@ class Shipper:
         if good is None:
             return False
         for process, trace in batch:
-            error = self._try_one((process, trace))
+            error = self._try_twice((process, trace))
+            for _ in range(_PROOFS if error else 0):
+                if self._try_one(good) is not None:
+                    return True  # the store is down by now
+                if (error := self._try_twice((process, trace))) is None:
+                    break
             if error is None:
                 self._count([(process, trace)])
-            elif self._try_one(good) is None:
+            else:
                 msg = f"the store accepts other traces but not this one: {error}"
                 self._reject(process, trace, TraceRejected(msg))
-            else:
-                return True  # the store is down by now
             self._waiting.pop(0)
         return True
+
+    def _try_twice(self, one: tuple[Progress, Trace]) -> SinkError | None:
+        """Write one trace, and again if that fails: of two servers behind one address, one may be down."""
+        return self._try_one(one) and self._try_one(one)
 
     def _try_one(self, one: tuple[Progress, Trace]) -> SinkError | None:
         """Write one trace; return the error, or None when it was stored."""

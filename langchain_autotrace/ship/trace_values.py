@@ -151,19 +151,20 @@ def _beside(found: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str
 
     MySQL rejects a trace with keys that differ only in case or accents, so of those the one given, or the first, stays.
     """
-    taken = {_folded(_key(key)) for key in given}
+    taken = {_folded(key) for key in given}
     kept: dict[str, str] = {}
     for key, value in found.items():
-        folded = _folded(_key(key))
+        folded = _folded(key)
         if folded not in taken:
             taken.add(folded)
             kept[key] = value
     return {**kept, **given}
 
 
+@functools.lru_cache(maxsize=1024)
 def _folded(key: str) -> str:
-    """Return a key as a database compares it that ignores case and accents."""
-    return "".join(one for one in unicodedata.normalize("NFKD", key) if not unicodedata.combining(one)).casefold()
+    """Return the key that is stored as a database compares it that ignores case and accents."""
+    return "".join(one for one in unicodedata.normalize("NFKD", _key(key)) if not unicodedata.combining(one)).casefold()
 
 
 def trace_tags(tags: Mapping[str, str]) -> dict[str, str]:
@@ -208,7 +209,9 @@ def _with_valid_keys(pairs: Mapping[str, str]) -> dict[str, str]:
     return {_key(key): str(value) for key, value in pairs.items()}
 
 
+@functools.lru_cache(maxsize=1024)
 def _key(key: str) -> str:
+    """Return the key that is stored in place of one that the program gave."""
     clean = _INVALID_IN_KEY.sub("_", key)[:_LONGEST_KEY]
     # Stores that keep each tag in a file reject keys that are not normalized relative paths.
     if posixpath.normpath(clean) != clean or clean.startswith(("/", ".")):

@@ -40,7 +40,8 @@ def thread_of(records: Sequence[SpanRecords]) -> str | None:
 
 def _sources(details: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return where a span names session and user, the first one first."""
-    configurable = details.get("configurable", {})
-    # LangChain before 1.3, and LangGraph, copy what is configurable into the metadata: it is not what metadata says.
-    said = {key: value for key, value in metadata_of(details).items() if str(value) != configurable.get(key)}
+    configurable, said = details.get("configurable", {}), metadata_of(details)
+    if configurable:
+        # LangChain before 1.3, and LangGraph, copy what is configurable into the metadata: the metadata do not say it.
+        said = {key: value for key, value in said.items() if str(value) != configurable.get(key)}
     return [said, configurable, details.get("agent_context", {}), details]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import time
+from random import Random
 from typing import TYPE_CHECKING
 
 import orjson
@@ -166,6 +167,21 @@ def test_a_store_that_goes_down_while_traces_are_tried_alone(
 
     assert sink.spans == spans_of(records)
     assert status_of(folder) == a_status(6)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_of_two_servers_that_is_down(folder: DestinationFolder, clock: Clock, seed: int) -> None:
+    """No trace is set aside where every second request fails, or any that happens to."""
+    random = Random(seed)
+    every_second = itertools.islice(itertools.cycle([DOWN, None] if seed % 2 else [None, DOWN]), 200)
+    faults = [DOWN] * 4 + (list(every_second) if seed < 2 else [random.choice([None, DOWN]) for _ in range(200)])
+    sink, journal = ScriptedSink(faults), new_journal(folder)
+    records = [record for number in range(20) for record in whole(number)]
+    write(journal, *records)
+    run(shipper_of(folder, sink, clock), clock, 1_000.0)
+
+    assert sink.spans == spans_of(records)
+    assert status_of(folder) == a_status(20)
 
 
 def test_a_fault_while_a_refused_trace_is_looked_for(folder: DestinationFolder, clock: Clock) -> None:

@@ -25,6 +25,8 @@ _TRACE_TAG: Final = "mlflow.traceTag."
 _CONVERSATION: Final = "gen_ai.conversation.id"
 _LONGEST_MODEL: Final = 500
 _LARGEST: Final = 2**63 - 1
+_STATES: Final = frozenset(Status)
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 _COLUMNS_OF_METADATA: Final = (TraceKey.SESSION, TraceKey.TOKEN_USAGE, TraceKey.COST)
 """Metadata that are columns of the trace's row."""
 
@@ -154,7 +156,7 @@ def _info_row(
         "experiment_id": place.experiment_id,
         "timestamp_ms": started,
         "execution_time_ms": took,
-        "status": _checked(info.state, info.state in set(Status)),
+        "status": _checked(info.state, info.state in _STATES),
         "client_request_id": info.client_request_id,
         "request_preview": info.request_preview,
         "response_preview": info.response_preview,
@@ -208,7 +210,7 @@ def _span_row(trace_id: str, experiment_id: int, was: Mapping[str, Any], span: M
         "status": span["status"]["code"].removeprefix("STATUS_CODE_"),
         "start_time_unix_nano": span["start_time_unix_nano"],
         "end_time_unix_nano": span["end_time_unix_nano"],
-        "content": json.dumps(span, ensure_ascii=False),
+        "content": _encode(span),
         **{key: _amount(costs.get(key)) for key in COST_KEYS},
         "model_name": _named(attributes.get(Attr.MODEL)),
         "model_provider": _named(attributes.get(Attr.PROVIDER)),
