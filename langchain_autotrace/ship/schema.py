@@ -18,6 +18,7 @@ from typing import Final, Literal
 from langchain_autotrace.destination import sqlite_path
 from langchain_autotrace.errors import SinkUnavailable
 from langchain_autotrace.redaction import error_line
+from langchain_autotrace.ship.sqlite_file import open_to_read
 
 Schema = Literal["current", "older", "newer", "none"]
 
@@ -100,9 +101,8 @@ def _revision(path: Path) -> str | None:
     """Return the schema revision that MLflow has recorded; None if MLflow has created no tables yet."""
     if not path.exists() or not path.stat().st_size:
         return None
-    uri = f"{path.absolute().as_uri()}?mode=ro"
     try:
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_READ_SECONDS)) as connection:
+        with contextlib.closing(open_to_read(path, timeout=_READ_SECONDS)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if "alembic_version" not in tables:
                 return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,23 @@ ARTIFACT_ROOT: Final = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 
 _Identity = tuple[int, int]
 """Device and inode."""
+
+
+def open_to_read(path: Path, *, timeout: float, **options: Any) -> sqlite3.Connection:  # noqa: ANN401 - of sqlite3
+    """Return a connection that cannot change an SQLite file, which the caller closes.
+
+    It is not opened with ``mode=ro``: what a killed writer left half done has to be undone before reading.
+
+    Args:
+        path: of the file, which exists.
+        timeout: seconds to wait for writers.
+        options: more arguments of :func:`sqlite3.connect`.
+    """
+    connection: sqlite3.Connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=timeout, **options
+    )
+    connection.execute("PRAGMA query_only = ON")
+    return connection
 
 
 class DatabaseFile:

@@ -17,6 +17,7 @@ from langchain_autotrace.errors import AutotraceError, SinkUnavailable
 from langchain_autotrace.redaction import error_line, without_password
 from langchain_autotrace.ship.reach import check_answers
 from langchain_autotrace.ship.schema import Schema, schema, settled_schema
+from langchain_autotrace.ship.sqlite_file import open_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,9 +116,8 @@ def integrity(path: Path) -> None:
         SinkUnavailable: the file is damaged.
     """
     ends_at = time.monotonic() + PROBE_SECONDS
-    address = f"{path.absolute().as_uri()}?mode=ro"
     try:
-        with contextlib.closing(sqlite3.connect(address, uri=True, timeout=PROBE_SECONDS)) as connection:
+        with contextlib.closing(open_to_read(path, timeout=PROBE_SECONDS)) as connection:
             connection.set_progress_handler(lambda: time.monotonic() > ends_at, _INSTRUCTIONS)
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
 from langchain_autotrace import destination
-from langchain_autotrace.ship.sqlite_file import SpanStatistics, artifact_root
+from langchain_autotrace.ship.sqlite_file import SpanStatistics, artifact_root, open_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -130,16 +130,8 @@ class Sqlite:
             yield connection
 
     def open_to_read(self) -> sqlite3.Connection:
-        """Return a connection for :meth:`reading`, which the caller closes.
-
-        It is not opened with ``mode=ro``: what a killed writer left half done has to be undone before reading.
-        """
-        address = f"file:{quote(str(self.path))}?mode=rw"
-        connection = sqlite3.connect(
-            address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
-        connection.execute("PRAGMA query_only = ON")
-        return connection
+        """Return a connection for :meth:`reading`, which the caller closes."""
+        return open_to_read(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
     def begin(self, cursor: sqlite3.Cursor) -> None:
         """Take the lock for writing at once: nobody comes between looking and writing."""

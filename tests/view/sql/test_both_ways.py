@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,10 +19,10 @@ from tests.ship.bulk.corpus import EXAMPLES
 from tests.ship.bulk.corpus import traces as example
 from tests.ship.bulk.support import bulk_sink
 from tests.view.sql.ways import both, rows, trees, without_mlflow
+from tests.view.support import cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 ONLY_MLFLOW = {"attributes of other tracers", "usage of other tracers"}
 """Examples of which a span is read by MLflow: it may know its type by another tracer's attributes."""
@@ -88,9 +92,6 @@ def test_what_is_added_later(store: str) -> None:
 )
 def test_what_only_mlflow_can_read(store: str, change: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spans that are elsewhere, of another form or not all there are left to MLflow's API."""
-    import sqlite3
-    from contextlib import closing
-
     from langchain_autotrace.view.api_source import ApiSource
 
     bulk_sink(store).write(example(1, "two spans"))
@@ -135,9 +136,6 @@ def test_experiments(corpus: str) -> None:
 
 def test_unknown_revision(store: str) -> None:
     """A database of another revision is read through MLflow's API, or not at all, as it says."""
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(store.removeprefix("sqlite:///"))) as connection:
         connection.execute("ALTER TABLE trace_info ADD COLUMN more INTEGER")
         connection.commit()
@@ -147,25 +145,41 @@ def test_unknown_revision(store: str) -> None:
 
 def test_file_that_is_replaced(store: str, new_store: Callable[[Path], str], tmp_path: Path) -> None:
     """A file that another one takes the place of is read anew, and no longer open."""
-    from pathlib import Path as File
-
     other = new_store(tmp_path)
     bulk_sink(other).write(example(1, "chain"))
     assert traces.newest(store, limit=5) == []
-    File(other.removeprefix("sqlite:///")).rename(store.removeprefix("sqlite:///"))
+    Path(other.removeprefix("sqlite:///")).rename(store.removeprefix("sqlite:///"))
     assert [row.trace_id for row in traces.newest(store, limit=5)] == [f"tr-{1:032x}"]
-    if (opened := File("/proc/self/fd")).exists():
+    if (opened := Path("/proc/self/fd")).exists():
         files = [str(one.readlink()) for one in opened.iterdir() if one.is_symlink()]
         assert [file for file in files if file.startswith(str(tmp_path)) and file.endswith("(deleted)")] == []
 
 
 def test_nothing_can_be_written(store: str) -> None:
     """The connection that reads writes nothing."""
-    import sqlite3
-
     from langchain_autotrace.ship.bulk.databases import database
 
     found = database(store)
     assert found is not None
     with found.reading() as connection, pytest.raises(sqlite3.OperationalError, match="readonly"):
         connection.execute("DELETE FROM experiments")
+
+
+@pytest.mark.parametrize("command", ["list", "show last", "doctor"])
+def test_a_writer_that_was_killed_in_a_commit(store: str, tmp_path: Path, command: str) -> None:
+    """What it left half done is undone by whoever reads first, and the traces of before are shown."""
+    bulk_sink(store).write(example(1, "chain"))
+    source, killed = (f"{tmp_path}/{name}" for name in ("mlflow.db", "killed.db"))
+    with closing(sqlite3.connect(source, isolation_level=None)) as writer:
+        writer.execute("PRAGMA cache_size = 1")  # what is changed goes to the file before the commit
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("CREATE TABLE filler AS SELECT a.content, b.span_id FROM spans a, spans b, spans c")
+        writer.execute("UPDATE trace_info SET request_preview = 'half done'")
+        writer.execute("INSERT INTO filler SELECT * FROM filler")
+        for end in ("", "-journal"):
+            shutil.copyfile(source + end, killed + end)
+    assert b"half done" in Path(killed).read_bytes()
+
+    result = cli(*command.split(), "--tracking-uri", f"sqlite:///{killed}")
+    assert (result.exit_code, "half done" in result.stdout) == (0, False), result.stdout
+    assert not Path(f"{killed}-journal").exists()
