@@ -72,6 +72,8 @@ RULES: Final = {
 }
 """What each part may import. A stage knows the stages before it by their records only, and none behind it; what is not
 here (``autolog()`` and what it is made of, the command line, the demo) wires them together and may know all."""
+STANDARD: Final = sys.stdlib_module_names | {"annotationlib"}
+"""Python's own modules; the last one only from 3.14 on."""
 
 
 class Import(NamedTuple):
@@ -125,7 +127,7 @@ def imports_of(path: Path, package: Path) -> Iterator[Import]:
             part = rest.partition(".")[0]
             is_module = (package / part).is_dir() or (package / f"{part}.py").exists()
             yield Import(str(inside), part if part and is_module else "__init__", is_ours=True)
-        elif top not in sys.stdlib_module_names:
+        elif top not in STANDARD:
             yield Import(str(inside), top, is_ours=False)
 
 
