@@ -12,6 +12,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
 from langchain_autotrace.semconv import Attr, SpanType
 from langchain_autotrace.ship.mlflow_cost import has_prices
 
@@ -88,13 +90,9 @@ def _named_model(attributes: Mapping[str, str]) -> str | None:
     """Return the field "model" of the inputs or the outputs, which MLflow takes for the name of the model."""
     for key in (Attr.INPUTS, Attr.OUTPUTS):
         text = attributes.get(key, "")
-        if _MODEL_KEY not in text and _ESCAPE not in text:
+        if not text.lstrip().startswith("{") or (_MODEL_KEY not in text and _ESCAPE not in text):
             continue
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict) and (model := value.get("model")):
+        if model := orjson.loads(text).get("model"):
             return model if isinstance(model, str) else None
     return None
 
