@@ -118,6 +118,8 @@ class TraceKey:
     TOKEN_USAGE: Final = "mlflow.trace.tokenUsage"  # noqa: S105 - the name of a metadata entry
     COST: Final = "mlflow.trace.cost"
     SOURCE_TYPE: Final = "mlflow.source.type"
+    SOURCE_RUN: Final = "mlflow.sourceRun"
+    MODEL_ID: Final = "mlflow.modelId"
     FINALIZED: Final = "mlflow.trace.infoFinalized"
     NAME: Final = "mlflow.traceName"
     ARTIFACTS: Final = "mlflow.artifactLocation"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -23,6 +24,7 @@ from langchain_autotrace.records import PendingModel, TraceContext
 from langchain_autotrace.redaction import error_line, without_password
 from langchain_autotrace.semconv import Attr
 from langchain_autotrace.ship import new_database
+from langchain_autotrace.ship.known_models import KnownModels
 from langchain_autotrace.ship.mlflow_entities import MlflowTrace, mlflow_trace
 from langchain_autotrace.ship.mlflow_errors import is_not_found, mapped_errors, unavailable
 from langchain_autotrace.ship.model_log import ModelLog
@@ -64,7 +66,8 @@ class MlflowSink:
         self._kind = destination.kind(tracking_uri)
         self._takes_spans = {"sqlite": True, "database": True, "server": None}.get(self._kind or "", False)
         """Whether the store itself stores spans; in others they are a file beside the trace. None: not known yet."""
-        self._models = ModelLog(tracking_uri)
+        self._models = ModelLog(tracking_uri, KnownModels())
+        self._opening = threading.Lock()
         path = destination.sqlite_path(tracking_uri)
         self._file = None if path is None else DatabaseFile(path, self._reopen)
         self._statistics = SpanStatistics()
@@ -73,10 +76,19 @@ class MlflowSink:
     @property
     def notes(self) -> Sequence[str]:
         """One line of text for each model that could not be logged, with the reason."""
-        return self._models.failures
+        return self.known_models.failures
+
+    @property
+    def known_models(self) -> KnownModels:
+        """The models that were logged or found, or could not be logged."""
+        return self._models.known
 
     @functools.cached_property
     def _client(self) -> TracingClient:
+        with self._opening:  # traces are written in one thread, and models logged in another
+            return self._open()
+
+    def _open(self) -> TracingClient:
         if self._kind == "database":
             # Connect here first: MLflow would retry a database that is down for 100 seconds before it raises.
             with sqlalchemy.create_engine(self._uri, poolclass=sqlalchemy.NullPool).connect():
@@ -91,8 +103,7 @@ class MlflowSink:
         self.__dict__.pop("_client", None)
         self._experiments.clear()
         self._statistics = SpanStatistics()
-        noted, self._models = self._models.failures, ModelLog(self._uri)
-        self._models.failures = noted
+        self._models = ModelLog(self._uri, KnownModels(self.known_models.failures))
 
     def log_models(self, models: Sequence[PendingModel]) -> None:
         """Log models, and link traces to them.
@@ -100,7 +111,11 @@ class MlflowSink:
         Raises:
             SinkUnavailable: the store does not answer now.
         """
-        self._models.log(models)
+        with nullcontext() if self._file is None else self._file.held():
+            with mapped_errors(self._uri):
+                self._check_answers()
+                self._client  # noqa: B018 - MLflow itself would make a database that is missing, in parts
+            self._models.log(models)
 
     def write(self, batch: Sequence[Trace]) -> list[PendingModel]:
         """Store each new trace's row, then the spans of all traces, in one call for each experiment.
@@ -116,7 +131,7 @@ class MlflowSink:
             stored = self._store_again(batch)
             if self._file is not None:
                 self._statistics.update(self._client.store.engine)
-        return self._models.pending(stored)
+        return self.known_models.pending(stored)
 
     def _store_again(self, batch: Sequence[Trace]) -> list[StoredTrace]:
         """Store the traces; once more if that fails because an experiment has another id now, as in a restored backup.
@@ -156,13 +171,21 @@ class MlflowSink:
 
     def _store(self, batch: Sequence[Trace]) -> list[StoredTrace]:
         given = batch
-        if self._kind == "server":
-            check_answers(self._uri, timeout=_REACH_SECONDS)
+        self._check_answers()
         batch = with_unused_ids(batch, self._stored_row)
         experiment_ids = self._experiment_ids(batch)
         batch = with_resumed(batch, lambda trace, thread: self._interrupted(trace, thread, experiment_ids))
         made = [mlflow_trace(trace, experiment_ids[trace.trace_id]) for trace in batch]
-        self._models.link([part.info for part in made if part.info is not None])
+        stored = [
+            StoredTrace(
+                trace,
+                part.trace_id,
+                {} if part.info is None else part.info.trace_metadata,
+                experiment_ids[new.trace_id],
+            )
+            for trace, new, part in zip(given, batch, made, strict=True)
+        ]
+        self._models.link(stored)
         by_experiment: dict[str, list[MlflowTrace]] = defaultdict(list)
         for part, trace in zip(made, batch, strict=True):
             by_experiment[experiment_ids[trace.trace_id]].append(part)
@@ -177,10 +200,16 @@ class MlflowSink:
         for trace in batch:
             if trace.root is None and trace.update:
                 self._set_tags(trace)
-        return [
-            StoredTrace(trace, part, experiment_ids[stored.trace_id])
-            for trace, stored, part in zip(given, batch, made, strict=True)
-        ]
+        return stored
+
+    def _check_answers(self) -> None:
+        """Check that a server answers: MLflow's client would retry for minutes.
+
+        Raises:
+            SinkUnavailable: it does not.
+        """
+        if self._kind == "server":
+            check_answers(self._uri, timeout=_REACH_SECONDS)
 
     def _experiment_ids(self, batch: Sequence[Trace]) -> dict[str, str]:
         """Return trace id -> experiment id."""

@@ -13,25 +13,23 @@ import contextlib
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mlflow.entities import LoggedModel, LoggedModelStatus
-from mlflow.exceptions import MlflowException
-from mlflow.tracing.constant import TraceMetadataKey
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from langchain_autotrace.records import ModelForm, ModelSeen, PendingModel
 from langchain_autotrace.redaction import error_line
-from langchain_autotrace.semconv import LOADABLE_TAG, REASON_TAG, Attr
+from langchain_autotrace.semconv import LOADABLE_TAG, REASON_TAG
+from langchain_autotrace.ship.known_models import Key, KnownModels, key_of
 from langchain_autotrace.ship.mlflow_errors import is_not_found, unavailable
 from langchain_autotrace.ship.model_errors import StepError, at_step, is_final
 from langchain_autotrace.ship.model_links import link_earlier, link_traces
 from langchain_autotrace.ship.model_store import ModelStore
-from langchain_autotrace.ship.pending_models import StoredTrace, pending_models
 from langchain_autotrace.ship.rebuild_process import Rebuilding
 
 if TYPE_CHECKING:
-    from mlflow.entities import TraceInfo
+    from langchain_autotrace.ship.pending_models import StoredTrace
 
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
@@ -48,60 +46,39 @@ _FIXES: Final = {
 }
 """Step -> advice for the user when it has failed."""
 
-_Key = tuple[str, str]
-"""Experiment id and content hash."""
-
 
 class ModelLog:
     """A writer of models to one store, which also links traces to their models. Logs in one thread at a time.
 
     Attributes:
-        failures: what could not be logged, one line of text each.
+        known: the models that were logged or found, or could not be logged.
     """
 
-    def __init__(self, tracking_uri: str) -> None:
-        self.failures: list[str] = []
+    def __init__(self, tracking_uri: str, known: KnownModels) -> None:
+        self.known = known
         self._uri = tracking_uri
         self._store = ModelStore(tracking_uri)
-        self._ids: dict[_Key, str] = {}
-        """Ids of the models logged or found."""
-        self._seen: dict[_Key, ModelSeen] = {}
+        self._seen: dict[Key, ModelSeen] = {}
         """The last descriptions of chains, for models that are deleted while the program runs."""
-        self._failed: set[_Key] = set()
-        """Models that could not be logged. They are retried when another process runs the chain."""
-        self._tries: Counter[_Key] = Counter()
-        self._rebuilding: dict[_Key, Rebuilding] = {}
+        self._tries: Counter[Key] = Counter()
+        self._rebuilding: dict[Key, Rebuilding] = {}
 
     # Called while traces are written.
 
-    def link(self, infos: Sequence[TraceInfo]) -> None:
+    def link(self, traces: Sequence[StoredTrace]) -> None:
         """Set the model id in the metadata of new traces whose model is known, unless the program has set one."""
-        keys = [(str(info.experiment_id), info.trace_metadata.get(Attr.CONTENT_HASH, "")) for info in infos]
-        for key in set(keys) & self._ids.keys():
-            self._forget_deleted(key)
-        for info, key in zip(infos, keys, strict=True):
-            metadata: dict[str, Any] = info.trace_metadata
-            model_id = self._ids.get(key)
-            if model_id is not None:
-                metadata.setdefault(TraceMetadataKey.MODEL_ID, model_id)
+        link = self.known.linking(self._exists)
+        for trace in traces:
+            link(trace)
 
-    def _forget_deleted(self, key: _Key) -> None:
-        """Forget a model that was deleted: it is logged again, and traces are linked to the new one."""
+    def _exists(self, model_id: str) -> bool:
+        """Return whether the store has a model; True when it cannot be asked: storing the traces will say why."""
         try:
-            self._store.client.get_logged_model(self._ids[key])
-        except MlflowException as error:
-            if is_not_found(error):
-                self._ids.pop(key, None)
-        except Exception as error:  # noqa: BLE001 - the store is down; the traces will say so
+            self._store.client.get_logged_model(model_id)
+        except Exception as error:  # noqa: BLE001 - a model costs no trace
             _logger.debug("could not look up a model: %s", error)
-
-    def pending(self, stored: Iterable[StoredTrace]) -> list[PendingModel]:
-        """Return what is to be logged and linked now that traces are stored. Never raises."""
-        try:
-            return [model for model in pending_models(stored) if model.form or self._key(model) not in self._failed]
-        except Exception as error:  # noqa: BLE001 - traces that are stored must not be rejected
-            self._report(f"the models of some traces could not be logged ({error_line(error)})")
-            return []
+            return not is_not_found(error)
+        return True
 
     # Called in a thread of its own.
 
@@ -111,20 +88,16 @@ class ModelLog:
         Raises:
             SinkUnavailable: the store is down, or may do better later. Retry the call.
         """
-        groups: dict[_Key, list[PendingModel]] = defaultdict(list)
+        groups: dict[Key, list[PendingModel]] = defaultdict(list)
         for model in models:
-            groups[self._key(model)].append(model)
+            groups[key_of(model)].append(model)
         self._start_rebuilding(groups)
         for key, group in groups.items():
             self._log_group(key, group)
 
-    @staticmethod
-    def _key(model: PendingModel) -> _Key:
-        return model.experiment_id, model.content_hash
-
-    def _start_rebuilding(self, groups: Mapping[_Key, Sequence[PendingModel]]) -> None:
+    def _start_rebuilding(self, groups: Mapping[Key, Sequence[PendingModel]]) -> None:
         """Start one process that rebuilds all chains that need it: most of its time is its start."""
-        new: dict[_Key, ModelSeen] = {}
+        new: dict[Key, ModelSeen] = {}
         for key, group in groups.items():
             with contextlib.suppress(Exception):  # raised again, and reported, when the model is logged
                 seen = _seen(group)
@@ -134,16 +107,16 @@ class ModelLog:
             started = Rebuilding(list(new.values()))
             self._rebuilding |= dict.fromkeys(new, started)
 
-    def _is_to_rebuild(self, key: _Key, form: ModelForm) -> bool:
-        found = None if key in self._ids else self._store.find(*key)
-        return key not in self._ids and not _is_complete(found, form)
+    def _is_to_rebuild(self, key: Key, form: ModelForm) -> bool:
+        found = None if key in self.known.ids else self._store.find(*key)
+        return key not in self.known.ids and not _is_complete(found, form)
 
-    def _log_group(self, key: _Key, group: Sequence[PendingModel]) -> None:
+    def _log_group(self, key: Key, group: Sequence[PendingModel]) -> None:
         """Log one chain and link its traces; retry, or report what fails."""
         try:
-            model_id = self._ids.get(key) or self._log_or_find(key, group)
+            model_id = self.known.ids.get(key) or self._log_or_find(key, group)
             if model_id is not None:
-                self._ids[key] = model_id
+                self.known.ids[key] = model_id
                 with at_step("link"):
                     link_traces(self._store.client, [one for model in group for one in model.trace_ids], model_id)
         except StepError as error:
@@ -152,11 +125,11 @@ class ModelLog:
                 raise unavailable(self._uri, error.cause) from error
             self._give_up(key, group, error)
         else:
-            self._failed.discard(key)
+            self.known.failed.discard(key)
         self._tries.pop(key, None)
         self._rebuilding.pop(key, None)
 
-    def _may_succeed_later(self, key: _Key, error: Exception) -> bool:
+    def _may_succeed_later(self, key: Key, error: Exception) -> bool:
         """Return whether to retry: the store is down, or fails at this model in a way that may pass."""
         if is_final(error):
             return False
@@ -168,23 +141,23 @@ class ModelLog:
             return not is_final(down)
         return False
 
-    def _give_up(self, key: _Key, group: Sequence[PendingModel], error: StepError) -> None:
+    def _give_up(self, key: Key, group: Sequence[PendingModel], error: StepError) -> None:
         name = next((_name(model.form) for model in group if model.form is not None), None)
-        if key not in self._ids:
-            self._failed.add(key)
+        if key not in self.known.ids:
+            self.known.failed.add(key)
         if error.step == "link":
             count = sum(len(model.trace_ids) for model in group)
-            self._report(
-                f"{count} traces could not be linked to their model {self._ids[key]}: {error_line(error.cause)}"
+            self.known.report(
+                f"{count} traces could not be linked to their model {self.known.ids[key]}: {error_line(error.cause)}"
             )
         elif name is not None:
             self._store.delete_begun(*key)
-            self._report(
+            self.known.report(
                 f"the chain {name!r} could not be logged as a model ({error.step} failed: {error_line(error.cause)}); "
                 f"its traces are not affected. {_FIXES[error.step]}; the next process that runs the chain will retry."
             )
 
-    def _log_or_find(self, key: _Key, group: Sequence[PendingModel]) -> str | None:
+    def _log_or_find(self, key: Key, group: Sequence[PendingModel]) -> str | None:
         """Return the id of the chain's model, logged if need be; None when no run of the chain has succeeded yet."""
         with at_step("search"):
             seen, model = _seen(group) or self._seen.get(key), self._store.find(*key)
@@ -198,7 +171,7 @@ class ModelLog:
         self._link_earlier(key, model.model_id)
         return str(model.model_id)
 
-    def _remember(self, key: _Key, seen: ModelSeen) -> None:
+    def _remember(self, key: Key, seen: ModelSeen) -> None:
         while len(self._seen) >= _MAX_SEEN:
             del self._seen[next(iter(self._seen))]
         self._seen[key] = seen
@@ -214,7 +187,9 @@ class ModelLog:
             model = self._store.save(seen, experiment_id, run_id, rebuilt, found)
         if rebuilt.reason is not None and (seen.form["code"] is not None or not seen.form["problems"]):
             # Otherwise the program has already logged the reason.
-            self._report(f"the chain {seen.form['name']!r} cannot be loaded from its logged model: {rebuilt.reason}")
+            self.known.report(
+                f"the chain {seen.form['name']!r} cannot be loaded from its logged model: {rebuilt.reason}"
+            )
         return model
 
     def _register(self, form: ModelForm, model: LoggedModel) -> None:
@@ -223,7 +198,7 @@ class ModelLog:
             return
         if tags[LOADABLE_TAG] != "true":
             reason = tags.get(REASON_TAG, "")
-            self._report(
+            self.known.report(
                 f"the chain {form['name']!r} was not registered as a version of {name!r}: it cannot be loaded "
                 f"({reason})"
             )
@@ -231,20 +206,15 @@ class ModelLog:
         try:
             self._store.register(name, model)
         except Exception as error:  # noqa: BLE001 - the model is logged
-            self._report(
+            self.known.report(
                 f"the model {model.model_id} could not be registered as a version of {name!r}: {error_line(error)}"
             )
 
-    def _link_earlier(self, key: _Key, model_id: str) -> None:
+    def _link_earlier(self, key: Key, model_id: str) -> None:
         try:
             link_earlier(self._store.client, *key, model_id)
         except Exception as error:  # noqa: BLE001 - the model is logged, and the traces of this process are linked
-            self._report(f"earlier traces could not be linked to the model {model_id}: {error_line(error)}")
-
-    def _report(self, text: str) -> None:
-        if text not in self.failures:
-            self.failures.append(text)
-            _logger.warning("%s", text)
+            self.known.report(f"earlier traces could not be linked to the model {model_id}: {error_line(error)}")
 
 
 def _may_improve(found: LoggedModel, form: ModelForm) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,20 +59,22 @@ class DatabaseFile:
         self.path = path
         self._reopen = reopen
         self._identity: _Identity | None = None
+        self._entering = threading.Lock()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Have the block write to the file that is at the path now.
+        """Have the block write to the file that is at the path now. Several threads may hold it at once.
 
         Raises:
             SinkUnavailable: the file was removed or replaced within the block; what the block wrote may be lost.
         """
-        before = _identity(self.path)
-        if self._identity not in (None, before):
-            _logger.warning("%s was removed or replaced; opening it anew", self.path)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._reopen()
-        self._identity = before
+        with self._entering:
+            before = _identity(self.path)
+            if self._identity not in (None, before):
+                _logger.warning("%s was removed or replaced; opening it anew", self.path)
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._reopen()
+            self._identity = before
         yield
         after = _identity(self.path)
         if before not in (None, after):

@@ -1,4 +1,7 @@
-"""The base of sinks that store new traces themselves, in a fast way, and everything else through MLflow's API."""
+"""The base of sinks that store new traces themselves, in a fast way, and everything else through MLflow's API.
+
+That includes models: they are logged through MLflow's API, after their traces were stored.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,22 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from langchain_autotrace.errors import DestinationError, SinkUnavailable
-from langchain_autotrace.semconv import Attr
+from langchain_autotrace.ship.known_models import KnownModels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from langchain_autotrace.records import PendingModel, TraceContext
     from langchain_autotrace.ship.mlflow_sink import MlflowSink
+    from langchain_autotrace.ship.pending_models import StoredTrace
     from langchain_autotrace.trace.spans import Trace
 
 
 class TwoWaySink(ABC):
     """A sink that stores new traces in a way of its own, and the others through MLflow's API.
 
-    MLflow is imported when the first trace comes that only its API can store, as that takes two to three seconds.
+    MLflow is imported for the first trace that only its API can store, and for the first model, by the thread that logs
+    models: it takes two to three seconds.
 
     Attributes:
         in_bulk: number of traces stored without MLflow's API.
@@ -39,13 +44,20 @@ class TwoWaySink(ABC):
         self._open_public = open_public
         self._opened: MlflowSink | None = None
         self._opening = threading.Lock()
-        self._written: dict[int, Trace] = {}
-        """Traces stored by a call that failed for others, by their id(): they are given again."""
+        self._none_known = KnownModels()
+        self._written: dict[int, StoredTrace] = {}
+        """Traces stored in the fast way by the call that is running, or by one that failed for others, which are given
+        again; by the id() of the trace."""
 
     @property
     def notes(self) -> Sequence[str]:
         """One line of text for each model that could not be logged, with the reason."""
-        return () if self._opened is None else self._opened.notes
+        return [*self._none_known.failures, *(() if self._opened is None else self._opened.notes)]
+
+    @property
+    def _known(self) -> KnownModels:
+        """The models that this process knows: none before MLflow's API was needed. Never waits for its import."""
+        return self._none_known if self._opened is None else self._opened.known_models
 
     @property
     def _public(self) -> MlflowSink:
@@ -86,9 +98,8 @@ class TwoWaySink(ABC):
             self._write_new(homeless)
         rest = [trace for trace in batch if id(trace) not in self._written]
         pending = self._public.write(rest) if rest else []
-        for trace in batch:
-            self._written.pop(id(trace), None)
-        return pending
+        written = [self._written.pop(id(trace)) for trace in batch if id(trace) in self._written]
+        return [*self._known.pending(written), *pending]
 
     @abstractmethod
     def _write_new(self, batch: Sequence[Trace]) -> list[Trace]:
@@ -102,27 +113,22 @@ class TwoWaySink(ABC):
         """Create what is missing for traces as MLflow would; return whether it is worth trying again."""
         return False
 
-    def _note_written(self, traces: Iterable[Trace]) -> None:
+    def _note_written(self, stored: Iterable[StoredTrace]) -> None:
         """Note that traces are stored."""
         before = len(self._written)
-        self._written |= {id(trace): trace for trace in traces}
+        self._written |= {id(one.trace): one for one in stored}
         self.in_bulk += len(self._written) - before
 
 
 def _new(batch: Sequence[Trace]) -> list[Trace]:
     """Return the traces that may be new and need nothing beside their rows.
 
-    A trace that resumes another has to look for it, one of a chain that is logged names its model, files are stored
-    elsewhere. An id that is given twice is that of a trace and its late spans, or of traces of two programs.
+    A trace that resumes another has to look for it, files are stored elsewhere. An id that is given twice is that of a
+    trace and its late spans, or of traces of two programs.
     """
     counts = Counter(trace.trace_id for trace in batch)
     return [
         trace
         for trace in batch
-        if trace.root is not None
-        and counts[trace.trace_id] == 1
-        and trace.resumed_thread is None
-        and not trace.models
-        and not trace.files
-        and not any(Attr.CONTENT_HASH in span.attributes for span in trace.spans)
+        if trace.root is not None and counts[trace.trace_id] == 1 and trace.resumed_thread is None and not trace.files
     ]

@@ -59,14 +59,14 @@ class BulkSink(TwoWaySink):
         """Store what can be stored in bulk; return the traces whose experiment or database does not exist yet."""
         for tries_left in reversed(range(_TRIES)) if batch else ():
             try:
-                written = self._writer.write(batch)
+                written = self._writer.write(batch, self._known)
             except Exception as error:  # noqa: BLE001 - raised again, or by MLflow's API
                 if isinstance(error, self._database.errors.IntegrityError) and tries_left:
                     continue  # known, when looked for again
                 self._refuse(error, batch)
                 break
             self._note_written(written.stored)
-            self._written |= {id(trace): trace for trace in written.known}
+            self._written |= {id(one.trace): one for one in written.known}
             return written.homeless
         return []
 

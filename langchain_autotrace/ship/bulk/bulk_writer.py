@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import posixpath
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlparse, urlunparse
 
 from langchain_autotrace.ids import TRACE_ID_PREFIX
+from langchain_autotrace.semconv import TraceKey
 from langchain_autotrace.ship.bulk.known_tables import has_columns, has_tables, named_revision
 from langchain_autotrace.ship.bulk.new_experiments import create_experiments
 from langchain_autotrace.ship.bulk.revisions import SPANS
 from langchain_autotrace.ship.bulk.rows import Place, TableRows, trace_rows
+from langchain_autotrace.ship.pending_models import StoredTrace, stored_trace
 from langchain_autotrace.ship.trace_values import trace_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from langchain_autotrace.records import TraceContext
     from langchain_autotrace.ship.bulk.databases import Database
     from langchain_autotrace.ship.bulk.revisions import Revision
+    from langchain_autotrace.ship.known_models import KnownModels
     from langchain_autotrace.trace.spans import Trace
 
 _DEFAULT_EXPERIMENT: Final = "0"
@@ -28,19 +32,32 @@ _EXPERIMENT: Final = (
 )
 _STORED: Final = "SELECT request_id FROM trace_info WHERE request_id IN ({marks})"
 _CONTENTS: Final = "SELECT trace_id, span_id, content FROM spans WHERE trace_id IN ({marks})"
+_MODEL: Final = "SELECT 1 FROM logged_models WHERE model_id = {mark} AND lifecycle_stage <> 'deleted'"
 _PAGE: Final = 500
 
 
 class Written(NamedTuple):
     """What became of a batch's traces."""
 
-    stored: list[Trace]
-    known: list[Trace]
+    stored: list[StoredTrace]
+    known: list[StoredTrace]
     """Those that were stored before, with the same spans: by a shipper that was killed before its checkpoint."""
     homeless: list[Trace]
     """Those whose experiment, or the whole database, does not exist yet."""
     left: list[Trace]
     """The others, which only MLflow can store."""
+
+
+class _Made(NamedTuple):
+    """A trace, ready to be inserted."""
+
+    as_stored: StoredTrace
+    rows: TableRows
+
+    @property
+    def trace(self) -> Trace:
+        """The trace that is written."""
+        return self.as_stored.trace
 
 
 class BulkWriter:
@@ -51,11 +68,12 @@ class BulkWriter:
         self._database = database
         self._checked: Revision | None = None
 
-    def write(self, batch: Sequence[Trace]) -> Written:
+    def write(self, batch: Sequence[Trace], models: KnownModels) -> Written:
         """Store the traces that can be stored in bulk, all or none.
 
         Args:
             batch: whole traces, each once.
+            models: the models to link them to.
 
         Raises:
             Exception: of the database's driver; nothing was stored.
@@ -71,9 +89,10 @@ class BulkWriter:
                 return Written([], [], [], list(batch))
             places = {key: self._place(cursor, *key) for key in {_experiment(trace) for trace in batch}}
             # The rows are made before the lock is taken.
-            made = [(trace, rows) for trace, rows in _made(batch, places, revision) if rows is not None]
+            link = models.linking(functools.partial(self._has_model, cursor))
+            made = list(_made(batch, places, revision, link))
             stored, known = self._store(connection, revision, made, places)
-        done = {id(trace) for trace in (*stored, *known)}
+        done = {id(one.trace) for one in (*stored, *known)}
         left = [trace for trace in batch if id(trace) not in done]
         homeless = [trace for trace in left if places[_experiment(trace)] is None]
         return Written(stored, known, homeless, [trace for trace in left if places[_experiment(trace)] is not None])
@@ -112,45 +131,47 @@ class BulkWriter:
         folder = _traces_folder(found[0][1])
         return None if folder is None else Place(found[0][0], folder)
 
+    def _has_model(self, cursor: Any, model_id: str) -> bool:  # noqa: ANN401
+        cursor.execute(_MODEL.format(mark=self._database.mark), (model_id,))
+        return bool(cursor.fetchall())
+
     def _store(
         self,
         connection: Any,  # noqa: ANN401
         revision: Revision,
-        made: Sequence[tuple[Trace, TableRows]],
+        made: Sequence[_Made],
         places: dict[tuple[str | None, str | None], Place | None],
-    ) -> tuple[list[Trace], list[Trace]]:
+    ) -> tuple[list[StoredTrace], list[StoredTrace]]:
         """Insert the traces that are new in one transaction; return them, and those that it has with the same spans."""
         cursor = connection.cursor()
         self._database.begin(cursor)
         if named_revision(self._database, cursor) != revision:
             return [], []
         active = {key for key, place in places.items() if place is not None and self._place(cursor, *key) == place}
-        stored = self._stored(cursor, [trace.trace_id for trace, _ in made])
-        known = self._with_same_spans(cursor, [(trace, rows) for trace, rows in made if trace.trace_id in stored])
-        new = [(trace, rows) for trace, rows in made if trace.trace_id not in stored and _experiment(trace) in active]
-        new.sort(key=lambda one: one[0].trace_id)  # in the order in which MLflow takes its locks
+        stored = self._stored(cursor, [one.trace.trace_id for one in made])
+        known = self._with_same_spans(cursor, [one for one in made if one.trace.trace_id in stored])
+        new = [one for one in made if one.trace.trace_id not in stored and _experiment(one.trace) in active]
+        new.sort(key=lambda one: one.trace.trace_id)  # in the order in which MLflow takes its locks
         for table, columns in revision.tables.items():
-            values = [tuple(map(row.get, columns)) for _, rows in new for row in rows[table]]
+            values = [tuple(map(row.get, columns)) for one in new for row in one.rows[table]]
             if values:
                 statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES"
                 self._database.insert(cursor, statement, values)
         connection.commit()
         self._database.after_commit(cursor)
-        return [trace for trace, _ in new], known
+        return [one.as_stored for one in new], [_without_link(one.as_stored) for one in known]
 
     def _stored(self, cursor: Any, trace_ids: Sequence[str]) -> set[str]:  # noqa: ANN401
         """Return those of the traces that the database has."""
         return {row[0].removeprefix(TRACE_ID_PREFIX) for row in self._found(cursor, _STORED, trace_ids)}
 
-    def _with_same_spans(self, cursor: Any, made: Sequence[tuple[Trace, TableRows]]) -> list[Trace]:  # noqa: ANN401
+    def _with_same_spans(self, cursor: Any, made: Sequence[_Made]) -> list[_Made]:  # noqa: ANN401
         """Return those of the traces, all of which the database has, whose spans it has exactly as they are."""
         found: dict[str, dict[str, str]] = defaultdict(dict)
-        for trace_id, span_id, content in self._found(cursor, _CONTENTS, [trace.trace_id for trace, _ in made]):
+        for trace_id, span_id, content in self._found(cursor, _CONTENTS, [one.trace.trace_id for one in made]):
             found[trace_id][span_id] = content
-        spans = [{row["span_id"]: row["content"] for row in rows[SPANS]} for _, rows in made]
-        return [
-            trace for (trace, _), own in zip(made, spans, strict=True) if own == found[TRACE_ID_PREFIX + trace.trace_id]
-        ]
+        spans = [{row["span_id"]: row["content"] for row in one.rows[SPANS]} for one in made]
+        return [one for one, own in zip(made, spans, strict=True) if own == found[one.as_stored.trace_id]]
 
     def _found(self, cursor: Any, query: str, trace_ids: Sequence[str]) -> Iterator[Sequence[Any]]:  # noqa: ANN401
         """Yield the rows of traces that a query finds."""
@@ -161,18 +182,28 @@ class BulkWriter:
 
 
 def _made(
-    batch: Sequence[Trace], places: dict[tuple[str | None, str | None], Place | None], revision: Revision
-) -> Iterator[tuple[Trace, TableRows | None]]:
-    """Yield the traces, each with its rows; None where only MLflow can make them."""
+    batch: Sequence[Trace],
+    places: dict[tuple[str | None, str | None], Place | None],
+    revision: Revision,
+    link: Callable[[StoredTrace], None],
+) -> Iterator[_Made]:
+    """Yield the traces that have an experiment, each with its rows, but those whose rows only MLflow can make."""
     for trace in batch:
         place = places[_experiment(trace)]
+        if place is None:
+            continue
         try:
-            yield (
-                trace,
-                None if place is None else trace_rows(trace_values(trace), place, has_metrics=revision.has_metrics),
-            )
-        except Exception:  # noqa: BLE001 - whatever is wrong with a trace, MLflow's API says what it is
-            yield trace, None
+            values = trace_values(trace)
+            as_stored = stored_trace(trace, values, str(place.experiment_id))
+            link(as_stored)
+            yield _Made(as_stored, trace_rows(values, place, has_metrics=revision.has_metrics))
+        except Exception:  # noqa: BLE001, S112 - whatever is wrong with a trace, MLflow's API says what it is
+            continue
+
+
+def _without_link(known: StoredTrace) -> StoredTrace:
+    """Return a trace without a link: that it would have one if it was new does not mean that its row has."""
+    return known._replace(metadata={key: text for key, text in known.metadata.items() if key != TraceKey.MODEL_ID})
 
 
 def _experiment(trace: Trace) -> tuple[str | None, str | None]:

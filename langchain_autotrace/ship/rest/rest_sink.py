@@ -15,6 +15,7 @@ import orjson
 from requests.exceptions import ConnectTimeout
 
 from langchain_autotrace.ids import TRACE_ID_PREFIX
+from langchain_autotrace.ship.pending_models import StoredTrace, stored_trace
 from langchain_autotrace.ship.python import is_shutdown
 from langchain_autotrace.ship.reach import unreachable
 from langchain_autotrace.ship.rest.answers import LeaveToMlflowError, is_not_found, is_taken, json_of
@@ -40,6 +41,7 @@ _EXPERIMENT: Final = "/api/2.0/mlflow/experiments/get"
 _EXPERIMENT_BY_NAME: Final = "/api/2.0/mlflow/experiments/get-by-name"
 _NEW_EXPERIMENT: Final = "/api/2.0/mlflow/experiments/create"
 _TRACES: Final = "/api/3.0/mlflow/traces"
+_MODELS: Final = "/api/2.0/mlflow/logged-models"
 _SPANS: Final = "/v1/traces"
 _DEFAULT_EXPERIMENT: Final = "0"
 _JSON: Final = {"Content-Type": "application/json"}
@@ -61,8 +63,7 @@ _Target = tuple[str | None, str | None]
 class _Message(NamedTuple):
     """A trace, ready to be sent."""
 
-    trace: Trace
-    experiment_id: str
+    as_stored: StoredTrace
     row: bytes
     spans: bytes
 
@@ -122,7 +123,7 @@ class RestSink(TwoWaySink):
 
     def _send(self, batch: Sequence[Trace]) -> list[Trace]:
         targets = {target: self._experiment(*target) for target in {_target(trace) for trace in batch}}
-        messages = list(_messages(batch, targets))
+        messages = list(_messages(batch, targets, self._known.linking(self._has_model)))
         is_started = [False] * len(messages)
         _in_parallel(self._start, messages, is_started)
         started = list(itertools.compress(messages, is_started))
@@ -131,7 +132,7 @@ class RestSink(TwoWaySink):
         try:
             _in_parallel(self._log_spans, parts, is_stored)
         finally:
-            self._note_written(message.trace for part in itertools.compress(parts, is_stored) for message in part)
+            self._note_written(message.as_stored for part in itertools.compress(parts, is_stored) for message in part)
         if len(started) < len(messages):
             self._experiments.clear()  # the reason may be that one of them was deleted
         return [trace for trace in batch if targets[_target(trace)] is None]
@@ -162,7 +163,8 @@ class RestSink(TwoWaySink):
 
     def _start(self, message: _Message) -> bool:
         """Write the trace's row; return False where MLflow's API is to do it, or to say what is wrong with it."""
-        if not is_new(message.trace) and self._has(message.trace):
+        trace = message.as_stored.trace
+        if not is_new(trace) and self._has(trace):
             return False
         response = self._server.post(_TRACES, message.row, _JSON)
         if not is_taken(self._uri, response):
@@ -175,9 +177,17 @@ class RestSink(TwoWaySink):
         response = self._server.get(f"{_TRACES}/{TRACE_ID_PREFIX}{trace.trace_id}")
         return not is_not_found(response) and is_taken(self._uri, response)
 
+    def _has_model(self, model_id: str) -> bool:
+        """Return whether the server has a model; True when it does not say: a model costs no trace."""
+        try:
+            return not is_not_found(self._server.get(f"{_MODELS}/{model_id}"))
+        except (OSError, HTTPException) as error:
+            _logger.debug("could not look up a model: %s", error)
+            return True
+
     def _log_spans(self, part: Sequence[_Message]) -> bool:
         """Write the spans of traces of one experiment; return False where MLflow's API is to do it."""
-        headers = {**_PROTOBUF, "x-mlflow-experiment-id": part[0].experiment_id}
+        headers = {**_PROTOBUF, "x-mlflow-experiment-id": part[0].as_stored.experiment_id}
         body = b"".join(message.spans for message in part)
         if self._takes_gzip:
             response = self._server.post(_SPANS, gzip.compress(body, _GZIP_LEVEL), headers | _GZIP)
@@ -219,7 +229,9 @@ def _target(trace: Trace) -> _Target:
     return (None, None) if trace.context is None else (trace.context["experiment"], trace.context["experiment_id"])
 
 
-def _messages(batch: Sequence[Trace], targets: Mapping[_Target, str | None]) -> Iterator[_Message]:
+def _messages(
+    batch: Sequence[Trace], targets: Mapping[_Target, str | None], link: Callable[[StoredTrace], None]
+) -> Iterator[_Message]:
     """Yield the messages of traces that have an experiment and can be sent."""
     for trace in batch:
         experiment_id = targets[_target(trace)]
@@ -228,7 +240,9 @@ def _messages(batch: Sequence[Trace], targets: Mapping[_Target, str | None]) -> 
         try:
             values = trace_values(trace)
             if values.info is not None:
-                yield _Message(trace, experiment_id, start_trace(values.info, experiment_id), otlp_spans(values.spans))
+                as_stored = stored_trace(trace, values, experiment_id)
+                link(as_stored)
+                yield _Message(as_stored, start_trace(values.info, experiment_id), otlp_spans(values.spans))
         except Exception:  # noqa: BLE001, S112 - whatever is wrong with a trace, MLflow's API says what it is
             continue
 
@@ -237,8 +251,8 @@ def _parts(messages: Sequence[_Message]) -> Iterator[list[_Message]]:
     """Yield the messages in parts, each of one experiment and not too large for one request."""
     part: list[_Message] = []
     size = 0
-    for message in sorted(messages, key=lambda one: one.experiment_id):
-        is_other = part and part[0].experiment_id != message.experiment_id
+    for message in sorted(messages, key=lambda one: one.as_stored.experiment_id):
+        is_other = part and part[0].as_stored.experiment_id != message.as_stored.experiment_id
         if is_other or len(part) == _PART_TRACES or (part and size + len(message.spans) > _PART_BYTES):
             yield part
             part, size = [], 0

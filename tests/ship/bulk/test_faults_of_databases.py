@@ -15,6 +15,7 @@ from mlflow.tracing.client import TracingClient
 
 from langchain_autotrace.errors import SinkUnavailable, TraceRejected
 from langchain_autotrace.ship.bulk import databases
+from langchain_autotrace.ship.known_models import KnownModels
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.shipper import Shipper
 from tests.journal.support import INFO, ROOT, new_folder, new_journal
@@ -322,7 +323,7 @@ def test_a_database_of_another_version(store: str, statement: str) -> None:
     sink.write(batch(1))
     changed(statement)(store)
 
-    written = sink._writer.write(batch(2))
+    written = sink._writer.write(batch(2), KnownModels())
     assert ([], [], [trace_id(2)]) == (
         written.stored,
         written.homeless,
@@ -349,7 +350,7 @@ def test_a_change_between_looking_and_writing(store: str, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(databases.Sqlite, "begin", begin_after_change)
 
-    assert sink._writer.write(batch(1)).stored == []
+    assert sink._writer.write(batch(1), KnownModels()).stored == []
     assert rows(store)["trace_info"] == 0
 
 

@@ -14,6 +14,7 @@ import pytest
 from langchain_autotrace.errors import SinkUnavailable, TraceRejected
 from langchain_autotrace.ship import shipper
 from langchain_autotrace.ship.bulk import databases
+from langchain_autotrace.ship.known_models import KnownModels
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.shipper import Shipper
 from tests.journal.support import new_folder, new_journal
@@ -223,7 +224,7 @@ def test_a_change_between_looking_and_writing(
 
     monkeypatch.setattr(databases.Postgresql, "begin", begin_after_change)
 
-    assert bulk_sink(uri, no_public)._writer.write(batch(1)).stored == []
+    assert bulk_sink(uri, no_public)._writer.write(batch(1), KnownModels()).stored == []
     assert execute(port, "SELECT count(*) FROM trace_info", name=uri.rpartition("/")[2]) == [(0,)]
 
 
