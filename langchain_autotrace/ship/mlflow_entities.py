@@ -23,6 +23,11 @@ class MlflowTrace(NamedTuple):
     files: dict[str, bytes]
     """File id -> content of the files that span values refer to (``mlflow.tracing.attachments``)."""
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The metadata of the trace's row; empty for late spans."""
+        return {} if self.info is None else self.info.trace_metadata
+
 
 def mlflow_trace(trace: Trace, experiment_id: str) -> MlflowTrace:
     """Return a trace as MLflow's entities, with the cost of its spans."""

@@ -177,12 +177,7 @@ class MlflowSink:
         batch = with_resumed(batch, lambda trace, thread: self._interrupted(trace, thread, experiment_ids))
         made = [mlflow_trace(trace, experiment_ids[trace.trace_id]) for trace in batch]
         stored = [
-            StoredTrace(
-                trace,
-                part.trace_id,
-                {} if part.info is None else part.info.trace_metadata,
-                experiment_ids[new.trace_id],
-            )
+            StoredTrace(trace, part.trace_id, part.metadata, experiment_ids[new.trace_id])
             for trace, new, part in zip(given, batch, made, strict=True)
         ]
         self._models.link(stored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from langchain_autotrace.records import TraceFile, TraceUpdate
+from langchain_autotrace.records import ModelSeen, TraceFile, TraceUpdate
 from langchain_autotrace.semconv import Attr, SpanType, Status
 from tests.ship.mlflow_support import A_CHAIN, in_experiment
 from tests.ship.support import end, event, finished, start, trace_id, whole
@@ -60,6 +60,13 @@ def updated(**fields: Any) -> list[Any]:
     return [start(1, 1), TraceUpdate(trace_id(1), {"tags": {}, "metadata": {}, **fields}), end(1, 1)]
 
 
+def of_chain(*others: Any, **metadata: str) -> list[Any]:
+    """A trace of a chain that is logged as a model."""
+    first = start(1, 1, run_id="r", details={"content_hash": HASH}, context=in_experiment(metadata=metadata))
+    return [first, *others, end(1, 1)]
+
+
+HASH: Final = "a" * 64
 ERROR: Final = {"classes": ["ValueError", "Exception"], "message": "no\0", "stack": "Traceback …"}
 EXAMPLES: Final[dict[str, Example]] = {
     "chain": Example(A_CHAIN),
@@ -225,6 +232,11 @@ EXAMPLES: Final[dict[str, Example]] = {
     "long name": Example(root(name="n" * 9_000)),
     "file": Example([TraceFile(trace_id(1), "f" * 32, "aGVsbG8="), *whole(1)], in_bulk=False),
     "in pieces": Example([start(1, 1, context=in_experiment(experiment_id="0")), end(1, 1)]),
+    "chain with a description": Example(of_chain(ModelSeen(trace_id(1), HASH, {}))),  # type: ignore[typeddict-item]
+    "chain without a description": Example(of_chain()),
+    "chain of a run": Example(of_chain(**{"mlflow.sourceRun": "f" * 32})),
+    "chain whose model the program has set": Example(of_chain(**{"mlflow.modelId": "m-1"})),
+    "chain with a file": Example(of_chain(TraceFile(trace_id(1), "f" * 32, "aGVsbG8=")), in_bulk=False),
     "times": Example([start(1, 1, at=-1e-9), end(1, 1, at=0)]),
 }
 
