@@ -30,10 +30,12 @@ from langchain_autotrace.records import PendingModel
 from langchain_autotrace.ship import model_store, rebuild_process
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.shipper import Shipper
+from langchain_autotrace.ship.sink import Sink
 from langchain_autotrace.view.backlog import Waiting, count
 from tests.models.chains import CHAIN, chain
 from tests.models.support import Logged, logged, models
 from tests.patience import PATIENCE, wait_until
+from tests.ship.bulk.support import bulk_sink
 from tests.support import deliver, stored
 from tests.uncovered import unmeasured
 
@@ -242,35 +244,46 @@ def test_a_journal_folder_without_room(store: str, monkeypatch: pytest.MonkeyPat
 # Crashes and order.
 
 
-class TracesOnly(MlflowSink):
-    """A store that is down for models."""
+Way = Callable[[str], Sink]
+"""A way to store traces: called with a tracking URI, returns the sink."""
 
-    def log_models(self, models: Sequence[PendingModel]) -> None:
-        """Fail."""
+
+@pytest.fixture(params=[bulk_sink, MlflowSink])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Way:
+    """Each way to store traces, of a store that is down for models."""
+
+    def fail(models: Sequence[PendingModel]) -> None:
         msg = "down for models"
         raise SinkUnavailable(msg)
 
+    def opened(store: str) -> Sink:
+        sink: Sink = request.param(store)
+        monkeypatch.setattr(sink, "log_models", fail)
+        return sink
 
-def without_models(folder: DestinationFolder, store: str) -> None:
+    return opened
+
+
+def without_models(folder: DestinationFolder, sink: Sink) -> None:
     """Deliver with a shipper that ends, as if it was killed, when the traces are stored and no model is logged."""
     with folder.shipper_lock():
-        shipper = Shipper(folder, TracesOnly(store))
+        shipper = Shipper(folder, sink)
         assert not shipper.drain(timeout=0.3)
         shipper.close()
 
 
-def test_a_shipper_that_ends_between_traces_and_models(store: str) -> None:
+def test_a_shipper_that_ends_between_traces_and_models(store: str, way: Way) -> None:
     """The next shipper logs the models, in order, and links the traces, though the program has ended."""
     start(store)
     for name in ("a", "b"):
         chain(f"{name} {{topic}}").invoke({"topic": "x"})
         chain(f"{name} {{topic}}").invoke({"topic": "y"})
     (folder,) = all_folders()
-    without_models(folder, store)
+    without_models(folder, way(store))
     assert (links(stored(store)), models(store)) == ([None] * 4, [])
     assert count(folder) == Waiting(0, 0, None, 0, 0, {}, models=2)
     shutdown()
-    without_models(folder, store)  # the process is dead now: its journal stays for the models
+    without_models(folder, way(store))  # the process is dead now: its journal stays for the models
     assert count(folder).models == 2
     deliver()
 
@@ -279,14 +292,14 @@ def test_a_shipper_that_ends_between_traces_and_models(store: str) -> None:
     assert (folder.processes(), folder.read_status()["delivered"]) == (set(), 4)
 
 
-def test_a_store_that_stays_down_for_models(store: str) -> None:
+def test_a_store_that_stays_down_for_models(store: str, way: Way) -> None:
     """When all processes have ended, the shipper loses patience and says why; the models stay in the journal."""
     start(store)
     chain().invoke({"topic": "x"})
     (folder,) = all_folders()
     shutdown()
     with folder.shipper_lock():
-        shipper = Shipper(folder, TracesOnly(store))
+        shipper = Shipper(folder, way(store))
         shipper.serve(linger=0.0, patience=0.1)
 
     assert (shipper.error, count(folder).models, len(stored(store))) == ("down for models", 1, 1)
@@ -318,16 +331,16 @@ def test_models_at_the_end_of_a_program(store: str) -> None:
 
 
 @pytest.mark.usefixtures("at_shutdown")
-def test_a_store_that_is_down_for_models_at_the_end_of_a_program(store: str) -> None:
+def test_a_store_that_is_down_for_models_at_the_end_of_a_program(store: str, way: Way) -> None:
     """Where Python starts no thread any more and the store takes no models, they stay in the journal."""
     start(store)
     chain().invoke({"topic": "x"})
     (folder,) = all_folders()
-    without_models(folder, store)
+    without_models(folder, way(store))
     assert (count(folder).models, len(stored(store))) == (1, 1)
 
 
-def test_traces_that_are_stored_while_the_model_is_logged(store: str) -> None:
+def test_traces_that_are_stored_while_the_model_is_logged(store: str, way: Way) -> None:
     """Traces of a chain whose model another process has begun are linked to it, also those of runs that fail."""
     start(store)
     (folder,) = all_folders()
@@ -337,7 +350,7 @@ def test_traces_that_are_stored_while_the_model_is_logged(store: str) -> None:
         else:
             with pytest.raises(KeyError):
                 chain().invoke({})
-        without_models(folder, store)
+        without_models(folder, way(store))
     deliver()
     chain().invoke({"topic": "z"})
     deliver()

@@ -111,15 +111,15 @@ def client_of(sink: TwoWaySink | MlflowSink) -> mlflow.MlflowClient:
     return ModelStore(sink._uri).client
 
 
-def content(uri: str, model_ids: list[str]) -> str:
-    """All that is in the tables of a database, but times of models and ids of them."""
+def content(uri: str, model_ids: list[str]) -> list[str]:
+    """All rows of a database, but times of models and ids of them."""
     found = tables(uri)
     for row in found.get("logged_models", []):
         del row["creation_timestamp_ms"], row["last_updated_timestamp_ms"]
-    text = repr({table: sorted(rows, key=repr) for table, rows in found.items()})
+    texts = [f"{table}: {row}" for table, rows in found.items() for row in rows]
     for number, model_id in enumerate(model_ids):
-        text = text.replace(model_id, f"model {number}")
-    return text
+        texts = [text.replace(model_id, f"model {number}") for text in texts]
+    return sorted(texts)
 
 
 def write(pair: Pair, *batch: Trace) -> list[PendingModel]:

@@ -14,8 +14,10 @@ import pytest
 
 from langchain_autotrace.errors import SinkUnavailable
 from langchain_autotrace.journal.folder import DestinationFolder
+from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.rest.connection import CONNECTIONS
 from tests.journal.support import ROOT, new_journal
+from tests.ship.bulk.corpus import HASH, of_chain, renumbered
 from tests.ship.bulk.support import no_public
 from tests.ship.mlflow_support import in_experiment
 from tests.ship.rest.support import MOVED, SPANS, TRACES, NotingServer, failing, fronted, one, rest_sink
@@ -25,6 +27,7 @@ from tests.ship.support import end, finished, start, status_of, trace_id, whole,
 if TYPE_CHECKING:
     from pathlib import Path
 
+MODELS: Final = "/api/2.0/mlflow/logged-models"
 STORED: Final = [("0", "span 1"), ("0", "span 2")]
 
 
@@ -249,3 +252,45 @@ def test_no_mlflow(server: NotingServer, tmp_path: Path) -> None:
     assert (done.stdout, done.returncode) == ("True\n[]\n", 0), done.stderr
     assert server.spans == STORED * 2
     assert (status_of(folder)["delivered"], status_of(folder)["in_bulk"]) == (2, 2)
+
+
+def knowing(uri: str) -> MlflowSink:
+    """The sink for MLflow's API, which has logged a model."""
+    sink = MlflowSink(uri)
+    sink.known_models.ids["0", HASH] = "m-1"
+    return sink
+
+
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        (Answer(200, "{}"), "m-1"),
+        (Answer(404, '{"error_code": "RESOURCE_DOES_NOT_EXIST"}'), None),
+        (Answer(404, "<html>", "text/html"), "m-1"),
+        (Answer(403, '{"error_code": "PERMISSION_DENIED"}'), "m-1"),
+        (Answer(503, "busy", "text/plain"), "m-1"),
+    ],
+)
+def test_the_model_of_a_trace(server: NotingServer, answer: Answer, named: str | None) -> None:
+    """A trace whose model is known names it at once, unless the model was deleted; asking costs no trace."""
+    sink = rest_sink(server.url, lambda: knowing(server.url))
+    assert sink._public.known_models.ids
+    server.answers[f"{MODELS}/m-1"] = [answer]
+    pending = sink.write([renumbered(finished(*of_chain()), number) for number in (1, 2)])
+
+    names = [f"tr-{trace_id(number)}" for number in (1, 2)]
+    assert [server.rows[name]["trace_metadata"].get("mlflow.modelId") for name in names] == [named] * 2
+    assert [one.trace_ids for one in pending] == ([] if named else [names])
+    assert (sink.in_bulk, server.asked.count(f"{MODELS}/m-1")) == (2, 1)
+
+
+def test_a_model_that_cannot_be_looked_up(server: NotingServer) -> None:
+    """Where the connection is lost while the server is asked for a model, the trace is stored all the same."""
+    with fronted(server.url) as front:
+        front.fail = lambda path: 0 if path.startswith(MODELS) else None
+        sink = rest_sink(front.url, lambda: knowing(front.url))
+        assert sink._public.known_models.ids
+        assert sink.write([finished(*of_chain())]) == []
+
+    assert server.rows[f"tr-{trace_id(1)}"]["trace_metadata"]["mlflow.modelId"] == "m-1"
+    assert sink.in_bulk == 1

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.server
 NUMBERS = itertools.count(1_000)
-NOT_ALONE: Final = {"file", "type among the attributes"}
-"""Examples that go to MLflow's client: a file, and what the server refuses."""
+NOT_ALONE: Final = {"file", "chain with a file", "type among the attributes"}
+"""Examples that go to MLflow's client: files, and what the server refuses."""
 
 
 @pytest.fixture(scope="module")
