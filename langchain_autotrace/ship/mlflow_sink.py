@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
+    from langchain_autotrace.ship.model_links import Link
     from langchain_autotrace.trace.spans import Trace
 
 _DEFAULT_EXPERIMENT: Final = "0"
@@ -105,8 +106,12 @@ class MlflowSink:
         self._statistics = SpanStatistics()
         self._models = ModelLog(self._uri, KnownModels(self.known_models.failures))
 
-    def log_models(self, models: Sequence[PendingModel]) -> None:
+    def log_models(self, models: Sequence[PendingModel], link: Link | None = None) -> None:
         """Log models, and link traces to them.
+
+        Args:
+            models: the models and traces.
+            link: a faster way to link traces than MLflow's API.
 
         Raises:
             SinkUnavailable: the store does not answer now.
@@ -115,7 +120,7 @@ class MlflowSink:
             with mapped_errors(self._uri):
                 self._check_answers()
                 self._client  # noqa: B018 - MLflow itself would make a database that is missing, in parts
-            self._models.log(models)
+            self._models.log(models, link)
 
     def write(self, batch: Sequence[Trace]) -> list[PendingModel]:
         """Store each new trace's row, then the spans of all traces, in one call for each experiment.

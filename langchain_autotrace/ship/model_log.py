@@ -24,7 +24,7 @@ from langchain_autotrace.semconv import LOADABLE_TAG, REASON_TAG
 from langchain_autotrace.ship.known_models import Key, KnownModels, key_of
 from langchain_autotrace.ship.mlflow_errors import is_not_found, unavailable
 from langchain_autotrace.ship.model_errors import StepError, at_step, is_final
-from langchain_autotrace.ship.model_links import link_earlier, link_traces
+from langchain_autotrace.ship.model_links import Link, link_earlier, link_traces
 from langchain_autotrace.ship.model_store import ModelStore
 from langchain_autotrace.ship.rebuild_process import Rebuilding
 
@@ -82,8 +82,12 @@ class ModelLog:
 
     # Called in a thread of its own.
 
-    def log(self, models: Iterable[PendingModel]) -> None:
+    def log(self, models: Iterable[PendingModel], link: Link | None = None) -> None:
         """Log chains as models, unless their experiment has that model, and link their traces to them.
+
+        Args:
+            models: the chains and traces.
+            link: a faster way to link traces than MLflow's API.
 
         Raises:
             SinkUnavailable: the store is down, or may do better later. Retry the call.
@@ -93,7 +97,7 @@ class ModelLog:
             groups[key_of(model)].append(model)
         self._start_rebuilding(groups)
         for key, group in groups.items():
-            self._log_group(key, group)
+            self._log_group(key, group, link)
 
     def _start_rebuilding(self, groups: Mapping[Key, Sequence[PendingModel]]) -> None:
         """Start one process that rebuilds all chains that need it: most of its time is its start."""
@@ -111,14 +115,14 @@ class ModelLog:
         found = None if key in self.known.ids else self._store.find(*key)
         return key not in self.known.ids and not _is_complete(found, form)
 
-    def _log_group(self, key: Key, group: Sequence[PendingModel]) -> None:
+    def _log_group(self, key: Key, group: Sequence[PendingModel], link: Link | None) -> None:
         """Log one chain and link its traces; retry, or report what fails."""
         try:
-            model_id = self.known.ids.get(key) or self._log_or_find(key, group)
+            found = self.known.ids.get(key)
+            model_id = found or self._log_or_find(key, group)
             if model_id is not None:
                 self.known.ids[key] = model_id
-                with at_step("link"):
-                    link_traces(self._store.client, [one for model in group for one in model.trace_ids], model_id)
+                self._link(key, [one for model in group for one in model.trace_ids], link, is_new=found is None)
         except StepError as error:
             self._tries[key] += 1
             if self._may_succeed_later(key, error.cause):
@@ -128,6 +132,16 @@ class ModelLog:
             self.known.failed.discard(key)
         self._tries.pop(key, None)
         self._rebuilding.pop(key, None)
+
+    def _link(self, key: Key, trace_ids: Sequence[str], link: Link | None, *, is_new: bool) -> None:
+        """Link traces to their model; of a model that was not known before, those too that were stored earlier."""
+        model_id = self.known.ids[key]
+        try:
+            with at_step("link"):
+                link_traces(self._store.client, trace_ids, model_id, link)
+        finally:
+            if is_new:
+                self._link_earlier(key, model_id, link)
 
     def _may_succeed_later(self, key: Key, error: Exception) -> bool:
         """Return whether to retry: the store is down, or fails at this model in a way that may pass."""
@@ -168,7 +182,6 @@ class ModelLog:
             model = self._log(seen, key[0], group[0].run_id, model)
         self._remember(key, seen)
         self._register(seen.form, model)
-        self._link_earlier(key, model.model_id)
         return str(model.model_id)
 
     def _remember(self, key: Key, seen: ModelSeen) -> None:
@@ -210,9 +223,9 @@ class ModelLog:
                 f"the model {model.model_id} could not be registered as a version of {name!r}: {error_line(error)}"
             )
 
-    def _link_earlier(self, key: Key, model_id: str) -> None:
+    def _link_earlier(self, key: Key, model_id: str, link: Link | None) -> None:
         try:
-            link_earlier(self._store.client, *key, model_id)
+            link_earlier(self._store.client, *key, model_id, link)
         except Exception as error:  # noqa: BLE001 - the model is logged, and the traces of this process are linked
             self.known.report(f"earlier traces could not be linked to the model {model_id}: {error_line(error)}")
 

@@ -76,7 +76,11 @@ class TwoWaySink(ABC):
         Raises:
             SinkUnavailable: the store does not answer now.
         """
-        self._public.log_models(models)
+        self._public.log_models(models, self._link)
+
+    def _link(self, trace_ids: Sequence[str], model_id: str) -> bool:  # noqa: ARG002 - for sinks that can
+        """Link stored traces to their model in a fast way; return False where MLflow's API is to do it."""
+        return False
 
     def write(self, batch: Sequence[Trace]) -> list[PendingModel]:
         """Store new traces in the fast way, then the others through MLflow's API.

@@ -18,7 +18,7 @@ import langchain_autotrace
 from langchain_autotrace.errors import SinkUnavailable
 from langchain_autotrace.journal.folder import all_folders
 from langchain_autotrace.records import PendingModel, TraceFile
-from langchain_autotrace.ship import template
+from langchain_autotrace.ship import model_links, template
 from langchain_autotrace.ship.mlflow_sink import MlflowSink
 from langchain_autotrace.ship.model_store import ModelStore
 from langchain_autotrace.ship.two_ways import TwoWaySink
@@ -173,6 +173,19 @@ def test_both_ways_at_once(store: str) -> None:
     (model,) = models(store)
     assert named(store) == dict.fromkeys(ids(1, 2, 3, 4, 5), model.model_id)
     assert sink.in_bulk == 3
+
+
+def test_many_traces_before_their_model(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traces stored by the hundred before their model is logged are linked to it by the hundred, those left as well."""
+    monkeypatch.setattr(model_links, "_rewrite", None)  # MLflow's API, which takes a call or two for each trace
+    sink, numbers = bulk_sink(store), range(1, 1_203)
+    own = of_chain(1_203, **{"mlflow.modelId": "m-own"})
+    pending = sink.write([described(1), *map(of_chain, numbers[1:]), own])
+    gone = PendingModel("", "0", seen().content_hash, None, ["tr-gone", *ids(1_203)], None)
+    sink.log_models([*pending, gone])
+
+    (model,) = models(store)
+    assert named(store) == {**dict.fromkeys(ids(*numbers), model.model_id), ids(1_203)[0]: "m-own"}
 
 
 # When MLflow is imported, and what may happen until then.

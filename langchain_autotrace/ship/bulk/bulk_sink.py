@@ -70,6 +70,10 @@ class BulkSink(TwoWaySink):
             return written.homeless
         return []
 
+    def _link(self, trace_ids: Sequence[str], model_id: str) -> bool:
+        """Link stored traces to their model, hundreds in a statement; return False where MLflow's API is to do it."""
+        return self._writer.link(trace_ids, model_id)
+
     def _refuse(self, error: Exception, batch: Sequence[Trace]) -> None:
         """Raise what the error means; return where MLflow's API is to say it, of a single trace."""
         driver = self._database.errors

@@ -10,6 +10,7 @@ from urllib.parse import urlparse, urlunparse
 
 from langchain_autotrace.ids import TRACE_ID_PREFIX
 from langchain_autotrace.semconv import TraceKey
+from langchain_autotrace.ship.bulk.bulk_links import link_stored
 from langchain_autotrace.ship.bulk.known_tables import has_columns, has_tables, named_revision
 from langchain_autotrace.ship.bulk.new_experiments import create_experiments
 from langchain_autotrace.ship.bulk.revisions import SPANS
@@ -96,6 +97,29 @@ class BulkWriter:
         left = [trace for trace in batch if id(trace) not in done]
         homeless = [trace for trace in left if places[_experiment(trace)] is None]
         return Written(stored, known, homeless, [trace for trace in left if places[_experiment(trace)] is not None])
+
+    def link(self, trace_ids: Sequence[str], model_id: str) -> bool:
+        """Link stored traces to a model, except those that were deleted or name one.
+
+        Args:
+            trace_ids: MLflow's ids of the traces.
+            model_id: MLflow's id of the model.
+
+        Returns:
+            False when the database is not known, and none was linked.
+
+        Raises:
+            Exception: of the database's driver; none was linked.
+        """
+        with self._database.connect() as connection:
+            cursor = connection.cursor()
+            revision = self._revision(cursor)
+            self._database.begin(cursor)
+            if revision is None or named_revision(self._database, cursor) != revision:
+                return False
+            link_stored(self._database, cursor, trace_ids, model_id)
+            connection.commit()
+        return True
 
     def create_experiments(self, names: Iterable[str]) -> None:
         """Create the experiments that are missing, as far as it is known how MLflow would.
