@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from langchain_autotrace.semconv import TraceKey
 from langchain_autotrace.ship.bulk.revisions import METADATA, TAGS
 from langchain_autotrace.view.sql import dialects
+from langchain_autotrace.view.sql.model_calls import model_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _LOGGED_MODEL: Final = "mlflow.modelId"
 _INTERNAL_TAG: Final = "mlflow."
 _WITH_PAIR: Final = "SELECT request_id FROM {table}{all_rows} WHERE key = ? AND value = ?"
-_WITH_MODEL: Final = "SELECT s.trace_id FROM spans s{all_rows} WHERE {model} = ? AND {{part}}"
+_WITH_MODEL: Final = "SELECT s.trace_id FROM spans s WHERE {model} = ?"
 
 
 class Condition(NamedTuple):
@@ -39,6 +40,13 @@ class Condition(NamedTuple):
             return self.text, self.values
         is_in = tables.dialect.is_in.format("t.request_id")
         return f"{self.text} AND {is_in}", (*self.values, tables.listed(sorted(self.ids)))
+
+
+def matching(tables: Tables, wanted: Condition, order: str = "") -> list[str]:
+    """Return the ids of the traces that meet a condition, in an order that follows the query as SQL."""
+    statement = f"SELECT t.request_id FROM trace_info t WHERE {wanted.text}{order}"  # noqa: S608 - conditions of ours
+    found = [trace_id for (trace_id,) in tables.all(statement, wanted.values)]
+    return found if wanted.ids is None else [trace_id for trace_id in found if trace_id in wanted.ids]
 
 
 def condition(tables: Tables, query: Query) -> Condition:
@@ -84,8 +92,12 @@ def _ids(tables: Tables, query: Query) -> Iterator[frozenset[str]]:
             is_hidden = table == TAGS and key.startswith(_INTERNAL_TAG)
             yield frozenset() if is_hidden else frozenset(one for (one,) in tables.all(statement, (key, value)))
     if query.model:
-        statement = _WITH_MODEL.format(all_rows=tables.dialect.all_rows, model=tables.columns.model_of_span)
-        yield frozenset(one for (one,) in tables.in_parts("spans", statement, (query.model,)))
+        calls = model_calls(tables)
+        if calls is not None:
+            yield calls.traces_with(tables, query.model)
+        else:
+            statement = _WITH_MODEL.format(model=tables.columns.model_of_span)
+            yield frozenset(one for (one,) in tables.all(statement, (query.model,)))
 
 
 def _numbers(tables: Tables, query: Query) -> Iterator[tuple[str, tuple[object, ...]]]:

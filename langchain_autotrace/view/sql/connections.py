@@ -73,10 +73,9 @@ def connected(found: Database) -> Iterator[Any]:
         with found.reading() as connection:
             yield connection
         return
-    status = found.path.stat()
-    identity = os.getpid(), status.st_dev, status.st_ino
+    identity = identity_of(found)
     kept = _kept.setdefault(found.path, _Kept())
-    connection = kept.take(identity) or _opened(found)
+    connection = kept.take(identity) or opened(found)
     try:
         yield connection
         connection.rollback()
@@ -86,7 +85,14 @@ def connected(found: Database) -> Iterator[Any]:
     kept.give_back(identity, connection)
 
 
-def _opened(found: Sqlite) -> sqlite3.Connection:
+def identity_of(found: Sqlite) -> object:
+    """Return what is another when another file takes the name, or in a process that was forked."""
+    status = found.path.stat()
+    return os.getpid(), status.st_dev, status.st_ino
+
+
+def opened(found: Sqlite) -> sqlite3.Connection:
+    """Return a connection that reads a file and has the functions of the dialect."""
     connection = found.open_to_read()
     connection.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
     connection.create_function("fold", 1, fold, deterministic=True)

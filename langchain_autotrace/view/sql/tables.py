@@ -33,7 +33,7 @@ class Tables:
 
     def __init__(self, found: Database, connection: Any, revision: Revision) -> None:  # noqa: ANN401 - a driver's
         """Read by a connection of the database."""
-        self._database, self._connection = found, connection
+        self.database, self._connection = found, connection
         self.revision = revision
         self.dialect = SQLITE if isinstance(found, Sqlite) else POSTGRESQL
         self.columns = columns(revision, self.dialect)
@@ -52,22 +52,22 @@ class Tables:
             statement: the query; ``{part}`` stands for the last condition with parameters.
             values: the other parameters.
         """
-        if not isinstance(self._database, Sqlite):  # PostgreSQL has workers of its own
+        if not isinstance(self.database, Sqlite):  # PostgreSQL has workers of its own
             return self.all(statement.replace(_PART, "1 = 1"), values)
         last = self.all(f"SELECT max(rowid) FROM {table}")[0][0] or 0  # noqa: S608 - a name of ours
         edges = [last * part // _PARTS for part in range(_PARTS + 1)]
         query = statement.replace(_PART, "rowid > ? AND rowid <= ?")
 
         def read(part: int) -> list[Row]:
-            with connected(self._database) as connection:
+            with connected(self.database) as connection:
                 return _rows(connection, query, (*values, edges[part], edges[part + 1]))
 
         with ThreadPoolExecutor(_THREADS) as threads:
             return [row for rows in threads.map(read, range(_PARTS)) for row in rows]
 
-    def listed(self, texts: Sequence[str]) -> object:
-        """Return texts as a parameter of the dialect's ``is_in``."""
-        return json.dumps(list(texts)) if isinstance(self._database, Sqlite) else list(texts)
+    def listed(self, values: Sequence[str] | Sequence[int]) -> object:
+        """Return values as a parameter of the dialect's ``is_in``."""
+        return json.dumps(list(values)) if isinstance(self.database, Sqlite) else list(values)
 
     def _marked(self, statement: str) -> str:
         return statement if self.dialect.mark == "?" else statement.replace("?", self.dialect.mark)

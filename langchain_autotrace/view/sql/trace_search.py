@@ -9,7 +9,7 @@ from langchain_autotrace.semconv import TraceKey
 from langchain_autotrace.view import traces
 from langchain_autotrace.view.catalog import Choices, ListedTrace, Page, Query
 from langchain_autotrace.view.sql import dialects
-from langchain_autotrace.view.sql.conditions import Condition, condition
+from langchain_autotrace.view.sql.conditions import Condition, condition, matching
 from langchain_autotrace.view.sql.dialects import NAMED
 from langchain_autotrace.view.sql.model_sums import models
 from langchain_autotrace.view.sql.trace_infos import infos
@@ -55,15 +55,14 @@ def _order(tables: Tables, sort: Sort, *, descending: bool) -> str:
 
 def _found(tables: Tables, wanted: Condition, order: str, limit: int, offset: int) -> tuple[list[str], int]:
     """Return the ids of a page, and how many traces there are on all pages."""
-    statement = f"SELECT t.request_id FROM trace_info t WHERE {wanted.text} ORDER BY {order}"  # noqa: S608 - conditions of ours
+    order = f" ORDER BY {order}"
     if wanted.is_plain:  # an index counts them
-        total = tables.all(f"SELECT count(*) FROM trace_info t WHERE {wanted.text}", wanted.values)[0][0]  # noqa: S608
-        rows = tables.all(f"{statement} LIMIT ? OFFSET ?", (*wanted.values, limit, offset))
+        rest = f"FROM trace_info t WHERE {wanted.text}"
+        total = tables.all(f"SELECT count(*) {rest}", wanted.values)[0][0]
+        rows = tables.all(f"SELECT t.request_id {rest}{order} LIMIT ? OFFSET ?", (*wanted.values, limit, offset))
         return [trace_id for (trace_id,) in rows], total
     # They are looked for once, not once to count them and once for the page.
-    found = [trace_id for (trace_id,) in tables.all(statement, wanted.values)]
-    if wanted.ids is not None:
-        found = [trace_id for trace_id in found if trace_id in wanted.ids]
+    found = matching(tables, wanted, order)
     return found[offset : offset + limit], len(found)
 
 
@@ -82,7 +81,7 @@ def choices(tables: Tables) -> Choices:
     return Choices(
         experiments=tuple(name for (name,) in tables.all(_EXPERIMENTS))[:_MAX_CHOICES],
         names=frequent(NAMED.format(tables.columns.name)),
-        models=models(tables, everywhere.experiments)[:_MAX_CHOICES],
+        models=models(tables, everywhere)[:_MAX_CHOICES],
         users=frequent(dialects.metadata(TraceKey.USER)),
     )
 
