@@ -20,6 +20,7 @@ from langchain_autotrace.view.sums import Sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
     from langchain_autotrace.view.sql.tables import Row, Tables
 
 _ALL_SPANS: Final = "spans s NOT INDEXED"
@@ -121,6 +122,11 @@ class ModelCalls:
                 return frozenset()
             numbers = set(self._models[model].traces)
             return frozenset(trace_id for trace_id, number in self._numbers.items() if number in numbers)
+
+    @property
+    def size(self) -> int:
+        """How many calls are kept, those that are not counted any more included."""
+        return sum(len(one.traces) for one in self._models.values())
 
     def _marked(self, trace_ids: Iterable[str]) -> bytearray:
         """Return 1 for the number of each of the traces, 0 for all others."""
