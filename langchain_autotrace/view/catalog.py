@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from langchain_autotrace.view.traces import TraceRow
 
 Sort = Literal["time", "duration", "tokens", "cost", "name", "status"]
+
+MAX_TRACES: Final = 5_000
+"""Newest traces that are looked at in a store that is read through MLflow's API."""
+MAX_WITH_SPANS: Final = 300
+"""Newest traces of such a store whose spans are read for what only spans know: the models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,9 @@ class Session:
     errors: int
     first_ms: int
     last_ms: int
-    total_tokens: int
-    cost_usd: float
+    total_tokens: int | None
+    """None where none of its traces says it; so is the cost."""
+    cost_usd: float | None
     user: str
     request: str
     """Preview of the first question."""
@@ -100,9 +106,10 @@ class Bucket:
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
-    input_tokens: int
-    output_tokens: int
-    cost_usd: float
+    input_tokens: int | None
+    """None where none of its traces says it; so are the other two."""
+    output_tokens: int | None
+    cost_usd: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +121,19 @@ class Group:
     errors: int
     p50_ms: float | None
     p95_ms: float | None
-    total_tokens: int
-    cost_usd: float
+    total_tokens: int | None
+    """None where none of them says it; so is the cost."""
+    cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSums:
+    """Calls of models in sums."""
+
+    groups: tuple[Group, ...]
+    """By model, the most frequent first; at most 50."""
+    is_capped: bool = False
+    """Whether only calls in the newest traces were counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +178,17 @@ def sessions(uri: str, query: Query, *, limit: int = 50, offset: int = 0) -> Ses
     return _way(uri).sessions(uri, query, limit=limit, offset=offset)
 
 
-def overview(uri: str, query: Query, *, periods: int = 60) -> Overview:
-    """Return the sums of the traces that meet a query, for at most that many periods of time."""
-    return _way(uri).overview(uri, query, periods=periods)
+def overview(uri: str, query: Query, *, periods: int = 60, models: bool = True) -> Overview:
+    """Return the sums of the traces that meet a query, for at most that many periods of time.
+
+    Without ``models``, sums by model are left out: they take longer than all others; see :func:`by_model`.
+    """
+    return _way(uri).overview(uri, query, periods=periods, models=models)
+
+
+def by_model(uri: str, query: Query) -> ModelSums:
+    """Return the sums by model of the traces that meet a query."""
+    return _way(uri).by_model(uri, query)
 
 
 def choices(uri: str) -> Choices:
@@ -196,7 +222,9 @@ class _Way(Protocol):
 
     def sessions(self, uri: str, query: Query, *, limit: int = 50, offset: int = 0) -> Sessions: ...
 
-    def overview(self, uri: str, query: Query, *, periods: int = 60) -> Overview: ...
+    def overview(self, uri: str, query: Query, *, periods: int = 60, models: bool = True) -> Overview: ...
+
+    def by_model(self, uri: str, query: Query) -> ModelSums: ...
 
     def choices(self, uri: str) -> Choices: ...
 

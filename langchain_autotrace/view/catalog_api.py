@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.semconv import Attr
 from langchain_autotrace.view import sums, traces
-from langchain_autotrace.view.catalog import Choices, ListedTrace, Overview, Page, Query, Session, Sessions, Sort
+from langchain_autotrace.view.catalog import (
+    MAX_TRACES,
+    MAX_WITH_SPANS,
+    Choices,
+    ListedTrace,
+    ModelSums,
+    Overview,
+    Page,
+    Query,
+    Session,
+    Sessions,
+    Sort,
+)
 from langchain_autotrace.view.catalog_filter import api_filter, meets
 from langchain_autotrace.view.store import reading
 from langchain_autotrace.view.sums import Call
@@ -27,9 +39,6 @@ if TYPE_CHECKING:
 
     from langchain_autotrace.view.traces import SpanNode
 
-MAX_TRACES: Final = 5_000
-MAX_WITH_SPANS: Final = 300
-"""Newest traces whose spans are read for what only spans know: the models."""
 _PAGE: Final = 500
 _PAGE_WITH_SPANS: Final = 50
 _MAX_CHOICES: Final = 200
@@ -67,12 +76,18 @@ def sessions(uri: str, query: Query, *, limit: int = 50, offset: int = 0) -> Ses
     return Sessions(tuple(all_sessions[offset : offset + limit]), len(all_sessions), is_capped=is_capped)
 
 
-def overview(uri: str, query: Query, *, periods: int = 60) -> Overview:
+def overview(uri: str, query: Query, *, periods: int = 60, models: bool = True) -> Overview:
     """Return the sums of the traces that meet a query, for at most that many periods of time."""
     found, is_capped = _newest(uri, query)
     bucket_ms = sums.bucket_length([one.row.start_ms for one in found], periods)
-    models = sums.by_model(_calls(uri, query))
-    return Overview(bucket_ms, sums.buckets(found, bucket_ms), sums.by_name(found), models, is_capped=is_capped)
+    groups = by_model(uri, query).groups if models else ()
+    return Overview(bucket_ms, sums.buckets(found, bucket_ms), sums.by_name(found), groups, is_capped=is_capped)
+
+
+def by_model(uri: str, query: Query) -> ModelSums:
+    """Return the sums by model of the newest traces that meet a query: their spans are read."""
+    calls, is_capped = _calls(uri, query)
+    return ModelSums(sums.by_model(calls), is_capped=is_capped)
 
 
 def choices(uri: str) -> Choices:
@@ -80,11 +95,12 @@ def choices(uri: str) -> Choices:
     with reading(uri) as client:
         names = _experiment_names(client)
     found, _ = _newest(uri, Query())
+    calls, _ = _calls(uri, Query())
     used = Counter(one.experiment for one in found)
     return Choices(
         experiments=tuple(sorted(names.values(), key=lambda name: (-used[name], name)))[:_MAX_CHOICES],
         names=_frequent(one.row.name for one in found),
-        models=_frequent(call.model for call in _calls(uri, Query())),
+        models=_frequent(call.model for call in calls),
         users=_frequent(one.row.user for one in found if one.row.user),
     )
 
@@ -179,8 +195,8 @@ def _experiment_names(client: MlflowClient) -> dict[str, str]:
     return {one.experiment_id: one.name for one in traces.experiments(client)}
 
 
-def _calls(uri: str, query: Query) -> list[Call]:
-    """Return the calls of models in the newest traces that meet a query."""
+def _calls(uri: str, query: Query) -> tuple[list[Call], bool]:
+    """Return the calls of models in the newest traces that meet a query, and whether there may be more."""
     found: list[Call] = []
     looked_at = 0
     with reading(uri) as client:
@@ -191,8 +207,8 @@ def _calls(uri: str, query: Query) -> list[Call]:
                     found += filter(None, map(_call, traces.tree_of(trace).spans))
             looked_at += len(some)
             if looked_at >= MAX_WITH_SPANS:
-                break
-    return found
+                return found, True
+    return found, False
 
 
 def _call(span: SpanNode) -> Call | None:
@@ -203,8 +219,8 @@ def _call(span: SpanNode) -> Call | None:
         model=span.model,
         failed=span.status == "ERROR",
         duration_ms=None if span.duration_ns is None else span.duration_ns / 1e6,
-        tokens=span.tokens.total or 0,
-        cost_usd=cost.get("total_cost") or 0.0 if isinstance(cost, dict) else 0.0,
+        tokens=span.tokens.total,
+        cost_usd=cost.get("total_cost") if isinstance(cost, dict) else None,
     )
 
 
@@ -216,8 +232,8 @@ def _session(name: str, newest_first: Sequence[ListedTrace]) -> Session:
         errors=sum(row.status == "ERROR" for row in rows),
         first_ms=rows[-1].start_ms,
         last_ms=rows[0].start_ms,
-        total_tokens=sum(row.tokens.total or 0 for row in rows),
-        cost_usd=sum(row.cost_usd or 0.0 for row in rows),
+        total_tokens=sums.total(row.tokens.total for row in rows),
+        cost_usd=sums.total(row.cost_usd for row in rows),
         user=next((row.user for row in rows if row.user), ""),
         request=newest_first[-1].request,
     )

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from langchain_autotrace.errors import SinkUnavailable
 from langchain_autotrace.redaction import without_password
-from langchain_autotrace.view.sql import session_sums, span_search, tables, trace_search, trace_sums
+from langchain_autotrace.view.catalog import ModelSums
+from langchain_autotrace.view.sql import model_sums, session_sums, span_search, tables, trace_search, trace_sums
+from langchain_autotrace.view.sql.conditions import condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,10 +46,16 @@ def sessions(uri: str, query: Query, *, limit: int = 50, offset: int = 0) -> Ses
         return session_sums.sessions(found, query, limit=limit, offset=offset)
 
 
-def overview(uri: str, query: Query, *, periods: int = 60) -> Overview:
+def overview(uri: str, query: Query, *, periods: int = 60, models: bool = True) -> Overview:
     """Return the sums of the traces that meet a query, for at most that many periods of time."""
     with _reading(uri) as found:
-        return trace_sums.overview(found, query, periods=periods)
+        return trace_sums.overview(found, query, periods=periods, models=models)
+
+
+def by_model(uri: str, query: Query) -> ModelSums:
+    """Return the sums by model of the traces that meet a query."""
+    with _reading(uri) as found:
+        return ModelSums(model_sums.by_model(found, condition(found, query)))
 
 
 def choices(uri: str) -> Choices:

@@ -30,6 +30,7 @@ _P99: Final = 0.99
 
 Key = TypeVar("Key", bound=Hashable)
 One = TypeVar("One")
+Number = TypeVar("Number", int, float)
 
 
 class Call(NamedTuple):
@@ -38,8 +39,8 @@ class Call(NamedTuple):
     model: str
     failed: bool
     duration_ms: float | None
-    tokens: int
-    cost_usd: float
+    tokens: int | None
+    cost_usd: float | None
 
 
 class Sums(NamedTuple):
@@ -49,10 +50,11 @@ class Sums(NamedTuple):
     errors: int
     durations_ms: Sequence[float]
     """Of all that have one."""
-    total_tokens: int
-    cost_usd: float
-    input_tokens: int = 0
-    output_tokens: int = 0
+    total_tokens: int | None
+    """Of all that say it, None where none does; so are the others."""
+    cost_usd: float | None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
 
 
 def bucket_length(starts_ms: Sequence[int], periods: int) -> int:
@@ -75,10 +77,10 @@ def _sums(rows: Sequence[TraceRow]) -> Sums:
         number=len(rows),
         errors=sum(row.status == "ERROR" for row in rows),
         durations_ms=[row.duration_ms for row in rows if row.duration_ms is not None],
-        input_tokens=sum(row.tokens.input or 0 for row in rows),
-        output_tokens=sum(row.tokens.output or 0 for row in rows),
-        total_tokens=sum(row.tokens.total or 0 for row in rows),
-        cost_usd=sum(row.cost_usd or 0.0 for row in rows),
+        input_tokens=total(row.tokens.input for row in rows),
+        output_tokens=total(row.tokens.output for row in rows),
+        total_tokens=total(row.tokens.total for row in rows),
+        cost_usd=total(row.cost_usd for row in rows),
     )
 
 
@@ -115,8 +117,8 @@ def _sums_of_calls(calls: Sequence[Call]) -> Sums:
         number=len(calls),
         errors=sum(call.failed for call in calls),
         durations_ms=[call.duration_ms for call in calls if call.duration_ms is not None],
-        total_tokens=sum(call.tokens for call in calls),
-        cost_usd=sum(call.cost_usd for call in calls),
+        total_tokens=total(call.tokens for call in calls),
+        cost_usd=total(call.cost_usd for call in calls),
     )
 
 
@@ -145,11 +147,17 @@ def added(parts: Sequence[Sums]) -> Sums:
         number=sum(part.number for part in parts),
         errors=sum(part.errors for part in parts),
         durations_ms=[one for part in parts for one in part.durations_ms],
-        input_tokens=sum(part.input_tokens for part in parts),
-        output_tokens=sum(part.output_tokens for part in parts),
-        total_tokens=sum(part.total_tokens for part in parts),
-        cost_usd=sum(part.cost_usd for part in parts),
+        input_tokens=total(part.input_tokens for part in parts),
+        output_tokens=total(part.output_tokens for part in parts),
+        total_tokens=total(part.total_tokens for part in parts),
+        cost_usd=total(part.cost_usd for part in parts),
     )
+
+
+def total(numbers: Iterable[Number | None]) -> Number | None:
+    """Return the sum of the numbers that are known; None when none is."""
+    known = [one for one in numbers if one is not None]
+    return sum(known[1:], start=known[0]) if known else None
 
 
 def percentile(in_order: Sequence[float], share: float) -> float | None:

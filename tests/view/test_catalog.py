@@ -158,7 +158,7 @@ def test_overview(uri: str) -> None:
     assert found.buckets == (Bucket(START, 3, 0, 454.0, 526.0, 526.0, 408, 20, near(0.000976)),)
     assert found.names == (
         Group("support_chat", 2, 0, 454.0, 526.0, 428, near(0.000976)),
-        Group(ODD, 1, 0, 5.0, 5.0, 0, 0.0),
+        Group(ODD, 1, 0, 5.0, 5.0, None, None),
     )
     assert found.models == (
         Group(ui_store.MODELS[1], 1, 0, 486.0, 486.0, 218, near(0.00052)),

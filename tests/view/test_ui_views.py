@@ -65,7 +65,7 @@ def test_long_and_failed_turns(new_store: Callable[[Path], str], tmp_path: Path,
 
 def test_overview(site: Site, visit: Visit) -> None:
     """The overview counts traces, errors, tokens and cost, and draws them and the latency over time."""
-    window = visit(site, "/overview").has(".plot canvas", 4)
+    window = visit(site, "/overview").has(".plot canvas", 4).has(".by-model tbody tr", 2)
     figures = [text.replace("\n", " ") for text in window.texts(".figure")]
     assert figures == [
         "Traces 48",

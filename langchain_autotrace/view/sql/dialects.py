@@ -57,10 +57,7 @@ SQLITE: Final = Dialect(
     # As bytes, of which SQLite takes parts without looking at each letter.
     usage_at=f"instr(CAST(s.content AS BLOB), x'{_USAGE.encode().hex()}')",
     usage=f"substr(CAST(content AS BLOB), NULLIF(usage_at, 0), {_LONGEST_USAGE})",
-    total=(
-        f"COALESCE(CAST(substr(usage, NULLIF(instr(usage, x'{_TOTAL.encode().hex()}'), 0) + {len(_TOTAL)}, 20) AS TEXT)"
-        " + 0, 0)"
-    ),
+    total=(f"CAST(substr(usage, NULLIF(instr(usage, x'{_TOTAL.encode().hex()}'), 0) + {len(_TOTAL)}, 20) AS TEXT) + 0"),
     barrier=" LIMIT -1 OFFSET 0",
     is_in="{0} IN (SELECT value FROM json_each(?))",
 )
@@ -74,7 +71,7 @@ POSTGRESQL: Final = Dialect(
     text_in_json="(CAST({0} AS json) ->> '{1}')",
     usage_at="0",
     usage=f"substring(content from '{_USAGE.replace('.', '[.]')}[^}}]*')",
-    total="COALESCE(CAST(substring(usage from 'total_tokens\\\\\": *([0-9]+)') AS bigint), 0)",
+    total="CAST(substring(usage from 'total_tokens\\\\\": *([0-9]+)') AS bigint)",
     barrier=" OFFSET 0",
     is_in="{0} = ANY(?)",
 )

@@ -6,6 +6,7 @@ content. The first sums do; those after it read what has changed.
 
 from __future__ import annotations
 
+import math
 import threading
 from array import array
 from collections import Counter, defaultdict
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from langchain_autotrace.ship.bulk.databases import Sqlite
 from langchain_autotrace.view.sql.call_rows import call_rows
 from langchain_autotrace.view.sql.connections import identity_of, opened
-from langchain_autotrace.view.sums import Sums
+from langchain_autotrace.view.sums import Sums, total
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,23 +46,24 @@ class _Columns:
         self.traces, self.failed, self.durations = array("I"), array("B"), array("q")
         self.tokens, self.costs = array("d"), array("d")
 
-    def add(self, trace: int, failed: int, duration: int | None, tokens: float, cost: float | None) -> None:
+    def add(self, trace: int, failed: int, duration: int | None, tokens: float | None, cost: float | None) -> None:
         self.traces.append(trace)
         self.failed.append(failed)
         self.durations.append(_NO_DURATION if duration is None else duration)
-        self.tokens.append(tokens)
-        self.costs.append(cost or 0.0)
+        self.tokens.append(math.nan if tokens is None else tokens)
+        self.costs.append(math.nan if cost is None else cost)
 
     def sums(self, is_wanted: bytearray) -> Sums:
         """Return the sums of the calls of the traces whose numbers are marked."""
         kept = bytes(map(is_wanted.__getitem__, self.traces))
         durations = compress(self.durations, kept)
+        tokens, cost = (_known(compress(one, kept)) for one in (self.tokens, self.costs))
         return Sums(
             number=sum(kept),
             errors=sum(compress(self.failed, kept)),
             durations_ms=[one / _NANOSECONDS for one in durations if one != _NO_DURATION],
-            total_tokens=int(sum(compress(self.tokens, kept))),
-            cost_usd=sum(compress(self.costs, kept)),
+            total_tokens=None if tokens is None else int(tokens),
+            cost_usd=cost,
         )
 
     def renumbered(self, numbers: Sequence[int]) -> _Columns:
@@ -71,6 +73,10 @@ class _Columns:
         for name in ("failed", "durations", "tokens", "costs"):
             getattr(found, name).extend(compress(getattr(self, name), kept))
         return found
+
+
+def _known(numbers: Iterable[float]) -> float | None:
+    return total(one for one in numbers if not math.isnan(one))
 
 
 class ModelCalls:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from langchain_autotrace.view.sql.tables import Tables
 
 _SUMS: Final = (
-    "SELECT model, count(*), sum(failed), {durations}, sum(tokens), COALESCE(sum(cost), 0) FROM ({calls}) AS counted "
-    "GROUP BY model"
+    "SELECT model, count(*), sum(failed), {durations}, sum(tokens), sum(cost) FROM ({calls}) AS counted GROUP BY model"
 )
 _OF_EXPERIMENTS: Final = "s.experiment_id IN ({ids})"
 _OF_TRACES: Final = "EXISTS (SELECT 1 FROM trace_info t WHERE t.request_id = s.trace_id AND {condition})"
@@ -36,15 +35,11 @@ _FEW_OF_KEPT: Final = 1_000
 _NANOSECONDS: Final = 1e6
 
 
-def by_model(tables: Tables, wanted: Condition, number: int) -> tuple[Group, ...]:
-    """Return the sums of the calls of each model, the most frequent first.
-
-    Args:
-        tables: the database's.
-        wanted: the condition of the traces.
-        number: how many traces meet it.
-    """
+def by_model(tables: Tables, wanted: Condition) -> tuple[Group, ...]:
+    """Return the sums of the calls of each model in the traces that meet a condition, the most frequent first."""
     kept = model_calls(tables)
+    text, values = wanted.whole(tables)
+    ((number,),) = tables.all(f"SELECT count(*) FROM trace_info t WHERE {text}", values)  # noqa: S608 - of ours
     if kept is None or number <= _FEW_OF_KEPT:
         sums = _sums(tables, wanted, number)
     else:
@@ -82,8 +77,8 @@ def _made(rows: Iterable[tuple[Any, ...]]) -> dict[str, Sums]:
             number=count,
             errors=errors,
             durations_ms=[one / _NANOSECONDS for one in json.loads(f"[{durations or ''}]")],
-            total_tokens=int(tokens),
-            cost_usd=float(cost),
+            total_tokens=None if tokens is None else int(tokens),
+            cost_usd=None if cost is None else float(cost),
         )
         for model, count, errors, durations, tokens, cost in rows
     }

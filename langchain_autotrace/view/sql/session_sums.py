@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SUMS: Final = (
     "SELECT {session} AS session, count(*), sum(CASE t.status WHEN 'ERROR' THEN 1 ELSE 0 END), min(t.timestamp_ms), "
-    "max(t.timestamp_ms) AS newest, COALESCE(sum({tokens}), 0), COALESCE(sum({cost}), 0) "
+    "max(t.timestamp_ms) AS newest, sum({tokens}), sum({cost}) "
     "FROM trace_info t WHERE {condition} AND {session} <> '' GROUP BY {session} ORDER BY newest DESC, session"
 )
 _TRACES: Final = (
@@ -50,8 +50,8 @@ def _session(row: Sequence[Any], users: dict[str, str], first: dict[str, str]) -
         errors=errors,
         first_ms=first_ms,
         last_ms=last_ms,
-        total_tokens=int(tokens),
-        cost_usd=float(cost),
+        total_tokens=None if tokens is None else int(tokens),
+        cost_usd=None if cost is None else float(cost),
         user=users.get(name, ""),
         request=first.get(name, ""),
     )

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 _SUMS: Final = (
     "SELECT t.timestamp_ms / {length}, {name}, count(*), sum(CASE t.status WHEN 'ERROR' THEN 1 ELSE 0 END), "
-    "{durations}, COALESCE(sum({input}), 0), COALESCE(sum({output}), 0), COALESCE(sum({total}), 0), "
-    "COALESCE(sum({cost}), 0) FROM trace_info t WHERE {condition} GROUP BY 1, 2"
+    "{durations}, sum({input}), sum({output}), sum({total}), sum({cost}) "
+    "FROM trace_info t WHERE {condition} GROUP BY 1, 2"
 )
 _RANGE: Final = "SELECT min(t.timestamp_ms), max(t.timestamp_ms), count(*) FROM trace_info t WHERE {condition}"
 
 
-def overview(tables: Tables, query: Query, *, periods: int) -> Overview:
-    """Return the sums of the traces that meet a query, for at most that many periods of time."""
+def overview(tables: Tables, query: Query, *, periods: int, models: bool) -> Overview:
+    """Return the sums of the traces that meet a query, for at most that many periods of time; with those by model."""
     wanted = condition(tables, query)
     text, values = wanted.whole(tables)
     first, last, number = tables.all(_RANGE.format(condition=text), values)[0]
@@ -39,7 +39,7 @@ def overview(tables: Tables, query: Query, *, periods: int) -> Overview:
         bucket_ms,
         tuple(bucket_of(period * bucket_ms, added(buckets[period])) for period in sorted(buckets)),
         in_order(group_of(name, added(parts)) for name, parts in names.items()),
-        by_model(tables, wanted, number),
+        by_model(tables, wanted) if models else (),
     )
 
 
@@ -65,8 +65,12 @@ def _made(sums: list[Any]) -> Sums:
         number=count,
         errors=errors,
         durations_ms=json.loads(f"[{durations or ''}]"),
-        input_tokens=int(given),
-        output_tokens=int(answered),
-        total_tokens=int(total),
-        cost_usd=float(cost),
+        input_tokens=_whole(given),
+        output_tokens=_whole(answered),
+        total_tokens=_whole(total),
+        cost_usd=None if cost is None else float(cost),
     )
+
+
+def _whole(number: Any) -> int | None:  # noqa: ANN401 - of what type depends on the driver
+    return None if number is None else int(number)

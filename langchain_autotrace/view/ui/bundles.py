@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _SHARED: Final = ("elements", "text", "theme")
 _UI_SCRIPTS: Final = (
     *("context", "address", "server", "ask", "frame", "parts", "filters", "rows", "list", "contents"),
-    *("conversation", "sessions", "charts", "overview", "compare", "models", "start"),
+    *("conversation", "sessions", "charts", "overview", "compare", "models", "follow", "start"),
 )
 _UI_STYLES: Final = ("frame", "question", "list", "views", "narrow-ui")
 _CACHED: Final = {"Cache-Control": "private, max-age=31536000, immutable"}

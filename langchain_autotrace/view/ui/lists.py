@@ -104,14 +104,28 @@ def session_list(uri: str, request: Request) -> dict[str, Any]:
         {**dataclasses.asdict(one), "request": scrub_text(one.request), "session": one.session}
         for one in found.sessions
     ]
-    return {"sessions": sessions, "total": found.total, "capped": found.is_capped, "limit": limit, "offset": offset}
+    page = {"total": found.total, "capped": found.is_capped, "limit": limit, "offset": offset}
+    return {"sessions": sessions, "newest": _newest(found), **page}
 
 
 def overview_sums(uri: str, request: Request) -> dict[str, Any]:
-    """Return the sums of the overview."""
+    """Return the sums of the overview but those by model."""
     query = queries.query(request)
-    found = catalog.overview(uri, query) if exists(uri) else catalog.Overview(3_600_000, (), (), ())
-    return {**dataclasses.asdict(found), "capped": found.is_capped}
+    found = catalog.overview(uri, query, models=False) if exists(uri) else catalog.Overview(3_600_000, (), (), ())
+    return {**dataclasses.asdict(found), "newest": _newest(found)}
+
+
+def _newest(found: catalog.Overview | catalog.Sessions) -> int | None:
+    """Return how many of the newest traces were counted; None where all were."""
+    return catalog.MAX_TRACES if found.is_capped else None
+
+
+def model_sums(uri: str, request: Request) -> dict[str, Any]:
+    """Return the sums by model of the overview."""
+    query = queries.query(request)
+    found = catalog.by_model(uri, query) if exists(uri) else catalog.ModelSums(())
+    newest = catalog.MAX_WITH_SPANS if found.is_capped else None
+    return {"models": [dataclasses.asdict(one) for one in found.groups], "newest": newest}
 
 
 def model_list(uri: str, request: Request) -> dict[str, Any]:

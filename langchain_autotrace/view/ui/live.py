@@ -53,7 +53,7 @@ class Live:
         self._formed: dict[str, _Formed] = {}
         self._listed: dict[str, tuple[int, ListedTrace]] = {}
         """Version of a trace, and what it was as a line of a list then."""
-        self._version = 1
+        self._version = self._stored = 1
         self._asked_at = 0.0
         self._thread: threading.Thread | None = None
 
@@ -63,12 +63,18 @@ class Live:
             self._ask()
             return self._version
 
-    def wait(self, version: int, timeout: float) -> int:
-        """Wait for a change after ``version``, at most ``timeout`` seconds; return the present version."""
+    def wait(self, version: int, timeout: float, *, is_stored: bool = False) -> int:
+        """Wait for a change after ``version``, at most ``timeout`` seconds; return the present version.
+
+        Args:
+            version: what was returned last.
+            timeout: seconds to wait.
+            is_stored: whether only changes of the store count, not those of the journal.
+        """
         with self._changed:
             self._ask()
-            self._changed.wait_for(lambda: self._version > version, timeout)
-            return self._version
+            self._changed.wait_for(lambda: (self._stored if is_stored else self._version) > version, timeout)
+            return self._stored if is_stored else self._version
 
     def listed(self) -> list[ListedTrace]:
         """Return the traces of the journal, the newest first."""
@@ -127,8 +133,10 @@ class Live:
                 self._look()
 
     def _look(self) -> None:
-        if self._followers.look() | self._store.have_changed():
+        is_stored = self._store.have_changed()
+        if self._followers.look() or is_stored:
             self._version += 1
+            self._stored = self._version if is_stored else self._stored
             self._changed.notify_all()
 
 

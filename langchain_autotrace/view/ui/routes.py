@@ -104,8 +104,10 @@ def _trace(site: Site, request: Request, found: re.Match[str]) -> Response:
 
 
 def _changes(site: Site, request: Request, _found: re.Match[str]) -> Response:
+    """Return the version as soon as something has changed: anything, or the store alone."""
     wait = min(float(request.param("wait", "0")), _MAX_WAIT)
-    return as_json({"version": site.live.wait(int(request.param("version", "0")), wait)})
+    is_stored = request.param("of") == "store"
+    return as_json({"version": site.live.wait(int(request.param("version", "0")), wait, is_stored=is_stored)})
 
 
 def _file(site: Site, _request: Request, found: re.Match[str]) -> Response:
@@ -145,6 +147,7 @@ _ROUTES: Final[tuple[tuple[str, re.Pattern[str], Route], ...]] = tuple(
         ("GET", r"/api/choices", lambda site, *_: as_json(lists.choice_lists(site.uri))),
         ("GET", r"/api/sessions", lambda site, request, _: as_json(lists.session_list(site.uri, request))),
         ("GET", r"/api/overview", lambda site, request, _: as_json(lists.overview_sums(site.uri, request))),
+        ("GET", r"/api/overview/models", lambda site, request, _: as_json(lists.model_sums(site.uri, request))),
         ("GET", r"/api/compare", _compare),
         ("GET", r"/api/models", lambda site, request, _: as_json(lists.model_list(site.uri, request))),
         ("GET", r"/api/model/([^/]+)", lambda site, _, found: as_json(lists.model_page(site.uri, unquote(found[1])))),

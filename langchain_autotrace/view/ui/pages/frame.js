@@ -46,8 +46,29 @@ function drawFrame(title) {
   navBox.replaceChildren(...navigation());
 }
 
+/** The part of a view that its data fill: it is drawn anew when they change, what is around it stays. */
+const results = el("div", { class: "results" });
+
 /** Show what a view is made of. */
 const show = (...nodes) => content.replaceChildren(...nodes.flat(Infinity).filter(Boolean));
+
+/** Fill the part of a view that its data fill. */
+const fill = (...nodes) => keepingPlace(results, () => results.replaceChildren(...nodes.flat(Infinity).filter(Boolean)));
+
+const readTurns = new Map();
+const drawnAnswers = new Map();
+
+/** Read data for a view. Null when they are read anew meanwhile, or when they are as they are drawn, some keys apart. */
+async function latest(address, ignored = []) {
+  const path = address.split("?")[0];
+  const turn = (readTurns.get(path) ?? 0) + 1;
+  readTurns.set(path, turn);
+  const data = await read(address);
+  const text = JSON.stringify(data, (key, value) => (ignored.includes(key) ? undefined : value));
+  if (turn !== readTurns.get(path) || drawnAnswers.get(path) === text) return null;
+  drawnAnswers.set(path, text);
+  return data;
+}
 
 const problemBox = (error) => el("div", { class: "problem-box", role: "alert" }, el("b", {}, "That did not work"), el("p", {}, plain(error.message)));
 

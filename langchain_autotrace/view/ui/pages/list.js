@@ -1,6 +1,5 @@
 // The list of traces: what the filters of the address find, kept up to date.
 
-const LEAST_PAUSE = 300; // milliseconds between two requests of the list
 let listed = null;
 let listTurn = 0;
 
@@ -66,28 +65,6 @@ function drawChosen() {
     el("button", { class: "plain-button danger-text", onclick: remove }, icon("trash"), "Delete"),
     el("button", { class: "quiet-button", onclick: () => (chosen.clear(), drawRows()) }, "Choose none"),
   );
-}
-
-/** Keep the list up to date: the server answers when something has changed. */
-async function followChanges() {
-  let version = listed?.version ?? 0;
-  liveDot.hidden = false;
-  for (;;) {
-    await whenSeen();
-    try {
-      const answer = await read(href("/api/changes", { version, wait: 5 }));
-      liveDot.className = "live";
-      liveDot.textContent = "Live";
-      const isDue = answer.version !== version || !store.startsWith("sqlite:");
-      version = answer.version;
-      if (isDue && isFirstPage()) await loadList();
-    } catch {
-      liveDot.className = "live lost";
-      liveDot.textContent = "Not connected";
-      await pause(2000);
-    }
-    await pause(LEAST_PAUSE);
-  }
 }
 
 /** Whether new traces belong on the page that is seen: on others they would shift its lines away. */

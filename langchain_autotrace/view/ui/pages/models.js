@@ -2,11 +2,19 @@
 
 async function drawModels() {
   drawFrame("Models");
-  const { models } = await read("/api/models" + location.search);
-  if (!models.length) {
-    const how = el("p", {}, "Call ", el("code", {}, "autolog(log_models=True)"), " in your program: each chain that runs becomes a model.");
-    return show(heading("Models"), nothing("No models logged.", how));
-  }
+  if (!content.contains(results)) show(heading("Models"), results);
+  await loadModels();
+}
+
+async function loadModels() {
+  const data = await latest("/api/models" + location.search);
+  if (data) fill(data.models.length ? modelTable(data.models) : noModels());
+}
+
+const noModels = () =>
+  nothing("No models logged.", el("p", {}, "Call ", el("code", {}, "autolog(log_models=True)"), " in your program: each chain that runs becomes a model."));
+
+function modelTable(models) {
   const head = ["Name", "State", "Hash", "Created"];
   const row = (one) =>
     el(
@@ -17,21 +25,22 @@ async function drawModels() {
       el("td", { class: "number" }, el("code", {}, plain(one.content_hash.slice(0, 12)))),
       el("td", { class: "number started" }, moment(one.created_ms)),
     );
-  show(
-    heading("Models"),
-    el("table", { class: "traces models" }, el("caption", { class: "unseen" }, "Models"), el("thead", {}, el("tr", {}, head.map((name, at) => el("th", { scope: "col", class: at > 1 ? "number" : at ? "preview" : "" }, name)))), el("tbody", {}, models.map(row))),
-  );
+  return el("table", { class: "traces models" }, el("caption", { class: "unseen" }, "Models"), el("thead", {}, el("tr", {}, head.map((name, at) => el("th", { scope: "col", class: at > 1 ? "number" : at ? "preview" : "" }, name)))), el("tbody", {}, models.map(row)));
 }
 
 const modelLink = (id) => href("/model", { id });
 
 async function drawModel() {
-  const id = params().get("id") ?? "";
   drawFrame("Model");
-  const model = await read("/api/model/" + encodeURIComponent(id));
+  if (!content.contains(results)) show(el("a", { class: "up", href: "/models" }, icon("back"), "Models"), results);
+  await loadModel();
+}
+
+async function loadModel() {
+  const model = await latest("/api/model/" + encodeURIComponent(params().get("id") ?? ""));
+  if (!model) return;
   const { row } = model;
-  show(
-    el("a", { class: "up", href: "/models" }, icon("back"), "Models"),
+  fill(
     heading(plain(row.name), row.loadable ? el("span", { class: "pill OK" }, "Loadable") : el("span", { class: "pill warn" }, "Not loadable")),
     row.reason ? el("p", { class: "note" }, plain(row.reason)) : null,
     el("dl", { class: "figures" }, figure("Id", plain(row.model_id)), figure("Created", moment(row.created_ms)), figure("Traces", el("a", { href: href("/", { logged_model: row.model_id }) }, count(model.traces.length) + (model.traces.length === 100 ? "+" : "")))),

@@ -1,21 +1,34 @@
 // The overview: traces, errors, latency, tokens and cost over time, and by name and model.
 
 let overviewCharts = [];
+/** Sums by model come by themselves: over many traces they take longer than the rest. */
+const byModel = el("div", { class: "by-model" });
 
 async function drawOverview() {
   drawFrame("Overview");
-  if (!content.contains(filterBox)) show(filterBox);
+  if (!content.contains(results)) show(filterBox, results);
   drawFilters();
-  const data = await read("/api/overview" + location.search);
-  forgetCharts();
-  overviewCharts = data.buckets.length ? chartsOf(data) : [];
-  show(
-    filterBox,
-    data.capped ? el("p", { class: "note" }, "Counted over the newest traces only: this store cannot be asked for more at once.") : null,
-    data.buckets.length ? [figuresOf(data), el("div", { class: "charts" }, overviewCharts.map((one) => one.box)), groupsBox(data), periodsTable(data)] : nothing("No trace meets these filters."),
-  );
-  for (const one of overviewCharts) one.draw();
+  byModel.replaceChildren(el("section", { class: "group", "aria-label": "By model" }, el("h2", {}, "By model"), el("p", { class: "note" }, "Being added up…")));
+  await loadOverview();
 }
+
+async function loadOverview() {
+  const data = await latest("/api/overview" + location.search);
+  if (data) drawSums(data);
+  const sums = await latest("/api/overview/models" + location.search);
+  if (sums) keepingPlace(byModel, () => byModel.replaceChildren(...modelSums(sums)));
+}
+
+function drawSums(data) {
+  const charts = data.buckets.length ? chartsOf(data) : [];
+  const boxes = [figuresOf(data), el("div", { class: "charts" }, charts.map((one) => one.box)), groupsBox(data), periodsTable(data)];
+  forgetCharts();
+  overviewCharts = charts;
+  fill(newestOnly(data.newest), data.buckets.length ? boxes : nothing("No trace meets these filters."));
+  for (const one of charts) one.draw();
+}
+
+const modelSums = ({ models, newest }) => (models.length ? [groupTable("By model", "Calls", models, "model"), newestOnly(newest)].filter(Boolean) : []);
 
 /** The periods with those that have no trace, so that the axis shows gaps as gaps. */
 function filled({ buckets, bucket_ms }) {
@@ -37,7 +50,7 @@ function chartsOf(data) {
   const values = (key) => periods.map((one) => one[key]);
   const make = (title, format, series, isWhole = false) =>
     chart({ title, isWhole, periods: values("start_ms"), format, series, length, drill: (start) => drillTo(start, length) });
-  const sum = (a, b) => periods.map((one) => one[a] + one[b]);
+  const sum = (a, b) => periods.map((one) => sumOf([one[a], one[b]]));
   return [
     make("Traces", short, [
       { name: "all", label: "All", tint: "--accent", bars: true, values: values("traces") },
@@ -57,21 +70,20 @@ function chartsOf(data) {
 }
 
 function figuresOf({ buckets }) {
-  const sum = (key) => buckets.reduce((all, one) => all + one[key], 0);
-  const [traces, errors] = [sum("traces"), sum("errors")];
-  const tokens = sum("input_tokens") + sum("output_tokens");
+  const sum = (key) => sumOf(buckets.map((one) => one[key]));
+  const [traces, errors, cost, given, made] = ["traces", "errors", "cost_usd", "input_tokens", "output_tokens"].map(sum);
+  const tokens = sumOf([given, made]);
   return el(
     "dl",
     { class: "figures" },
     figure("Traces", count(traces)),
     figure("Error rate", percent(errors, traces), ` ${plural(errors, "error")}`, errors ? "bad" : ""),
-    figure("Tokens", short(tokens), ` ${short(sum("input_tokens"))} in, ${short(sum("output_tokens"))} out`),
-    figure("Cost", money(sum("cost_usd")), traces ? ` ${money(sum("cost_usd") / traces)} a trace` : null),
+    figure("Tokens", known(tokens, short), tokens == null ? null : ` ${known(given, short)} in, ${known(made, short)} out`),
+    figure("Cost", known(cost, money), cost == null ? null : ` ${money(cost / traces)} a trace`),
   );
 }
 
-const groupsBox = ({ names, models }) =>
-  el("div", { class: "groups" }, groupTable("By name", "Traces", names, "name"), models.length ? groupTable("By model", "Calls", models, "model") : null);
+const groupsBox = ({ names }) => el("div", { class: "groups" }, groupTable("By name", "Traces", names, "name"), byModel);
 
 function groupTable(title, counted, groups, filter) {
   const most = Math.max(...groups.map((one) => one.count), 1);
@@ -88,8 +100,8 @@ function groupTable(title, counted, groups, filter) {
       el("td", { class: one.errors ? "bad" : "" }, one.errors ? el("a", { href: href("/", { ...filterValues(), [filter]: one.name, status: "ERROR" }) }, count(one.errors)) : "0"),
       el("td", {}, ms(one.p50_ms) ?? "–"),
       el("td", {}, ms(one.p95_ms) ?? "–"),
-      el("td", {}, short(one.total_tokens)),
-      el("td", {}, money(one.cost_usd)),
+      el("td", {}, known(one.total_tokens, short)),
+      el("td", {}, known(one.cost_usd, money)),
     );
   };
   return el(

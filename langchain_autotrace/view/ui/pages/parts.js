@@ -36,6 +36,32 @@ function keepingFocus(box, draw) {
   again?.focus();
 }
 
+/** Draw a part anew; what has the focus, is open, or was scrolled to in it stays so. */
+function keepingPlace(box, draw) {
+  const find = (selector) => [...box.querySelectorAll(selector)];
+  const [x, y] = [scrollX, scrollY];
+  const titleOf = (details) => details.querySelector("summary").textContent;
+  const open = new Set(find("details[open]").map(titleOf));
+  const places = new Map(find(".wide").map((wide) => [wide.getAttribute("aria-label"), [wide.scrollLeft, wide.scrollTop]]));
+  keepingFocus(box, draw);
+  for (const details of find("details")) details.open = details.open || open.has(titleOf(details));
+  for (const wide of find(".wide")) wide.scrollTo(...(places.get(wide.getAttribute("aria-label")) ?? [0, 0]));
+  scrollTo(x, y);
+}
+
+/** A number as a text; a dash for one that nobody knows. */
+const known = (number, format) => (number == null ? "–" : format(number));
+
+/** The sum of the numbers that are known; null when none is. */
+function sumOf(numbers) {
+  const found = numbers.filter((one) => one != null);
+  return found.length ? found.reduce((all, one) => all + one, 0) : null;
+}
+
+/** What stands above sums that not all traces are in. */
+const newestOnly = (number) =>
+  number ? el("p", { class: "note" }, `Only the newest ${count(number)} traces are counted: this store cannot be asked for sums over more.`) : null;
+
 /** Links to the pages before and after. */
 function pager({ offset, limit, total, capped }, shown) {
   if (!total && !offset) return null;

@@ -2,11 +2,16 @@
 
 async function drawSessions() {
   drawFrame("Sessions");
-  if (!content.contains(filterBox)) show(filterBox);
+  if (!content.contains(results)) show(filterBox, results);
   drawFilters();
-  const data = await read("/api/sessions" + location.search);
-  const note = data.capped ? el("p", { class: "note" }, "Of the newest traces only: this store cannot be asked for more at once.") : null;
-  show(filterBox, data.sessions.length ? sessionTable(data.sessions) : noSessions(), note, pager(data, data.sessions.length));
+  await loadSessions();
+}
+
+async function loadSessions() {
+  const data = await latest("/api/sessions" + location.search);
+  if (!data) return;
+  const table = data.sessions.length ? sessionTable(data.sessions) : noSessions();
+  fill(newestOnly(data.newest), table, pager(data, data.sessions.length));
 }
 
 function sessionTable(sessions) {
@@ -29,8 +34,8 @@ function sessionRow(one) {
     el("td", { class: "preview" }, el("div", { class: "said asked" }, plain(one.request.slice(0, MAX_SHOWN)))),
     el("td", { class: "number turns-cell" }, count(one.traces)),
     el("td", { class: "number errors-cell" + (one.errors ? " bad" : "") }, one.errors ? el("a", { href: href("/", { session: one.session, status: "ERROR" }) }, count(one.errors)) : "0"),
-    el("td", { class: "number tokens" }, count(one.total_tokens)),
-    el("td", { class: "number cost" }, money(one.cost_usd)),
+    el("td", { class: "number tokens" }, known(one.total_tokens, count)),
+    el("td", { class: "number cost" }, known(one.cost_usd, money)),
     el("td", { class: "number started" }, moment(one.last_ms)),
   );
 }

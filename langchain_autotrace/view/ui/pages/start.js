@@ -11,14 +11,19 @@ function notThere() {
   show(heading("There is no such page"), el("p", {}, "The trace may have been deleted, or belongs to another store."), el("p", {}, el("a", { href: "/" }, "All traces")));
 }
 
-const draw = () => guarded(ROUTES[location.pathname] ?? notThere);
+function draw() {
+  drawnAnswers.clear();
+  return guarded(ROUTES[location.pathname] ?? notThere);
+}
 
 async function start() {
   document.getElementById("app").replaceChildren(siteBar, content);
   document.body.classList.add("site-page");
+  // What changes while the view is read is read again; the list's data have their version.
+  const before = reload && !isList ? (await changes(0, 0).catch(() => null))?.version : null;
   await draw();
   performance.mark("drawn");
-  if (location.pathname === "/") followChanges();
+  if (reload) followChanges(before ?? listed?.version ?? 0);
   if (!FILTERED.has(location.pathname)) return;
   const lists = await read("/api/choices").catch(() => null);
   if (lists) offer(lists);
