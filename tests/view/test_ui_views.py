@@ -180,13 +180,14 @@ def test_compare_by_hand(two: tuple[str, list[str]], visit: Visit) -> None:
 
 
 def test_models(store: str, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Logged chains are listed; a model's page shows its structure, its example, and leads to its traces."""
-    langchain_autotrace.autolog(tracking_uri=store, shipper="thread", log_models=True, log_input_examples=True)
-    chain("Tell {what}").invoke({"what": "all"})
-    assert langchain_autotrace.flush(PATIENCE, models=True).ok
-    shutdown()
+    """Logged chains come into an open list; a model's page has its structure, its example, and leads to its traces."""
     with served(store) as site:
-        window = visit(site, "/models").has(".models tbody tr", 1)
+        window = visit(site, "/models").has(".nothing", 1)
+        langchain_autotrace.autolog(tracking_uri=store, shipper="thread", log_models=True, log_input_examples=True)
+        chain("Tell {what}").invoke({"what": "all"})
+        assert langchain_autotrace.flush(PATIENCE, models=True).ok
+        shutdown()
+        window.has(".models tbody tr", 1)
         name = "PromptTemplate-FakeListChatModel-StrOutputParser"
         cells: list[Any] = [text.split("\n") for text in window.texts(".models tbody td")]
         assert (cells[0][0], cells[1]) == (name, ["Loadable"])

@@ -56,7 +56,7 @@ function turnBox(one) {
 
 function saidBox(who, name, text) {
   if (!text) return null;
-  const body = el("div", {}, el("div", { class: "role" }, name), long(text, prose));
+  const body = el("div", {}, el("div", { class: "role" }, name), prose(text));
   return el("div", { class: "message " + who }, el("div", { class: "avatar" }, icon(who)), body);
 }
 
