@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy
 from mlflow.entities import LifecycleStage, Span, TraceData, TraceInfo
 from mlflow.exceptions import MlflowException, RestException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.tracking.rest_store import RestStore
 from mlflow.tracing.client import TracingClient
-from mlflow.tracing.utils.artifact_utils import get_artifact_uri_for_trace
 
 from langchain_autotrace import destination
 from langchain_autotrace.errors import SinkError, SinkUnavailable, TraceRejected
@@ -32,14 +30,13 @@ from langchain_autotrace.ship.pending_models import StoredTrace
 from langchain_autotrace.ship.reach import check_answers
 from langchain_autotrace.ship.resumes import with_resumed
 from langchain_autotrace.ship.reused_ids import with_unused_ids
+from langchain_autotrace.ship.server_client import ServerClient
 from langchain_autotrace.ship.sqlite_file import DatabaseFile, SpanStatistics, artifacts_beside, close_database
 from langchain_autotrace.ship.store_faults import fault_of
 from langchain_autotrace.ship.trace_values import trace_tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
     from langchain_autotrace.ship.model_links import Link
     from langchain_autotrace.trace.spans import Trace
@@ -48,13 +45,6 @@ _DEFAULT_EXPERIMENT: Final = "0"
 _REACH_SECONDS: Final = 10.0
 _CONNECTIONS: Final = 4
 """Number of parallel requests to a server, which mostly wait for the response."""
-
-
-class _ServerClient(TracingClient):
-    """MLflow's client, which would look for a server's artifacts at the tracking URI of the process in place of its."""
-
-    def _get_artifact_repo_for_trace(self, trace_info: TraceInfo) -> ArtifactRepository:
-        return get_artifact_repository(get_artifact_uri_for_trace(trace_info), tracking_uri=self.tracking_uri)
 
 
 class MlflowSink:
@@ -96,7 +86,7 @@ class MlflowSink:
                 pass
         new_database.prepare(self._uri)
         with nullcontext() if self._file is None else artifacts_beside(self._file.path):
-            return _ServerClient(self._uri) if self._kind == "server" else TracingClient(self._uri)
+            return ServerClient(self._uri) if self._kind == "server" else TracingClient(self._uri)
 
     def _reopen(self) -> None:
         """Forget all that is known of a database whose file was replaced."""

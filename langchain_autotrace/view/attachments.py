@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs
 
 from langchain_autotrace.semconv import ATTACHMENT
@@ -93,11 +93,13 @@ def filled(
 
 def _download(uri: str, trace_id: str, file_id: str) -> bytes | None:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - slow to import
-    from mlflow.tracing.client import TracingClient  # noqa: PLC0415
+
+    from langchain_autotrace.ship.server_client import ServerClient  # noqa: PLC0415 - imports MLflow
 
     try:
-        client = TracingClient(uri)
-        repository = client._get_artifact_repo_for_trace(client.get_trace_info(trace_id))  # noqa: SLF001 - no public way
+        client = ServerClient(uri)
+        info = client.get_trace_info(trace_id)
+        repository: Any = client._get_artifact_repo_for_trace(info)  # noqa: SLF001 - no public way
         with tempfile.TemporaryDirectory() as folder:
             return Path(repository.download_artifacts(f"attachments/{file_id}", folder)).read_bytes()
     except (MlflowException, OSError):  # the page says that the file is not in it

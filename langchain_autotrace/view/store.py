@@ -50,8 +50,12 @@ def reading(uri: str) -> Iterator[MlflowClient]:
     from mlflow import MlflowClient  # noqa: PLC0415
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
+    from langchain_autotrace.ship.server_client import ServerClient  # noqa: PLC0415 - imports MLflow
+
     try:
-        yield MlflowClient(uri)
+        client = MlflowClient(uri)
+        client._tracing_client = ServerClient(uri)  # noqa: SLF001 - reads spans and files that a server keeps as artifacts
+        yield client
     except AutotraceError:
         raise
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError, requests.RequestException, OSError, ImportError) as error:

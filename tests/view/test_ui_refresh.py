@@ -7,6 +7,7 @@ from typing import Final
 
 import pytest
 
+from langchain_autotrace.trace.spans import Trace
 from langchain_autotrace.view import catalog, catalog_api, catalog_sql
 from tests.view import ui_store
 from tests.view.browser import Window
@@ -18,7 +19,7 @@ DASH: Final = "\N{EN DASH}"
 MARK: Final = "(node) => { node.marked = true; }"
 
 
-def turn(number: int, said: str = "Yes.", session: str = "first") -> ui_store.Trace:
+def turn(number: int, said: str = "Yes.", session: str = "first") -> Trace:
     """A turn of a session, one a minute."""
     return ui_store.turn(START + number * 60_000, f"Question {number}?", said, session=session, user="ada")
 
