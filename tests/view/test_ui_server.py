@@ -66,7 +66,9 @@ def test_files_of_a_tracking_server(remote: Site, monkeypatch: pytest.MonkeyPatc
     file_id = "0b1c0b1c-0000-4000-8000-000000000001"
     photo = b"\x89PNG\r\n\x1a\n" + bytes(40)
     reference = f"mlflow-attachment://{file_id}?content_type=image%2Fpng&trace_id=tr-1&size={len(photo)}"
-    asked = ui_store.make_trace(ui_store.make_span("asks", START + 9_000, 5, inputs={"photo": reference}))
+    asked = ui_store.make_trace(
+        ui_store.make_span("asks", START + 9_000, 5, inputs={"photo": reference}), experiment="photos"
+    )
     ui_store.write(remote.uri, asked._replace(files={file_id: base64.b64encode(photo).decode()}))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setattr(mlflow.tracking._tracking_service.utils, "_tracking_uri", None)
