@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _LOOK_SECONDS: Final = 0.1
 _ASKED_SECONDS: Final = 30.0
 """How long to go on looking after a page has asked last."""
-_FORM_SHARE: Final = 2
-"""A trace is formed anew only after this many times the time that it took last."""
+_FORM_SHARE: Final = 1
+"""A trace is formed anew only after this many times the processor's time that it took last; it grows with the spans."""
 
 
 @dataclass(slots=True)
@@ -91,6 +91,8 @@ class Live:
     def trace(self, trace_id: str, since: int = 0) -> dict[str, Any] | None:
         """Return a trace of the journal as the page draws it; None when the journal does not have it.
 
+        It waits while it is too early to form the trace anew.
+
         Args:
             trace_id: MLflow's id.
             since: leave out the spans that have not changed since this version.
@@ -98,12 +100,14 @@ class Live:
         key = trace_id.removeprefix("tr-")
         with self._changed:
             self._ask()
+            formed = self._formed.setdefault(key, _Formed())
+            if self._has_changed(key, formed):
+                self._changed.wait_for(lambda: not self._has_changed(key, formed), formed.next_at - time.monotonic())
             followed = self._followers.traces.get(key)
             if followed is None:
                 self._formed.pop(key, None)
                 return None
-            formed = self._formed.setdefault(key, _Formed())
-            if formed.version != followed.version and time.monotonic() >= formed.next_at:
+            if formed.version != followed.version:
                 _form(formed, followed)
             spans = [span for changed, span in formed.spans.values() if changed > since]
             now = time.time_ns() - formed.data["start_ns"]
@@ -111,9 +115,12 @@ class Live:
                 "version": formed.version,
                 "now_us": now / 1000,
                 "running": followed.ends_at is None,
-                "behind": formed.version != followed.version,
             }
             return {**formed.data, "spans": spans, "live": state}
+
+    def _has_changed(self, key: str, formed: _Formed) -> bool:
+        followed = self._followers.traces.get(key)
+        return followed is not None and followed.version != formed.version
 
     def _ask(self) -> None:
         """Start to look, if nobody does, and look once at once: the caller wants what is there now."""
@@ -173,7 +180,7 @@ def _listed(trace: Trace) -> ListedTrace:
 
 def _form(formed: _Formed, followed: Followed) -> None:
     """Make the data of a trace anew: of the spans that have changed, which gets their version."""
-    began = time.monotonic()
+    began = time.thread_time()
     tree = journal_spans.tree(trace_of(followed.joined))
     changed = tuple(span for span in tree.spans if formed.nodes.get(span.span_id) != span)
     start_ns = first_start(tree)
@@ -181,4 +188,4 @@ def _form(formed: _Formed, followed: Followed) -> None:
     formed.nodes |= {span.span_id: span for span in changed}
     formed.spans |= {span["id"]: (followed.version, span) for span in data.pop("spans")}
     formed.version, formed.data = followed.version, {**data, "start_ns": start_ns}
-    formed.next_at = time.monotonic() + _FORM_SHARE * (time.monotonic() - began)
+    formed.next_at = time.monotonic() + _FORM_SHARE * (time.thread_time() - began)

@@ -53,7 +53,6 @@ async function followTrace() {
       if (!data.live || data.spans.length || data.live.running !== live.running) renew(data, new Set(data.spans.map((span) => span.id)));
       live = data.live ?? live;
       received = performance.now();
-      if (data.live?.behind) [seen] = [0, await pause(100)];
       traceTexts[0].textContent = data.live ? traceTexts[0].textContent : JSON.stringify(data);
     } catch {
       await pause(1000);
