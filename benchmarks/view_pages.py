@@ -96,7 +96,9 @@ def line(name: str, measured: str, wanted: str) -> None:
 
 def first_page(uri: str) -> None:
     """Measure from the command to the first page and to its data."""
-    pages, data, used = [], [], []
+    pages: list[float] = []
+    data: list[float] = []
+    used: list[float] = []
     for _ in range(TIMES):
         began = time.perf_counter()
         with served(uri) as (base, token, pid):
@@ -105,7 +107,7 @@ def first_page(uri: str) -> None:
             cookie = read(connection).headers["Set-Cookie"].split(";")[0]
             for address, times in (("/", pages), ("/api/traces", data)):
                 connection.request("GET", address, headers={"Cookie": cookie})
-                assert read(connection).status == 200
+                assert read(connection).status == http.HTTPStatus.OK
                 times.append(time.perf_counter() - began)
             used.append(cpu(pid))
             connection.close()
@@ -143,7 +145,7 @@ def opening(page: Page, address: str, token: str, spans: int, most: int) -> None
     line(
         f"trace of {spans:,} spans: from the click to the drawn tree",
         f"{statistics.median(times):,.0f} ms",
-        f"{most} ms",
+        f"{most:,} ms",
     )
     line(f"trace of {spans:,} spans: scrolling", f"{page.evaluate(SCROLL):.0f} frames a second", "60")
 

@@ -19,7 +19,7 @@ function chart({ title, periods, series, format, length, isWhole, drill }) {
     plots.push(plot);
     plot.over.addEventListener("click", () => plot.cursor.idx != null && drill(periods[plot.cursor.idx]));
   };
-  return { box, draw };
+  return { title, box, draw };
 }
 
 /** Names of the ticks: the time of day, and the day where it begins. */

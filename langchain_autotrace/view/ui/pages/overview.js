@@ -51,7 +51,7 @@ function chartsOf(data) {
   const make = (title, format, series, isWhole = false) =>
     chart({ title, isWhole, periods: values("start_ms"), format, series, length, drill: (start) => drillTo(start, length) });
   const sum = (a, b) => periods.map((one) => sumOf([one[a], one[b]]));
-  return [
+  const all = [
     make("Traces", short, [
       { name: "all", label: "All", tint: "--accent", bars: true, values: values("traces") },
       { name: "failures", label: "Errors", tint: "--error", bars: true, values: values("errors") },
@@ -67,6 +67,8 @@ function chartsOf(data) {
     ], true),
     make("Cost", (n) => (n ? money(n) : "$0"), [{ name: "cost", label: "US$", tint: "--retriever", bars: true, values: values("cost_usd") }]),
   ];
+  const isKnown = { Tokens: data.buckets.some((one) => sumOf([one.input_tokens, one.output_tokens]) != null), Cost: data.buckets.some((one) => one.cost_usd != null) };
+  return all.filter(({ title }) => isKnown[title] ?? true);
 }
 
 function figuresOf({ buckets }) {
