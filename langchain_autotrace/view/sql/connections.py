@@ -21,7 +21,7 @@ _MAPPED_BYTES: Final = 2**40
 _MOST: Final = 4
 """Connections that are kept of a file."""
 
-_Identity = tuple[int, int, int]
+Identity = tuple[int, int, int]
 """The process, and device and inode of the file."""
 
 
@@ -30,12 +30,12 @@ class _Kept:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._identity: _Identity | None = None
+        self._identity: Identity | None = None
         self._connections: list[sqlite3.Connection] = []
         self._of_parents: list[sqlite3.Connection] = []
         """Those of the process that this one was forked from. To close them here could remove its WAL file."""
 
-    def take(self, identity: _Identity) -> sqlite3.Connection | None:
+    def take(self, identity: Identity) -> sqlite3.Connection | None:
         with self._lock:
             if self._identity != identity:
                 self._drop(is_forked=self._identity is not None and self._identity[0] != identity[0])
@@ -51,7 +51,7 @@ class _Kept:
         for connection in dropped:
             connection.close()
 
-    def give_back(self, identity: _Identity, connection: sqlite3.Connection) -> None:
+    def give_back(self, identity: Identity, connection: sqlite3.Connection) -> None:
         with self._lock:
             if self._identity == identity and len(self._connections) < _MOST:
                 self._connections.append(connection)
@@ -85,7 +85,7 @@ def connected(found: Database) -> Iterator[Any]:
     kept.give_back(identity, connection)
 
 
-def identity_of(found: Sqlite) -> object:
+def identity_of(found: Sqlite) -> Identity:
     """Return what is another when another file takes the name, or in a process that was forked."""
     status = found.path.stat()
     return os.getpid(), status.st_dev, status.st_ino

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.ship.bulk.databases import Sqlite
 from langchain_autotrace.view.sql.call_rows import call_rows
-from langchain_autotrace.view.sql.connections import identity_of, opened
+from langchain_autotrace.view.sql.connections import Identity, identity_of, opened
 from langchain_autotrace.view.sums import Sums, total
 
 if TYPE_CHECKING:
@@ -129,6 +129,11 @@ class ModelCalls:
             numbers = set(self._models[model].traces)
             return frozenset(trace_id for trace_id, number in self._numbers.items() if number in numbers)
 
+    def close(self) -> None:
+        """Close the connection; what is asked after that raises."""
+        with self._lock:
+            self._watch.close()
+
     @property
     def size(self) -> int:
         """How many calls are kept, those that are not counted any more included."""
@@ -201,7 +206,9 @@ class ModelCalls:
             self._models[model].add(number, *facts)
 
 
-_kept: Final[dict[Path, tuple[object, ModelCalls]]] = {}
+_kept: Final[dict[Path, tuple[Identity, ModelCalls]]] = {}
+_of_parents: Final[list[ModelCalls]] = []
+"""Those of the process that this one was forked from. To close their connections here could remove its WAL file."""
 _lock: Final = threading.Lock()
 
 
@@ -212,8 +219,19 @@ def model_calls(tables: Tables) -> ModelCalls | None:
         return None
     identity = identity_of(found)
     with _lock:
-        known, calls = _kept.get(found.path, (None, None))
-        if calls is None or known != identity:
-            calls = ModelCalls(found)
-            _kept[found.path] = identity, calls
+        known = _kept.get(found.path)
+        if known is not None and known[0] == identity:
+            return known[1]
+        if known is not None:
+            _drop(*known, identity)
+        calls = ModelCalls(found)
+        _kept[found.path] = identity, calls
         return calls
+
+
+def _drop(before: Identity, calls: ModelCalls, identity: Identity) -> None:
+    """Part with the calls of a file whose name another file has taken, or of the process before a fork."""
+    if before[0] == identity[0]:
+        calls.close()
+    else:
+        _of_parents.append(calls)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -155,3 +158,38 @@ def test_reading_that_fails(store: str, monkeypatch: pytest.MonkeyPatch) -> None
         with pytest.raises(ZeroDivisionError):
             catalog_sql.overview(store, Query())
     assert sum(check(store).values()) == 20
+
+
+def test_file_that_is_replaced(store: str, new_store: Callable[[Path], str], tmp_path: Path) -> None:
+    """After another file has taken the name, its calls count, and the connection to the first one is closed."""
+    bulk_sink(store).write([one(number) for number in range(9)])
+    assert sum(check(store).values()) == 9
+    with tables.reading(store) as found:
+        assert found is not None
+        before = model_calls.model_calls(found)
+    other = new_store(tmp_path)
+    bulk_sink(other).write([one(number) for number in range(4)])
+    Path(other.removeprefix("sqlite:///")).rename(store.removeprefix("sqlite:///"))
+    counts = {group.name: group.count for group in catalog_sql.overview(store, Query()).models}
+    assert counts == {"gpt-4o-mini": 2, "gpt-4o": 1, "local": 1}
+    with tables.reading(store) as found:
+        assert found is not None
+        assert before is not None
+        with pytest.raises(sqlite3.ProgrammingError):
+            before.counts(found, [])
+
+
+def test_a_forked_process(store: str) -> None:
+    """A forked process counts by a connection of its own, and leaves its parent's open."""
+    bulk_sink(store).write([one(number) for number in range(9)])
+    assert sum(check(store).values()) == 9
+    pid = os.fork()
+    if not pid:
+        counted = 99
+        try:
+            bulk_sink(store).write([one(20)])
+            counted = sum(group.count for group in catalog_sql.overview(store, Query()).models)
+        finally:
+            os._exit(counted)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 10
+    assert sum(check(store).values()) == 10
