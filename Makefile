@@ -1,12 +1,13 @@
 # Everything a contributor runs. Each target does its own set-up in .venv.
 VENV ?= .venv
+PYTHON ?= python3
 PY := $(VENV)/bin/python
 
 .PHONY: setup check lint types test screenshots record bench check-server check-matrix check-oldest check-latest check-kit
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
-	python3 -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
