@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -16,6 +17,9 @@ from tests.patience import PATIENCE
 from tests.view import ui_store
 from tests.view.browser import Window
 from tests.view.ui_site import Site, served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
 
 Visit = Callable[..., Window]
 MINUS = "\N{MINUS SIGN}"
@@ -120,6 +124,44 @@ def test_charts_are_drawn_anew(site: Site, visit: Visit) -> None:
     window.page.get_by_role("button", name="Light or dark").click()
     window.has(".plot canvas", 4)
     assert window.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+BAR: Final = """() => {
+  const chart = document.querySelector('.chart[aria-label="Traces"]');
+  const [canvas, plot] = [chart.querySelector("canvas"), chart.querySelector(".u-over")];
+  const { data, width } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  const isBlue = (at) => data[at + 3] === 255 && data[at + 2] > data[at] + 80;
+  const columns = [...data.keys()].filter((at) => at % 4 === 0 && isBlue(at)).map((at) => (at / 4) % width);
+  const middle = (Math.min(...columns) + Math.max(...columns)) / 2 / devicePixelRatio;
+  return middle - plot.offsetLeft - plot.offsetWidth / 2;
+}"""
+
+
+def test_traces_of_one_moment(two: tuple[str, list[str]], visit: Visit) -> None:
+    """Where all traces began at once, their bar is in the middle of the chart."""
+    uri, _ = two
+    with served(uri) as site:
+        window = visit(site, "/overview?text=Lisbon").has(".plot canvas", 4)
+        assert abs(window.page.evaluate(BAR)) < 2
+
+
+@pytest.mark.parametrize("path", ["/", "/sessions", "/overview", "/models"])
+def test_a_store_that_takes_long(site: Site, visit: Visit, path: str) -> None:
+    """Where data take long, the page says that they are being read, until they are there."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    window = visit(site, "/")
+    window.page.route("**/api/**", hold)
+    window.page.goto(f"{site.base}{path}")
+    window.page.get_by_text("Reading…").wait_for(state="visible")
+    window.page.unroute("**/api/**")
+    for route in held:
+        with contextlib.suppress(Exception):  # the browser was told to go on when nobody held them any more
+            route.continue_()
+    window.page.get_by_text("Reading…").wait_for(state="detached")
 
 
 @pytest.fixture

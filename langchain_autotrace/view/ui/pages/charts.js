@@ -42,7 +42,7 @@ function options({ holder, series, format, length, isWhole }) {
     height: CHART_HEIGHT,
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
-    scales: { x: { time: true, range: (_, from, to) => [from - length / 2000, to + length / 2000] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.12 : 1] } },
+    scales: { x: { time: true, range: ({ data: [starts] }) => [starts[0] - length / 2000, starts.at(-1) + length / 2000] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.12 : 1] } },
     axes: [{ ...axis, grid: { show: false }, space: 84, size: 26, values: (_, ticks) => ticks.map(tickName(length)) }, { ...axis, size: 58, space: 34, ...(isWhole ? { incrs: WHOLE } : {}), values: (_, ticks) => ticks.map((n) => format(n)) }],
     series: [{}, ...series.map((one) => seriesOptions(one))],
     plugins: [tooltip(series, format, length)],

@@ -11,7 +11,9 @@ PATHS.compare = "M8 4v16M16 4v16M3 8h5M16 8h5M3 14h5M16 14h5";
 const VIEWS = [["/", "Traces"], ["/sessions", "Sessions"], ["/overview", "Overview"], ["/models", "Models"]];
 const PARENTS = { "/session": "/sessions", "/model": "/models", "/compare": "/" };
 const store = document.querySelector('meta[name="store"]').content;
-const content = el("main", { class: "content", id: "content" });
+/** Stands where data will be; seen only where they take long, as from a server. */
+const reading = () => el("p", { class: "note reading", role: "status" }, "Reading…");
+const content = el("main", { class: "content", id: "content" }, reading());
 const liveDot = el("span", { class: "live", role: "status", hidden: true }, "Live");
 
 /** The links keep the filters: from the errors of a day in the list to those in the overview. */
@@ -47,7 +49,7 @@ function drawFrame(title) {
 }
 
 /** The part of a view that its data fill: it is drawn anew when they change, what is around it stays. */
-const results = el("div", { class: "results" });
+const results = el("div", { class: "results" }, reading());
 
 /** Show what a view is made of. */
 const show = (...nodes) => content.replaceChildren(...nodes.flat(Infinity).filter(Boolean));

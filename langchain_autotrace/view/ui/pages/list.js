@@ -3,7 +3,7 @@
 let listed = null;
 let listTurn = 0;
 
-const listBox = el("div", { class: "list-box" });
+const listBox = el("div", { class: "list-box" }, reading());
 const chosenBar = el("div", { class: "chosen-bar", hidden: true });
 
 async function drawList() {
