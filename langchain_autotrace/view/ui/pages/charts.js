@@ -22,13 +22,18 @@ function chart({ title, periods, series, format, length, isWhole, drill }) {
   return { title, box, draw };
 }
 
-/** Names of the ticks: the time of day, and the day where it begins. */
-const tickName = (length) => (seconds) => {
-  const date = new Date(seconds * 1000);
-  const isDay = date.getHours() === 0 && date.getMinutes() === 0;
+/** Names of the ticks, each once: the time of day, and the day where it begins. */
+function tickNames(ticks, distance, length) {
+  const names = ticks.map((seconds) => tickName(new Date(seconds * 1000), distance, length));
+  return names.map((name, at) => (name === names[at - 1] ? null : name));
+}
+
+function tickName(date, distance, length) {
+  const isDay = date.getHours() === 0 && date.getMinutes() === 0 && date.getSeconds() === 0;
   if (isDay || length >= 86_400_000) return date.toLocaleDateString("en", { month: "short", day: "numeric" });
-  return date.toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hour12: false });
-};
+  const seconds = distance < 60 ? { second: "2-digit" } : {};
+  return date.toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hour12: false, ...seconds });
+}
 
 const legend = (series) =>
   el("div", { class: "legend" }, series.map((one) => el("span", { class: "key " + one.name }, el("i"), one.label)));
@@ -43,7 +48,7 @@ function options({ holder, series, format, length, isWhole }) {
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { x: { time: true, range: ({ data: [starts] }) => [starts[0] - length / 2000, starts.at(-1) + length / 2000] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.12 : 1] } },
-    axes: [{ ...axis, grid: { show: false }, space: 84, size: 26, values: (_, ticks) => ticks.map(tickName(length)) }, { ...axis, size: 58, space: 34, ...(isWhole ? { incrs: WHOLE } : {}), values: (_, ticks) => ticks.map((n) => format(n)) }],
+    axes: [{ ...axis, grid: { show: false }, space: 84, size: 26, values: (_, ticks, __, ___, distance) => tickNames(ticks, distance, length) }, { ...axis, size: 58, space: 34, ...(isWhole ? { incrs: WHOLE } : {}), values: (_, ticks) => ticks.map((n) => format(n)) }],
     series: [{}, ...series.map((one) => seriesOptions(one))],
     plugins: [tooltip(series, format, length)],
   };
