@@ -36,6 +36,25 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         return (yield)
 
 
+KNOWN_TABLES = (
+    *("models/test_links.py", "ship/bulk/", "ship/test_sqlite_file.py::test_search_uses_the_statistics"),
+    *("ship/test_template.py", "view/sql/"),
+)
+"""Tests of what is done by MLflow's tables, where these are known; with an older MLflow its API does it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests of MLflow's tables where the installed MLflow has others."""
+    from langchain_autotrace.ship import schema
+    from langchain_autotrace.ship.bulk.revisions import known_revision
+
+    if known_revision(schema._installed()[0]) is not None:
+        return
+    for item in items:
+        if item.nodeid.removeprefix("tests/").startswith(KNOWN_TABLES):
+            item.add_marker(pytest.mark.skip(reason="the tables of the installed MLflow are written by its API alone"))
+
+
 def _calm_hypothesis() -> None:
     """How long an example takes says how busy the machine is."""
     from hypothesis import HealthCheck, settings
