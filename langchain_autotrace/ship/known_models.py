@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _logger: Final = logging.getLogger("langchain_autotrace.ship")
 
 Key = tuple[str, str]
-"""Experiment id and content hash: they identify a model."""
+"""Experiment id and content hash, which together identify a model."""
 
 
 class KnownModels:
@@ -80,7 +80,7 @@ class KnownModels:
             return []
 
     def report(self, text: str) -> None:
-        """Note a failure, once, and log it."""
+        """Add a failure to the list and log it, unless the list has it already."""
         if text not in self.failures:
             self.failures.append(text)
             _logger.warning("%s", text)

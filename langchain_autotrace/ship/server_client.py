@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ServerClient(TracingClient):
-    """MLflow's client, which would look for a server's artifacts at the tracking URI of the process in place of its."""
+    """MLflow's tracing client, made to look for the files of traces at its own server, not at the process's."""
 
     def _get_artifact_repo_for_trace(self, trace_info: TraceInfo) -> ArtifactRepository:
         return get_artifact_repository(get_artifact_uri_for_trace(trace_info), tracking_uri=self.tracking_uri)

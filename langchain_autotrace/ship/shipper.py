@@ -341,12 +341,11 @@ class Shipper:
         if good is None:
             return False
         for process, trace in batch:
-            error = self._try_twice((process, trace))
-            for _ in range(_PROOFS if error else 0):
+            error, proofs = self._try_twice((process, trace)), 0
+            while error is not None and proofs < _PROOFS:
                 if self._try_one(good) is not None:
                     return True  # the store is down by now
-                if (error := self._try_twice((process, trace))) is None:
-                    break
+                error, proofs = self._try_twice((process, trace)), proofs + 1
             if error is None:
                 self._count([(process, trace)])
             else:

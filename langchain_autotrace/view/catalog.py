@@ -11,9 +11,9 @@ from langchain_autotrace.view.traces import TraceRow
 Sort = Literal["time", "duration", "tokens", "cost", "name", "status"]
 
 MAX_TRACES: Final = 5_000
-"""Newest traces that are looked at in a store that is read through MLflow's API."""
+"""Maximum number of traces, the newest ones, that are read from a store through MLflow's API."""
 MAX_WITH_SPANS: Final = 300
-"""Newest traces of such a store whose spans are read for what only spans know: the models."""
+"""Maximum number of those traces whose spans are read too, to find the models that they called."""
 
 
 @dataclass(frozen=True, slots=True)

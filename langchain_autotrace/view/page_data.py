@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SHOWN_ELSEWHERE: Final = frozenset({Attr.TOKEN_USAGE, Attr.COST, Attr.MODEL, Attr.PROVIDER, Attr.CHAT_TOOLS})
 _MAX_INTEGER: Final = 2**53
 _LARGE_NUMBER: Final = re.compile(r"[:,\[]-?\d{16}")
-"""What JSON in which JavaScript would misread a number has in it; texts have it seldom, ids and fractions never."""
+"""Matches every JSON text with an integer too long for JavaScript, and rarely one without: digits within a text."""
 _TOKEN_FIELDS: Final = ("input", "output", "total", "cached", "reasoning")
 
 

@@ -51,7 +51,7 @@ class Sums(NamedTuple):
     durations_ms: Sequence[float]
     """Of all that have one."""
     total_tokens: int | None
-    """Of all that say it, None where none does; so are the others."""
+    """Sum of those that are known; None where none is. The same for the other sums."""
     cost_usd: float | None
     input_tokens: int | None = None
     output_tokens: int | None = None

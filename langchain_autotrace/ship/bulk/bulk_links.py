@@ -1,4 +1,4 @@
-"""Links stored traces to their model: what MLflow's ``start_trace`` leaves of a trace that it has, hundreds at once."""
+"""Links stored traces to their model, hundreds at once, with the rows that MLflow's ``start_trace`` would leave."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def _made(
     revision: Revision,
     link: Callable[[StoredTrace], None],
 ) -> Iterator[_Made]:
-    """Yield the traces that have an experiment, each with its rows, but those whose rows only MLflow can make."""
+    """Yield each trace whose experiment exists, with its rows; leave out those whose rows only MLflow can make."""
     for trace in batch:
         place = places[_experiment(trace)]
         if place is None:
@@ -226,7 +226,7 @@ def _made(
 
 
 def _without_link(known: StoredTrace) -> StoredTrace:
-    """Return a trace without a link: that it would have one if it was new does not mean that its row has."""
+    """Return a trace that was stored before, without a model id: its row may have been written without one."""
     return known._replace(metadata={key: text for key, text in known.metadata.items() if key != TraceKey.MODEL_ID})
 
 

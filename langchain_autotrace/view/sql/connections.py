@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from langchain_autotrace.ship.bulk.databases import Sqlite
 from langchain_autotrace.view.sql.dialects import fold
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from langchain_autotrace.ship.bulk.databases import Database
@@ -21,8 +21,19 @@ _MAPPED_BYTES: Final = 2**40
 _MOST: Final = 4
 """Connections that are kept of a file."""
 
+
+class Closable(Protocol):
+    """A connection to a file, or what has one."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
 Identity = tuple[int, int, int]
-"""The process, and device and inode of the file."""
+"""Process id, and device and inode of the file."""
+
+_of_parents: Final[list[Closable]] = []
+"""What the process that this one was forked from had open. To close it here could remove the file's WAL."""
 
 
 class _Kept:
@@ -32,24 +43,13 @@ class _Kept:
         self._lock = threading.Lock()
         self._identity: Identity | None = None
         self._connections: list[sqlite3.Connection] = []
-        self._of_parents: list[sqlite3.Connection] = []
-        """Those of the process that this one was forked from. To close them here could remove its WAL file."""
 
     def take(self, identity: Identity) -> sqlite3.Connection | None:
         with self._lock:
             if self._identity != identity:
-                self._drop(is_forked=self._identity is not None and self._identity[0] != identity[0])
-                self._identity = identity
+                drop(self._connections, self._identity, identity)
+                self._connections, self._identity = [], identity
             return self._connections.pop() if self._connections else None
-
-    def _drop(self, *, is_forked: bool) -> None:
-        """Part with the connections: another file has taken the name, or this process was forked."""
-        dropped, self._connections = self._connections, []
-        if is_forked:
-            self._of_parents += dropped
-            return
-        for connection in dropped:
-            connection.close()
 
     def give_back(self, identity: Identity, connection: sqlite3.Connection) -> None:
         with self._lock:
@@ -85,8 +85,23 @@ def connected(found: Database) -> Iterator[Any]:
     kept.give_back(identity, connection)
 
 
+def drop(opened_before: Iterable[Closable], before: Identity | None, identity: Identity) -> None:
+    """Close what was opened for a file that was replaced; after a fork, keep what the parent process opened.
+
+    Args:
+        opened_before: connections, or what has some.
+        before: identity of the file when they were opened; None when none was.
+        identity: the present one.
+    """
+    if before is not None and before[0] != identity[0]:
+        _of_parents.extend(opened_before)
+        return
+    for one in opened_before:
+        one.close()
+
+
 def identity_of(found: Sqlite) -> Identity:
-    """Return what is another when another file takes the name, or in a process that was forked."""
+    """Return the identity of a database's file; it changes when the file is replaced or the process forks."""
     status = found.path.stat()
     return os.getpid(), status.st_dev, status.st_ino
 

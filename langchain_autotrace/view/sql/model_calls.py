@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from langchain_autotrace.ship.bulk.databases import Sqlite
 from langchain_autotrace.view.sql.call_rows import call_rows
-from langchain_autotrace.view.sql.connections import Identity, identity_of, opened
+from langchain_autotrace.view.sql.connections import Identity, drop, identity_of, opened
 from langchain_autotrace.view.sums import Sums, total
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _ROWS: Final = "SELECT rowid, trace_id, span_id FROM spans WHERE rowid IN (SELEC
 _STEP: Final = 500
 """Rows of spans between two marks."""
 _MANY: Final = 50_000
-"""New rows from which on the whole table is read rather than the spans of some traces."""
+"""Number of new rows above which the whole table is read, instead of the spans of the changed traces."""
 _NO_DURATION: Final = -(2**63)
 _NANOSECONDS: Final = 1e6
 
@@ -54,7 +54,7 @@ class _Columns:
         self.costs.append(math.nan if cost is None else cost)
 
     def sums(self, is_wanted: bytearray) -> Sums:
-        """Return the sums of the calls of the traces whose numbers are marked."""
+        """Return the sums of the calls whose trace has a 1 at its number in ``is_wanted``."""
         kept = bytes(map(is_wanted.__getitem__, self.traces))
         durations = compress(self.durations, kept)
         tokens, cost = (_known(compress(one, kept)) for one in (self.tokens, self.costs))
@@ -97,7 +97,7 @@ class ModelCalls:
 
     def _clear(self) -> None:
         self._version: int | None = None
-        """Changes with each change of the file by others than this connection."""
+        """SQLite's ``data_version``: another number after each change of the file by another connection."""
         self._marks: list[tuple[int, str, str]] = []
         self._numbers: dict[str, int] = {}
         """Trace id -> number in the columns; a trace that is read anew has another."""
@@ -140,7 +140,7 @@ class ModelCalls:
         return sum(len(one.traces) for one in self._models.values())
 
     def _marked(self, trace_ids: Iterable[str]) -> bytearray:
-        """Return 1 for the number of each of the traces, 0 for all others."""
+        """Return an array with 1 at the number of each of these traces, and 0 elsewhere."""
         found = bytearray(self._next)
         for trace_id in trace_ids:
             number = self._numbers.get(trace_id)
@@ -191,7 +191,7 @@ class ModelCalls:
             self._compact()
 
     def _compact(self) -> None:
-        """Leave out the calls of traces that were read anew since, and number the others anew."""
+        """Remove the calls of traces that were read again since, and renumber the other traces."""
         numbers = [-1] * self._next
         for new, old in enumerate(self._numbers.values()):
             numbers[old] = new
@@ -207,8 +207,6 @@ class ModelCalls:
 
 
 _kept: Final[dict[Path, tuple[Identity, ModelCalls]]] = {}
-_of_parents: Final[list[ModelCalls]] = []
-"""Those of the process that this one was forked from. To close their connections here could remove its WAL file."""
 _lock: Final = threading.Lock()
 
 
@@ -223,15 +221,7 @@ def model_calls(tables: Tables) -> ModelCalls | None:
         if known is not None and known[0] == identity:
             return known[1]
         if known is not None:
-            _drop(*known, identity)
+            drop([known[1]], known[0], identity)
         calls = ModelCalls(found)
         _kept[found.path] = identity, calls
         return calls
-
-
-def _drop(before: Identity, calls: ModelCalls, identity: Identity) -> None:
-    """Part with the calls of a file whose name another file has taken, or of the process before a fork."""
-    if before[0] == identity[0]:
-        calls.close()
-    else:
-        _of_parents.append(calls)
