@@ -6,52 +6,51 @@ They are MLflow's own names where MLflow has one, so that its pages show the spa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, Final
 
 
-class SpanType(StrEnum):
+class SpanType:
     """Type of a span: the values of ``mlflow.entities.SpanType`` that LangChain's runs have."""
 
-    CHAIN = "CHAIN"
-    CHAT_MODEL = "CHAT_MODEL"
-    LLM = "LLM"
-    RETRIEVER = "RETRIEVER"
-    TOOL = "TOOL"
-    AGENT = "AGENT"
-    PARSER = "PARSER"
-    UNKNOWN = "UNKNOWN"
+    CHAIN: Final = "CHAIN"
+    CHAT_MODEL: Final = "CHAT_MODEL"
+    LLM: Final = "LLM"
+    RETRIEVER: Final = "RETRIEVER"
+    TOOL: Final = "TOOL"
+    AGENT: Final = "AGENT"
+    PARSER: Final = "PARSER"
+    UNKNOWN: Final = "UNKNOWN"
 
 
-class Status(StrEnum):
+class Status:
     """Status of a span that has ended, as in OpenTelemetry's status code."""
 
-    OK = "OK"
-    ERROR = "ERROR"
+    OK: Final = "OK"
+    ERROR: Final = "ERROR"
 
 
-class Outcome(StrEnum):
+class Outcome:
     """Value of the attribute ``outcome``: why a span ended other than by returning or raising."""
 
-    INTERRUPTED = "interrupted"
+    INTERRUPTED: Final = "interrupted"
     """LangGraph's control flow: an interrupt, or a ``Command`` that hands over to another graph."""
-    ABANDONED = "abandoned"
+    ABANDONED: Final = "abandoned"
     """The consumer closed the stream before its end."""
-    CANCELLED = "cancelled"
+    CANCELLED: Final = "cancelled"
     """The asyncio task was cancelled."""
-    LOST = "lost"
+    LOST: Final = "lost"
     """The process died while the span was open."""
 
 
-class Kind(StrEnum):
+class Kind:
     """What started: a run, named after LangChain's callback, or a span of MLflow's own API."""
 
-    CHAIN = "chain"
-    CHAT_MODEL = "chat_model"
-    LLM = "llm"
-    TOOL = "tool"
-    RETRIEVER = "retriever"
-    SPAN = "span"
+    CHAIN: Final = "chain"
+    CHAT_MODEL: Final = "chat_model"
+    LLM: Final = "llm"
+    TOOL: Final = "tool"
+    RETRIEVER: Final = "retriever"
+    SPAN: Final = "span"
 
 
 class Attr:
@@ -184,7 +183,7 @@ def span_name(kind: str, name: object, details: Mapping[str, Any]) -> str:
         details: those of the run's :class:`~langchain_autotrace.records.SpanStart`.
     """
     node = metadata_of(details).get("langgraph_node")  # where LangGraph's asynchronous Send has the name
-    return str(name or details.get("class") or node or _UNNAMED.get(kind, kind))  # type: ignore[call-overload]
+    return str(name or details.get("class") or node or _UNNAMED.get(kind, kind))
 
 
 def span_type(kind: str, name: str, details: Mapping[str, Any]) -> str:
@@ -197,13 +196,13 @@ def span_type(kind: str, name: str, details: Mapping[str, Any]) -> str:
         name: the span's name.
         details: those of the run's :class:`~langchain_autotrace.records.SpanStart`.
     """
-    found = _TYPES.get(kind)  # type: ignore[call-overload] # a Kind's value is a key too
+    found = _TYPES.get(kind)
     if found is not None:
-        return str(found.value)
+        return found
     if details.get("run_type") == "parser":
-        return SpanType.PARSER.value
+        return SpanType.PARSER
     metadata = metadata_of(details)
     # An agent is the graph that create_agent made, not the runs within it, which have the same metadata.
     is_agent = metadata.get("ls_integration") in AGENT_INTEGRATIONS
     is_graph = name == (metadata.get("lc_agent_name") or "LangGraph")
-    return (SpanType.AGENT if is_agent and is_graph else SpanType.CHAIN).value
+    return SpanType.AGENT if is_agent and is_graph else SpanType.CHAIN

@@ -62,7 +62,7 @@ class JournaledSpan(LiveSpan):
             span_id=f"{span.context.span_id:016x}",
             parent_id=None if span.parent is None else f"{span.parent.span_id:016x}",
             time_ns=span.start_time or 0,
-            kind=Kind.SPAN.value,
+            kind=Kind.SPAN,
             name=str(span.name),
             run_id=None,
             tags=None,
@@ -83,7 +83,7 @@ class JournaledSpan(LiveSpan):
         attributes = values(ended.attributes)
         inputs, outputs = attributes.get(Attr.INPUTS), attributes.get(Attr.OUTPUTS)
         status, message = status_of(ended)
-        details = {**_details(attributes), "name": ended.name, "status": status or Status.OK.value, "message": message}
+        details = {**_details(attributes), "name": ended.name, "status": status or Status.OK, "message": message}
         if inputs is not None:
             details["inputs"] = [inputs]
         if links := getattr(self, "_links", None):  # since MLflow 3.13
@@ -94,7 +94,7 @@ class JournaledSpan(LiveSpan):
 
 def _details(attributes: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in attributes.items() if key not in _OWN_FIELDS}
-    return {"type": str(attributes.get(Attr.SPAN_TYPE) or SpanType.UNKNOWN.value), "attributes": kept}
+    return {"type": str(attributes.get(Attr.SPAN_TYPE) or SpanType.UNKNOWN), "attributes": kept}
 
 
 def values(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -123,8 +123,8 @@ def events_of(span: ReadableSpan) -> list[tuple[str, int, dict[str, Any]]]:
 def status_of(span: ReadableSpan) -> tuple[str | None, str]:
     """Return status and message of a span; the status is None if it was not set."""
     if span.status.status_code is StatusCode.ERROR:
-        return Status.ERROR.value, span.status.description or ""
-    return (Status.OK.value if span.status.status_code is StatusCode.OK else None), ""
+        return Status.ERROR, span.status.description or ""
+    return (Status.OK if span.status.status_code is StatusCode.OK else None), ""
 
 
 def update_of(info: TraceInfo) -> TraceUpdate:

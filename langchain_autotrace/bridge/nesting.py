@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from langchain_autotrace.capture.runs import Run
 
-LEAVES: Final = frozenset({SpanType.CHAT_MODEL.value, SpanType.LLM.value, SpanType.RETRIEVER.value})
+LEAVES: Final = frozenset({SpanType.CHAT_MODEL, SpanType.LLM, SpanType.RETRIEVER})
 """Types of runs whose own methods LangChain calls without setting its context variable."""
 _CALLERS: Final = (
     (BaseChatModel, ("_generate_with_cache", "_agenerate_with_cache", "stream", "astream")),

@@ -9,7 +9,6 @@ large before it is written. What cannot be written this way, or may hold a secre
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from typing import Any, Final
 
 import orjson
@@ -27,22 +26,15 @@ _ITEM_BYTES: Final = 8
 """What an item of a container counts, whatever it is. Counting too much costs time: the careful way looks closer."""
 
 
-class WriteResult(Enum):
+class WriteResult:
     """What became of an event that was to be written the fast way."""
 
-    WRITTEN = "written"
-    TOO_LARGE = "too large"
-    UNSUPPORTED = "unsupported"
+    WRITTEN: Final = "written"
+    TOO_LARGE: Final = "too large"
+    UNSUPPORTED: Final = "unsupported"
     """It holds something that cannot be written without care."""
-    SUSPECT = "suspect"
+    SUSPECT: Final = "suspect"
     """It may hold a secret."""
-
-
-# Plain names: looking up a member of an enumeration costs as much as a call in Python 3.11.
-WRITTEN: Final = WriteResult.WRITTEN
-_TOO_LARGE: Final = WriteResult.TOO_LARGE
-_UNSUPPORTED: Final = WriteResult.UNSUPPORTED
-_SUSPECT: Final = WriteResult.SUSPECT
 
 
 def write(  # noqa: PLR0913, PLR0917 - by position: called for each event
@@ -52,8 +44,8 @@ def write(  # noqa: PLR0913, PLR0917 - by position: called for each event
     limit: int,
     journal: Journal,
     files: Files,
-) -> WriteResult:
-    """Write the line of an event to the journal, unless it has to be written with care.
+) -> str:
+    """Write the line of an event to the journal, unless it has to be written with care; return a :class:`WriteResult`.
 
     Args:
         head: the kind of the record, the trace, and the next fields: what nobody else changes.
@@ -68,27 +60,27 @@ def write(  # noqa: PLR0913, PLR0917 - by position: called for each event
         given = [None if value is None else (copier.copy_any(value[0]),) for value in values]
         copier.copy_items(details)
         if copier.room < 0:
-            return _TOO_LARGE
+            return WriteResult.TOO_LARGE
         line = orjson.dumps((*head, *given, details), None, _OPTIONS)
     except _TooLargeError:
-        return _TOO_LARGE
+        return WriteResult.TOO_LARGE
     except STOPPED:
         raise
     except BaseException:  # noqa: BLE001 - the user's objects raise anything; the careful way guards each step
-        return _UNSUPPORTED
+        return WriteResult.UNSUPPORTED
     return _append(line, limit, journal)
 
 
-def _append(line: bytes, limit: int, journal: Journal) -> WriteResult:
+def _append(line: bytes, limit: int, journal: Journal) -> str:
     if len(line) > limit:
-        return _TOO_LARGE
+        return WriteResult.TOO_LARGE
     if may_hold_secret(line):
-        return _SUSPECT
+        return WriteResult.SUSPECT
     try:
         journal.put(line)
     except ValueError:  # the segment is full
         journal.write(line)
-    return WRITTEN
+    return WriteResult.WRITTEN
 
 
 class _TooLargeError(Exception):

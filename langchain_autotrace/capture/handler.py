@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import BaseCallbackHandler
 
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
     from tenacity import RetryCallState
-
-# Looking up a member of an enumeration costs as much as a function call in Python 3.11, a name of a module half that.
-_CHAIN: Final = Kind.CHAIN.value
-_CHAT_MODEL: Final = Kind.CHAT_MODEL.value
-_LLM: Final = Kind.LLM.value
-_TOOL: Final = Kind.TOOL.value
-_RETRIEVER: Final = Kind.RETRIEVER.value
 
 Serialized = Mapping[str, Any] | None
 
@@ -85,7 +78,7 @@ class CallbackHandler(RunHolder, BaseCallbackHandler):
             if run_type is not None:
                 details["run_type"] = run_type
             given = None if defers_inputs else (inputs,)
-            self.recorder.start(self.runs, _CHAIN, run_id, parent_run_id, name, tags, given, details)
+            self.recorder.start(self.runs, Kind.CHAIN, run_id, parent_run_id, name, tags, given, details)
         except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
             internal_errors.note("on_chain_start", error)
 
@@ -127,7 +120,7 @@ class CallbackHandler(RunHolder, BaseCallbackHandler):
         try:
             details = _details(serialized, name, metadata)
             details["params"] = kwargs.get("invocation_params")
-            self.recorder.start(self.runs, _CHAT_MODEL, run_id, parent_run_id, name, tags, (messages,), details)
+            self.recorder.start(self.runs, Kind.CHAT_MODEL, run_id, parent_run_id, name, tags, (messages,), details)
         except Exception as error:  # noqa: BLE001 - whatever it is, the program must not feel it
             internal_errors.note("on_chat_model_start", error)
 
@@ -147,7 +140,7 @@ class CallbackHandler(RunHolder, BaseCallbackHandler):
         """Write that a text model is asked."""
         details = _details(serialized, name, metadata)
         details["params"] = kwargs.get("invocation_params")
-        self.recorder.start(self.runs, _LLM, run_id, parent_run_id, name, tags, (prompts,), details)
+        self.recorder.start(self.runs, Kind.LLM, run_id, parent_run_id, name, tags, (prompts,), details)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """Remember a chunk that a model streamed: text, or a list of content blocks."""
@@ -200,7 +193,7 @@ class CallbackHandler(RunHolder, BaseCallbackHandler):
         if tool_call_id is not None:
             details["tool_call_id"] = tool_call_id
         given = (input_str if inputs is None else inputs,)
-        self.recorder.start(self.runs, _TOOL, run_id, parent_run_id, name, tags, given, details)
+        self.recorder.start(self.runs, Kind.TOOL, run_id, parent_run_id, name, tags, given, details)
 
     @guarded
     def on_retriever_start(
@@ -217,7 +210,7 @@ class CallbackHandler(RunHolder, BaseCallbackHandler):
     ) -> None:
         """Write that a retriever is asked."""
         details = _details(serialized, name, metadata)
-        self.recorder.start(self.runs, _RETRIEVER, run_id, parent_run_id, name, tags, (query,), details)
+        self.recorder.start(self.runs, Kind.RETRIEVER, run_id, parent_run_id, name, tags, (query,), details)
 
     # A tool or a retriever that returns or raises says it in the same way as a chain.
     on_tool_end = on_chain_end  # type: ignore[assignment] # what LangChain gives first is named differently

@@ -45,8 +45,6 @@ from langchain_autotrace.settings import Settings
 _MAX_OPEN: Final = 50_000
 """Open runs remembered of a handler. LangChain loses the end of some (a generator that is never collected)."""
 _suppressed: Final = scope.suppressed.get
-_WRITTEN: Final = fast.WriteResult.WRITTEN
-_CHAIN: Final = Kind.CHAIN.value
 _NOTHING: Final[dict[str, Any]] = {}
 _RECORDS: Final[dict[str, type[SpanStart | SpanEvent | SpanEnd]]] = {START: SpanStart, EVENT: SpanEvent, END: SpanEnd}
 
@@ -157,7 +155,7 @@ class Recorder:
             context = self._begin_trace(run, parent_run_id, parent_span, details)
         else:
             run = Run(self, self._ids.of_child(run_id, key, parent.seen), parent, parent.journal, tags)
-        if parent is None or kind == _CHAIN:
+        if parent is None or kind == Kind.CHAIN:
             self._read_call(run, kind, inputs, details)
         if parent_span is not None:
             run.attach(parent_span)
@@ -241,7 +239,7 @@ class Recorder:
         """Write an event, the fast way or the careful way."""
         if not self._is_always_careful:
             result = fast.write(head, values, details, self._limit, journal, self._files)
-            if result is _WRITTEN:
+            if result == fast.WriteResult.WRITTEN:
                 return
         kind, *fields = head
         record = _RECORDS[kind]._make((*fields, *(None if value is None else [*value] for value in values), details))
@@ -259,7 +257,7 @@ class Recorder:
         if run.parent is None:
             call = calls.root_call(sys._getframe(2))  # noqa: SLF001 - the way to the stack
             details |= call.details
-            graph = call.graph if kind == _CHAIN else None
+            graph = call.graph if kind == Kind.CHAIN else None
         elif "langgraph_node" not in (details.get("metadata") or _NOTHING):  # not within a graph
             graph = calls.graph_above(sys._getframe(2))  # noqa: SLF001 - as above
         if graph is not None:

@@ -36,7 +36,7 @@ MAX_MODELS: Final = 50
 """Models logged per process. More come from chains built for each request, with the request in their prompts."""
 _PARTS: Final = (BaseLLMOutputParser, BasePromptTemplate, BaseRetriever, BaseTool)
 """Classes of runnables that are not logged when they run alone: they are parts of chains."""
-_MODELS: Final = frozenset({Kind.CHAT_MODEL.value, Kind.LLM.value})
+_MODELS: Final = frozenset({Kind.CHAT_MODEL, Kind.LLM})
 """Kinds of runs that end with LangChain's ``LLMResult`` instead of the value that the model returned."""
 _MAX_DEPTH: Final = 12
 _MAX_ITEMS: Final = 64

@@ -50,7 +50,7 @@ class Graphs(NamedTuple):
         found = span_type(start.kind, name, start.details)
         if start.kind != Kind.CHAIN or found == SpanType.PARSER:
             return name, found
-        return name, (SpanType.AGENT if start.span_id in self.agents else SpanType.CHAIN).value
+        return name, SpanType.AGENT if start.span_id in self.agents else SpanType.CHAIN
 
     def notes(self, span_id: str) -> dict[str, Any]:
         """Return the details that say it of an open span, for when it is delivered again without those below it."""

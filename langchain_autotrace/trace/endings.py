@@ -30,8 +30,10 @@ IN_CLOSED_STREAM: Final = "in_closed_stream"
 class Ending(NamedTuple):
     """How a span ended."""
 
-    status: Status
-    outcome: Outcome | None = None
+    status: str
+    """A value of :class:`~langchain_autotrace.semconv.Status`."""
+    outcome: str | None = None
+    """A value of :class:`~langchain_autotrace.semconv.Outcome`, if any."""
     message: str = ""
     """Text of the error; empty when ``status`` is OK."""
     is_pause: bool = False
@@ -75,14 +77,14 @@ def endings(records: Iterable[TraceRecord]) -> dict[str, Ending]:
             open_below[parent_id] -= 1
             if ending.is_pause:
                 paused.add(parent_id)
-            if ending.outcome is Outcome.ABANDONED:
+            if ending.outcome == Outcome.ABANDONED:
                 closed.add(span_id)
     return {span_id: _excused(ending, span_id, starts, closed) for span_id, ending in found.items()}
 
 
 def closed_streams(records: Sequence[TraceRecord]) -> set[str]:
     """Return the ids of streams that their consumer has closed, and of the spans below, of one trace's records."""
-    ids = {span_id for span_id, one in endings(records).items() if one.outcome is Outcome.ABANDONED}
+    ids = {span_id for span_id, one in endings(records).items() if one.outcome == Outcome.ABANDONED}
     for record in records:  # parents start before their children
         if isinstance(record, SpanStart) and (record.parent_id in ids or IN_CLOSED_STREAM in record.details):
             ids.add(record.span_id)
@@ -159,7 +161,7 @@ def _is_stream(start: SpanStart | None, end: SpanEnd) -> bool:
 
 def _excused(ending: Ending, span_id: str, starts: Mapping[str, SpanStart], closed: set[str | None]) -> Ending:
     """Return the ending; where closing a stream has cancelled what was below it, that is no error."""
-    if ending.outcome is not Outcome.CANCELLED:
+    if ending.outcome != Outcome.CANCELLED:
         return ending
     start = starts.get(span_id)
     while start is not None:

@@ -119,7 +119,7 @@ def trace_of(joined: JoinedTrace) -> Trace:
 def _span(records: SpanRecords, ending: Ending | None, known: Graphs) -> Span:
     start, end = records.start, records.end
     is_run = start.kind != Kind.SPAN
-    name, kind = known.name_and_type(start) if is_run else (str(start.name), SpanType.UNKNOWN.value)
+    name, kind = known.name_and_type(start) if is_run else (str(start.name), SpanType.UNKNOWN)
     span = Span(
         trace_id=start.trace_id,
         span_id=start.span_id,
@@ -128,7 +128,7 @@ def _span(records: SpanRecords, ending: Ending | None, known: Graphs) -> Span:
         type=kind,
         start_ns=start.time_ns,
         end_ns=None if end is None else end.time_ns,
-        status=None if ending is None else ending.status.value,
+        status=None if ending is None else ending.status,
         message="" if ending is None else ending.message,
         inputs=_inputs(records),
         outputs=_outputs(records),
@@ -137,7 +137,7 @@ def _span(records: SpanRecords, ending: Ending | None, known: Graphs) -> Span:
         links=[],
     )
     if ending is not None and ending.outcome is not None:
-        span.attributes[Attr.OUTCOME] = ending.outcome.value
+        span.attributes[Attr.OUTCOME] = ending.outcome
     if end is not None and (changes := end.details.get("changes")):
         span = _changed(span, changes)
     return span if is_run else _of_mlflow(span, records)
@@ -150,9 +150,9 @@ def _event(record: SpanEvent) -> Event:
 def _exception(records: SpanRecords, ending: Ending | None) -> list[Event]:
     """Return OpenTelemetry's event of an exception that a run has raised."""
     error = records.end.details.get("error") if records.end is not None else None
-    if records.end is None or not error or ending is None or ending.status is not Status.ERROR:
+    if records.end is None or not error or ending is None or ending.status != Status.ERROR:
         return []
-    if ending.outcome is Outcome.LOST:
+    if ending.outcome == Outcome.LOST:
         return []
     found = {"exception.type": error["classes"][0]}
     if "message" in error:

@@ -149,7 +149,7 @@ class Readable(ABC):
     @property
     def errors(self) -> list[Span]:
         """The spans that ended with an error, those above the one that raised it included."""
-        return self.find_all(status=Status.ERROR.value)
+        return self.find_all(status=Status.ERROR)
 
     @property
     def model_calls(self) -> list[Span]:
@@ -159,7 +159,7 @@ class Readable(ABC):
     @property
     def tools_called(self) -> list[tuple[str, Any]]:
         """Name and arguments of each tool that was called, in order."""
-        return [(span.name, snapshots.arguments(span.inputs)) for span in self.find_all(type=SpanType.TOOL.value)]
+        return [(span.name, snapshots.arguments(span.inputs)) for span in self.find_all(type=SpanType.TOOL)]
 
     def assert_tree(self, expected: str, *, plumbing: bool = False) -> None:
         """Check :meth:`tree` against an expected text; its common indent and blank lines around it do not count.

@@ -23,7 +23,7 @@ from typing_extensions import TypedDict
 from langchain_autotrace.capture.convert import converters
 from langchain_autotrace.capture.cut import fit
 from langchain_autotrace.capture.describe import class_name
-from langchain_autotrace.capture.fast import WRITTEN, WriteResult, write
+from langchain_autotrace.capture.fast import WriteResult, write
 from langchain_autotrace.capture.files import Files
 from langchain_autotrace.journal.codec import encode
 from langchain_autotrace.redaction import scrub
@@ -53,7 +53,7 @@ class Lines:
 def shown(value: object) -> object:
     """The value as both ways write it, which is the same."""
     journal = Lines()
-    assert write(HEAD, [(value,)], {}, LIMIT, journal, FILES) is WRITTEN
+    assert write(HEAD, [(value,)], {}, LIMIT, journal, FILES) is WriteResult.WRITTEN
     fast = orjson.loads(journal.lines[0])[2][0]
     assert fast == fit(value, LIMIT).value
     return fast
@@ -344,7 +344,7 @@ class Client:
 
 def test_secret_in_a_field() -> None:
     """A field whose name says that it is a secret is scrubbed, as the key of a dict is."""
-    assert write(HEAD, [(Client(),)], {}, LIMIT, Lines(), FILES) is WriteResult.SUSPECT
+    assert write(HEAD, [(Client(),)], {}, LIMIT, Lines(), FILES) == WriteResult.SUSPECT
     assert scrub(fit([Client()], LIMIT).value) == [
         {"__class__": f"{HERE}.Client", "password": "[REDACTED]", "host": "h"}
     ]

@@ -25,7 +25,7 @@ _TRACE_TAG: Final = "mlflow.traceTag."
 _CONVERSATION: Final = "gen_ai.conversation.id"
 _LONGEST_MODEL: Final = 500
 _LARGEST: Final = 2**63 - 1
-_STATES: Final = frozenset(Status)
+_STATES: Final = frozenset({Status.OK, Status.ERROR})
 _encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 _COLUMNS_OF_METADATA: Final = (TraceKey.SESSION, TraceKey.TOKEN_USAGE, TraceKey.COST)
 """Metadata that are columns of the trace's row."""

@@ -66,6 +66,8 @@ _EVENTS: Final = st.lists(
     ),
     max_size=2,
 )
+_TYPES: Final = [value for name, value in vars(SpanType).items() if name.isupper()]
+_STATUSES: Final = st.sampled_from([Status.OK, Status.ERROR])
 _TIMES: Final = st.integers(0, 5_000_000).map(lambda micros: micros / 1_000_000)
 
 
@@ -74,15 +76,15 @@ def _span(draw: st.DrawFn, number: int) -> list[Any]:
     """The records of a span."""
     parent = None if number == 1 else draw(st.integers(1, number - 1))
     started, took = draw(_TIMES), draw(_TIMES)
+    ended: dict[str, Any] = {}
     fields: dict[str, Any] = {"inputs": draw(st.just(None) | _DOCUMENTS), "name": draw(_TEXTS)}
     if draw(st.booleans()):
-        fields["type"] = draw(st.sampled_from([*SpanType]) | _TEXTS.filter(bool))
+        fields["type"] = draw(st.sampled_from(_TYPES) | _TEXTS.filter(bool))
         fields["attributes"] = {**draw(_ATTRIBUTES), **draw(st.dictionaries(_NAMES, VALUES, max_size=2))}
-        ended = {"attributes": {}, "status": draw(st.sampled_from([*Status])), "message": draw(_TEXTS)}
+        ended = {"attributes": {}, "status": draw(_STATUSES), "message": draw(_TEXTS)}
     else:
         fields |= {"kind": draw(st.sampled_from([Kind.CHAIN, Kind.TOOL, Kind.RETRIEVER])), "run_id": "r"}
         fields["tags"] = draw(st.none() | st.lists(_TEXTS, max_size=2))
-        ended = {}
     if number == 1:
         fields["context"] = in_experiment(tags=draw(_PAIRS), metadata=draw(_PAIRS))
     records: list[Any] = [start(1, number, parent, at=started, **fields)]
@@ -100,7 +102,11 @@ def records(draw: st.DrawFn) -> list[Any]:
         st.none()
         | st.fixed_dictionaries(
             {"tags": _PAIRS, "metadata": _PAIRS},
-            optional={"request_preview": _TEXTS, "client_request_id": _TEXTS, "state": st.sampled_from([*Status])},
+            optional={
+                "request_preview": _TEXTS,
+                "client_request_id": _TEXTS,
+                "state": _STATUSES,
+            },
         )
     )
     updates = [] if update is None else [TraceUpdate(trace_id(1), update)]
