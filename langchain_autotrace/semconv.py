@@ -182,8 +182,10 @@ def span_name(kind: str, name: object, details: Mapping[str, Any]) -> str:
         name: the name that LangChain gave, if any.
         details: those of the run's :class:`~langchain_autotrace.records.SpanStart`.
     """
-    node = metadata_of(details).get("langgraph_node")  # where LangGraph's asynchronous Send has the name
-    return str(name or details.get("class") or node or _UNNAMED.get(kind, kind))
+    given = name or details.get("class")
+    if not given:
+        given = metadata_of(details).get("langgraph_node")  # where LangGraph's asynchronous Send has the name
+    return str(given or _UNNAMED.get(kind, kind))
 
 
 def span_type(kind: str, name: str, details: Mapping[str, Any]) -> str:

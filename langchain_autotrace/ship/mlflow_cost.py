@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from langchain_autotrace.trace.spans import Span
 
+_PRICED: Final = (Attr.COST, Attr.TOKEN_USAGE)
 _FREE: Final = dict.fromkeys(COST_KEYS, 0.0)
 """Cost of a local model, set where MLflow has prices: it would take those of any provider that has a model of the same
 name, such as DeepSeek's for Ollama's deepseek-r1."""
@@ -25,11 +26,13 @@ name, such as DeepSeek's for Ollama's deepseek-r1."""
 
 def with_cost(span: Span) -> Span:
     """Return the span with the cost that the program has set on it, else the calculated one, if any."""
+    if span.attributes.keys().isdisjoint(_PRICED):
+        return span
     cost: Mapping[str, float] | None
     if Attr.COST in span.attributes:
         cost = costs_of(span)
     elif is_local(span.attributes.get(Attr.PROVIDER)):
-        cost = _FREE if span.attributes.get(Attr.TOKEN_USAGE) and has_prices() else None
+        cost = _FREE if span.attributes[Attr.TOKEN_USAGE] and has_prices() else None
     else:
         cost = cost_of(span.attributes, span.start_ns, _mlflow_price)
     if not cost and Attr.COST not in span.attributes:

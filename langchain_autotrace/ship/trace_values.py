@@ -5,7 +5,7 @@ They are made once, for MLflow's API (``mlflow_entities.py``) and for its databa
 
 from __future__ import annotations
 
-import base64
+import binascii
 import functools
 import posixpath
 import re
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import orjson
 
 from langchain_autotrace.ids import TRACE_ID_PREFIX
-from langchain_autotrace.records import ProcessInfo, TraceContext
+from langchain_autotrace.records import TraceContext
 from langchain_autotrace.semconv import Attr, Status, TraceKey
 from langchain_autotrace.ship.git_state import git_state
 from langchain_autotrace.ship.mlflow_cost import with_cost
@@ -99,7 +99,7 @@ def trace_values(trace: Trace) -> TraceValues:
         trace_id=TRACE_ID_PREFIX + trace.trace_id,
         info=None if trace.root is None else _info(trace, trace.root, spans),
         spans=spans,
-        files={file_id: base64.b64decode(content) for file_id, content in trace.files.items()},
+        files={file_id: binascii.a2b_base64(content) for file_id, content in trace.files.items()},
     )
 
 
@@ -175,11 +175,11 @@ def trace_tags(tags: Mapping[str, str]) -> dict[str, str]:
 def _metadata(trace: Trace, given: Mapping[str, str]) -> dict[str, str]:
     found = {TraceKey.SCHEMA: _SCHEMA}
     if trace.process is not None:
-        found |= _environment(trace.process._replace(started_ns=0))
-    for key, name in _METADATA_FROM_SPANS:
-        value = next((span.attributes[name] for span in trace.spans if span.attributes.get(name)), None)
-        if value:
-            found[key] = str(value)
+        found |= _environment(trace.process.user, trace.process.source, trace.process.folder)
+    for span in reversed(trace.spans):  # the first one that has a value counts
+        for key, name in _METADATA_FROM_SPANS:
+            if value := span.attributes.get(name):
+                found[key] = str(value)
     if tokens := totals(trace.spans, usage_of, TOKEN_KEYS):
         found[TraceKey.TOKEN_USAGE] = orjson.dumps(tokens).decode()
     if costs := totals(trace.spans, costs_of, COST_KEYS):
@@ -190,12 +190,12 @@ def _metadata(trace: Trace, given: Mapping[str, str]) -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=256)
-def _environment(process: ProcessInfo) -> dict[str, str]:
+def _environment(user: str, source: str, folder: str) -> dict[str, str]:
     """Return user, source and git state of the program, under MLflow's names."""
-    git = git_state(process.folder)
+    git = git_state(folder)
     found = {
-        "mlflow.user": process.user,
-        "mlflow.source.name": process.source,
+        "mlflow.user": user,
+        "mlflow.source.name": source,
         TraceKey.SOURCE_TYPE: "LOCAL",
         "mlflow.source.git.commit": git.commit,
         "mlflow.source.git.branch": git.branch,
@@ -220,7 +220,8 @@ def _key(key: str) -> str:
 
 
 def _span_values(span: Span) -> dict[str, Any]:
-    is_error = span.status == Status.ERROR
+    # OpenTelemetry takes a message with an error only.
+    message = _text(span.message) if span.status == Status.ERROR else ""
     return {
         "trace_id": _base64(span.trace_id),
         "span_id": _base64(span.span_id),
@@ -236,8 +237,7 @@ def _span_values(span: Span) -> dict[str, Any]:
             }
             for event in span.events
         ],
-        # OpenTelemetry takes a message with an error only.
-        "status": {"code": f"STATUS_CODE_{span.status or 'UNSET'}", "message": _text(span.message) if is_error else ""},
+        "status": {"code": f"STATUS_CODE_{span.status or 'UNSET'}", "message": message},
         "attributes": _span_attributes(span),
         "links": span.links,
     }
@@ -291,4 +291,4 @@ def _without_nul(value: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _base64(digits: str) -> str:
-    return base64.b64encode(bytes.fromhex(digits)).decode()
+    return binascii.b2a_base64(bytes.fromhex(digits), newline=False).decode()

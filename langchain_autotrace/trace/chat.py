@@ -257,9 +257,7 @@ def chat_answer(result: object) -> object:
     for generation in generations(result):
         message = generation.get("message")
         answer = {"role": "assistant", "content": generation.get("text")} if message is None else chat_message(message)
-        metadata = message.get("response_metadata") if isinstance(message, dict) else None
-        reason = finish_reason(generation.get("generation_info"), metadata)
-        choices.append({"index": len(choices), "message": answer, "finish_reason": reason})
+        choices.append({"index": len(choices), "message": answer, "finish_reason": finish_reason(generation)})
     return {"choices": choices}
 
 
@@ -279,9 +277,11 @@ def generations(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [one for batch in found for one in batch if isinstance(one, dict)]
 
 
-def finish_reason(*places: object) -> str | None:
-    """Return why the model stopped, from the first place that contains it under one of the providers' keys."""
-    for place in places:
+def finish_reason(generation: Mapping[str, Any]) -> str | None:
+    """Return why the model stopped, by a generation of its result; each provider has a key of its own."""
+    message = generation.get("message")
+    metadata = message.get("response_metadata") if isinstance(message, dict) else None
+    for place in (generation.get("generation_info"), metadata):
         if isinstance(place, dict):
             found = place.get("finish_reason") or place.get("stop_reason") or place.get("done_reason")
             if found:

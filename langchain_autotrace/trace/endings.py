@@ -6,7 +6,7 @@ synchronous stream that its consumer closes ends as if it had returned, while th
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -53,7 +53,7 @@ def endings(records: Iterable[TraceRecord]) -> dict[str, Ending]:
         records: of the trace, in the order in which they were written.
     """
     starts: dict[str, SpanStart] = {}
-    open_below: Counter[str | None] = Counter()
+    open_below: dict[str | None, int] = defaultdict(int)
     paused: set[str | None] = set()
     closed: set[str | None] = set()
     found: dict[str, Ending] = {}

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_autotrace.semconv import COMMAND, INTERRUPTS, Attr, Kind, Outcome, metadata_of
+from langchain_autotrace.trace.owners import thread_of
 
 if TYPE_CHECKING:
     from langchain_autotrace.records import SpanEnd, SpanStart
@@ -58,18 +59,19 @@ def with_interrupts(spans: Sequence[Span], records: Sequence[SpanRecords], ended
     return made[::-1]
 
 
-def set_thread(root: Span, spans: Sequence[Span], records: Sequence[SpanRecords], thread: str | None) -> str | None:
+def set_thread(root: Span, spans: Sequence[Span], records: Sequence[SpanRecords]) -> str | None:
     """Set on the root what was answered, and the thread of an interrupted graph; return the thread that is resumed.
 
     Args:
         root: of the trace.
         spans: of the trace.
         records: of each of the spans.
-        thread: id of LangGraph's thread; None when the trace has none.
     """
-    if thread is not None and root.attributes.get(Attr.OUTCOME) == Outcome.INTERRUPTED:
-        root.attributes[Attr.INTERRUPTED_THREAD] = thread
+    is_interrupted = root.attributes.get(Attr.OUTCOME) == Outcome.INTERRUPTED
     resumes = [span.inputs for span, one in zip(spans, records, strict=True) if one.start.details.get("resumes")]
+    thread = thread_of(records) if is_interrupted or resumes else None
+    if is_interrupted and thread is not None:
+        root.attributes[Attr.INTERRUPTED_THREAD] = thread
     answer = next((answer_of(inputs[0]) for inputs in resumes if inputs), None)
     if answer is not None:
         root.attributes[Attr.ANSWER] = answer

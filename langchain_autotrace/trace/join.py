@@ -151,7 +151,7 @@ class Joiner:
         if record.time_ns < span.start.time_ns:  # the clock was set back
             record = record._replace(time_ns=span.start.time_ns)
         trace.records.append(record)
-        trace.spans[record.span_id] = span._replace(end=record)
+        trace.spans[record.span_id] = SpanRecords(span.start, span.events, record)
         trace.open.discard(record.span_id)
         if span.start.parent_id is None or (trace.root is None and trace.due_from is None):
             trace.due_from = now

@@ -20,7 +20,10 @@ def set_owners(spans: Sequence[Span], records: Sequence[SpanRecords]) -> None:
 
     Of a span, what its metadata says counts first, then ``configurable``, a graph's ``context``, and ``context()``.
     """
-    sources = [[] if one.start.kind == Kind.SPAN else _sources(one.start.details) for one in records]
+    sources = [
+        [] if one.start.kind == Kind.SPAN else [place for place in _sources(one.start.details) if place]
+        for one in records
+    ]
     for name, keys in ((Attr.SESSION, SESSION_KEYS), (Attr.USER, USER_KEYS)):
         for span, places in zip(spans, sources, strict=True):
             found = next((place[key] for place in places for key in keys if place.get(key)), None)

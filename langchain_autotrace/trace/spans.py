@@ -12,7 +12,7 @@ from langchain_autotrace.trace.agents import Graphs, graphs
 from langchain_autotrace.trace.endings import LOST, Ending, endings
 from langchain_autotrace.trace.error_messages import message_text
 from langchain_autotrace.trace.interrupts import resume_shown, set_thread, with_interrupts
-from langchain_autotrace.trace.owners import set_owners, thread_of
+from langchain_autotrace.trace.owners import set_owners
 from langchain_autotrace.trace.plumbing import mark_plumbing
 from langchain_autotrace.trace.tool_spans import tool_spans
 
@@ -99,7 +99,7 @@ def trace_of(joined: JoinedTrace) -> Trace:
         set_owners(spans, joined.spans)
     mark_plumbing(spans, joined.spans, is_whole=joined.root is not None)
     root = next((span for span in spans if joined.root is not None and span.span_id == joined.root.span_id), None)
-    resumed = None if root is None else set_thread(root, spans, joined.spans, thread_of(joined.spans))
+    resumed = None if root is None else set_thread(root, spans, joined.spans)
     spans += tool_spans(joined, spans)
     contexts = [one.start.context for one in joined.spans if one.start.context is not None]
     return Trace(
@@ -266,14 +266,10 @@ def _answer_attributes(start: SpanStart, end: SpanEnd) -> dict[str, Any]:
         own[Attr.CACHE_HIT] = True
     if model:
         own[Attr.MODEL] = model
-    reasons = [choice["finish_reason"] for choice in _choices(chat.chat_answer(result))]
+    reasons = list(map(chat.finish_reason, chat.generations(result)))
     if any(reasons):
         own[Attr.FINISH_REASONS] = reasons
     return own
-
-
-def _choices(answer: object) -> Sequence[Mapping[str, Any]]:
-    return answer.get("choices", ()) if isinstance(answer, dict) else ()
 
 
 def _changed(span: Span, changes: Mapping[str, Any]) -> Span:
@@ -301,7 +297,7 @@ def _of_mlflow(span: Span, records: SpanRecords) -> Span:
 
 def _with_streamed(spans: list[Span], records: Sequence[SpanRecords]) -> list[Span]:
     """Return the spans, abandoned streams with all that was said: LangChain leaves out the chunk it stopped at."""
-    if not any(span.attributes.get(Attr.OUTCOME) == Outcome.ABANDONED for span in spans):
+    if not _any_ended(spans, Outcome.ABANDONED):
         return spans
     said = _said(spans, records)
     return [
@@ -310,6 +306,10 @@ def _with_streamed(spans: list[Span], records: Sequence[SpanRecords]) -> list[Sp
         else span
         for span in spans
     ]
+
+
+def _any_ended(spans: Sequence[Span], outcome: str) -> bool:
+    return any(span.attributes.get(Attr.OUTCOME) == outcome for span in spans)
 
 
 def _said(spans: Sequence[Span], records: Sequence[SpanRecords]) -> dict[str, str]:
@@ -347,6 +347,8 @@ def _is_longer(said: str | None, outputs: list[Any] | None) -> bool:
 
 def _with_lost_inputs(spans: list[Span]) -> list[Span]:
     """Return the spans; a step of a stream that was lost has the inputs of its first child, which were the same."""
+    if not _any_ended(spans, Outcome.LOST):
+        return spans
     given: dict[str | None, list[Any]] = {}
     made: list[Span] = []
     for span in reversed(spans):  # children come before their parents, the first one last

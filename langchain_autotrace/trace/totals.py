@@ -54,6 +54,8 @@ def totals(
 def _outermost(spans: Sequence[Span], amounts_of: Callable[[Span], Mapping[str, float]]) -> list[Mapping[str, float]]:
     """Return the tokens or costs to add up: not those below others, such as of a client's own span within a model's."""
     amounts = {span.span_id: amounts_of(span) for span in spans}
+    if not any(amounts.values()):
+        return []
     parents = {span.span_id: span.parent_id for span in spans}
     counted: list[Mapping[str, float]] = []
     for span_id, amount in amounts.items():

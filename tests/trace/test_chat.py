@@ -126,7 +126,7 @@ def test_any_json(message: Any, answer: Any, definitions: Any) -> None:
         chat_inputs(given_message)
         text_of(given_message)
     chat_answer(answer)
-    finish_reason(answer, message)
+    finish_reason({"generation_info": answer, "message": message})
     assert isinstance(tools(definitions), list)
 
 
@@ -206,9 +206,12 @@ def test_the_text_of_content() -> None:
 
 def test_a_reason_that_a_stream_repeats() -> None:
     """A reason that LangChain has added up from a stream's chunks is given once."""
-    assert finish_reason(None, {"finish_reason": "stopstopstop"}) == "stop"
-    assert finish_reason({"finish_reason": None}, {"stop_reason": "end_turn"}, {"done_reason": "x"}) == "end_turn"
-    assert finish_reason(None, "odd", {}) is None
+    assert finish_reason({"message": {"response_metadata": {"finish_reason": "stopstopstop"}}}) == "stop"
+    metadata = {"stop_reason": "end_turn", "done_reason": "x"}
+    given = {"generation_info": {"finish_reason": None}, "message": {"response_metadata": metadata}}
+    assert finish_reason(given) == "end_turn"
+    assert finish_reason({"generation_info": "odd", "message": {"response_metadata": {}}}) is None
+    assert finish_reason({"message": "odd"}) is None
 
 
 def test_texts_that_repeat_themselves() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import json
 import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -198,7 +198,7 @@ def _pairs(trace_id: str, pairs: Mapping[str, str]) -> list[Row]:
 
 def _span_row(trace_id: str, experiment_id: int, was: Mapping[str, Any], span: Mapping[str, Any]) -> Row:
     attributes = span["attributes"]
-    costs = json.loads(attributes.get(Attr.COST, "{}"))
+    costs = orjson.loads(attributes.get(Attr.COST, "{}"))
     kind = orjson.loads(was["attributes"][Attr.SPAN_TYPE])
     return {
         "trace_id": trace_id,
@@ -210,15 +210,32 @@ def _span_row(trace_id: str, experiment_id: int, was: Mapping[str, Any], span: M
         "status": span["status"]["code"].removeprefix("STATUS_CODE_"),
         "start_time_unix_nano": span["start_time_unix_nano"],
         "end_time_unix_nano": span["end_time_unix_nano"],
-        "content": _encode(span),
+        "content": _content(span),
         **{key: _amount(costs.get(key)) for key in COST_KEYS},
         "model_name": _named(attributes.get(Attr.MODEL)),
         "model_provider": _named(attributes.get(Attr.PROVIDER)),
     }
 
 
+def _content(span: Mapping[str, Any]) -> str:
+    """Return the span as Python's ``json`` writes it, as MLflow does.
+
+    The attributes, which hold the long texts, are written by orjson: it escapes a text in the same way, at a tenth of
+    the time.
+    """
+    *names, attributes, links = span
+    _checked(None, [attributes, links] == ["attributes", "links"])
+    texts = ", ".join([f"{_quoted(key)}: {_quoted(text)}" for key, text in span["attributes"].items()])
+    head = _encode({name: span[name] for name in names})
+    return f'{head[:-1]}, "attributes": {{{texts}}}, "links": {_encode(span["links"])}}}'
+
+
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()
+
+
 def _hexadecimal(base64_id: str) -> str:
-    return base64.b64decode(base64_id).hex()
+    return binascii.a2b_base64(base64_id).hex()
 
 
 def _amount(value: object) -> float | None:
@@ -234,7 +251,7 @@ def _named(text: str | None) -> str | None:
 def _text_of(text: str) -> str:
     """Return the string that an attribute is, of one that is none its JSON."""
     try:
-        value = json.loads(text)
+        value = orjson.loads(text)
     except ValueError:
         return text
     return value if isinstance(value, str) else text

@@ -6,10 +6,10 @@ and are turned here; all others go through MLflow's function.
 
 from __future__ import annotations
 
+import binascii
 import functools
 import importlib.util
 import json
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -29,12 +29,12 @@ _UNREAD: Final = frozenset({
 _UNREAD_PREFIXES: Final = ("langchain.", "langchain_autotrace.", "langgraph.")
 _UNREAD_EVENTS: Final = frozenset({"exception"})
 """Events in which MLflow does not look for inputs and outputs."""
-_ID: Final = re.compile(r"[A-Za-z0-9+/]{22}==|[A-Za-z0-9+/]{11}=")
+_SIZES: Final = [16, 8, 8]
+"""Bytes of the ids of a trace, a span and its parent."""
+_MODEL_KEY: Final = '"model":'
 _NO_ID: Final = "AAAAAAAAAAA="
 _MAY_NEST: Final = ("{", "[", "\\")
 """Beginnings of a string within a string that may be JSON; quotes and line ends are escaped there."""
-_MODEL_KEY: Final = '"model"'
-_ESCAPE: Final = "\\u"
 
 
 def stored_span(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def stored_span(values: Mapping[str, Any]) -> dict[str, Any]:
     if not _is_known(values):
         return _translated(values)
     attributes = {key: _unquoted(text) for key, text in values["attributes"].items()}
-    if Attr.MODEL not in attributes and (model := _named_model(attributes)):
+    if Attr.MODEL not in attributes and (model := _named_model(attributes, values["attributes"])):
         attributes[Attr.MODEL] = json.dumps(model, ensure_ascii=False)
     if Attr.MODEL in attributes and Attr.TOKEN_USAGE in attributes and Attr.COST not in attributes and _may_price():
         return _translated(values)
@@ -56,7 +56,8 @@ def stored_span(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_known(values: Mapping[str, Any]) -> bool:
     attributes = values["attributes"]
-    if not all(key in _UNREAD or key.startswith(_UNREAD_PREFIXES) or key == Attr.REQUEST_MODEL for key in attributes):
+    others = attributes.keys() - _UNREAD
+    if not all(key.startswith(_UNREAD_PREFIXES) or key == Attr.REQUEST_MODEL for key in others):
         return False
     if Attr.REQUEST_MODEL in attributes and (
         Attr.MODEL not in attributes or attributes[Attr.SPAN_TYPE] == f'"{SpanType.UNKNOWN}"'
@@ -67,7 +68,7 @@ def _is_known(values: Mapping[str, Any]) -> bool:
 
 def _has_known_ids(values: Mapping[str, Any]) -> bool:
     ids = (values["trace_id"], values["span_id"], values["parent_span_id"] or values["span_id"])
-    return all(_ID.fullmatch(one) for one in ids) and len(ids[0]) > len(ids[1]) == len(ids[2]) and _NO_ID not in ids
+    return [len(binascii.a2b_base64(one)) for one in ids] == _SIZES and _NO_ID not in ids
 
 
 def _has_known_events(values: Mapping[str, Any]) -> bool:
@@ -86,11 +87,17 @@ def _unquoted(text: str) -> str:
         return text
 
 
-def _named_model(attributes: Mapping[str, str]) -> str | None:
-    """Return the field "model" of the inputs or the outputs, which MLflow takes for the name of the model."""
+def _named_model(attributes: Mapping[str, str], given: Mapping[str, str]) -> str | None:
+    """Return the field "model" of the inputs or the outputs, which MLflow takes for the name of the model.
+
+    Args:
+        attributes: as they are stored.
+        given: the same before :func:`_unquoted`.
+    """
     for key in (Attr.INPUTS, Attr.OUTPUTS):
         text = attributes.get(key, "")
-        if not text.lstrip().startswith("{") or (_MODEL_KEY not in text and _ESCAPE not in text):
+        # This package writes the key in one way; in a text of the program's, any letter may be an escape.
+        if not text.lstrip().startswith("{") or (text is given[key] and _MODEL_KEY not in text):
             continue
         if model := orjson.loads(text).get("model"):
             return model if isinstance(model, str) else None
