@@ -36,12 +36,12 @@ def trace_id(run_id: UUID | str) -> str:
 
 def trace_digits(made_of: object) -> str:
     """Return the 32 digits of a trace's id; it is made of a UUID or its text, or is given itself."""
-    return str(made_of).replace("-", "")
+    return made_of.hex if isinstance(made_of, UUID) else str(made_of).replace("-", "")
 
 
 def span_digits(made_of: object) -> str:
     """Return the 16 digits of a span's id; it is made of a UUID or its text, or is given itself."""
-    digits = str(made_of).replace("-", "")
+    digits = trace_digits(made_of)
     if len(digits) == _SPAN_DIGITS:
         return digits
     return digits[16:] if digits[12] in _RANDOM_VERSIONS else blake2b(digits.encode(), digest_size=8).hexdigest()

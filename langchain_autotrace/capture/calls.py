@@ -86,7 +86,9 @@ def resumes(inputs: tuple[object] | None) -> bool:
 
 def owners(given: object) -> dict[str, str]:
     """Return session and user that a mapping or object names by its keys or fields, and nothing else of it."""
-    found = {} if given is None else {key: _field(given, key) for key in _KEYS}
+    if given is None or (type(given) is dict and not given):
+        return {}
+    found = {key: _field(given, key) for key in _KEYS}
     return {key: value for key, value in found.items() if value}
 
 
