@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_autotrace.semconv import SESSION_KEYS, THREAD_KEY, USER_KEYS, Attr, Kind, metadata_of
@@ -20,16 +20,22 @@ def set_owners(spans: Sequence[Span], records: Sequence[SpanRecords]) -> None:
 
     Of a span, what its metadata says counts first, then ``configurable``, a graph's ``context``, and ``context()``.
     """
-    sources = [
-        [] if one.start.kind == Kind.SPAN else [place for place in _sources(one.start.details) if place]
-        for one in records
-    ]
+    sources = [[] if one.start.kind == Kind.SPAN else _sources(one.start.details) for one in records]
     for name, keys in ((Attr.SESSION, SESSION_KEYS), (Attr.USER, USER_KEYS)):
         for span, places in zip(spans, sources, strict=True):
-            found = next((place[key] for place in places for key in keys if place.get(key)), None)
+            found = _first(places, keys)
             if found is not None:
                 span.attributes[name] = str(found)[:_MAX_OWNER]
                 break
+
+
+def _first(places: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> object:
+    """Return the first value that is not empty under one of the keys; None where there is none."""
+    for place in places:
+        for key in keys:
+            if value := place.get(key):
+                return value
+    return None
 
 
 def thread_of(records: Sequence[SpanRecords]) -> str | None:

@@ -198,7 +198,8 @@ def _run_attributes(records: SpanRecords) -> dict[str, Any]:
         found |= _model_attributes(details)
         if end is not None:
             found |= _answer_attributes(records.start, end)
-    return found | _sizes(records)
+    found |= _sizes(records)
+    return found
 
 
 def _sizes(records: SpanRecords) -> dict[str, int]:

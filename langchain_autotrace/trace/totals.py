@@ -53,15 +53,13 @@ def totals(
 
 def _outermost(spans: Sequence[Span], amounts_of: Callable[[Span], Mapping[str, float]]) -> list[Mapping[str, float]]:
     """Return the tokens or costs to add up: not those below others, such as of a client's own span within a model's."""
-    amounts = {span.span_id: amounts_of(span) for span in spans}
-    if not any(amounts.values()):
-        return []
-    parents = {span.span_id: span.parent_id for span in spans}
+    amounts = {span.span_id: amount for span in spans if (amount := amounts_of(span))}
+    parents = {span.span_id: span.parent_id for span in spans} if amounts else {}
     counted: list[Mapping[str, float]] = []
     for span_id, amount in amounts.items():
-        above = parents[span_id] if amount else None
-        while above is not None and not amounts.get(above):
+        above = parents[span_id]
+        while above is not None and above not in amounts:
             above = parents.get(above)
-        if amount and above is None:
+        if above is None:
             counted.append(amount)
     return counted

@@ -45,7 +45,7 @@ def stored_span(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not _is_known(values):
         return _translated(values)
-    attributes = {key: _unquoted(text) for key, text in values["attributes"].items()}
+    attributes = {key: _unquoted(text) if text.startswith('"') else text for key, text in values["attributes"].items()}
     if Attr.MODEL not in attributes and (model := _named_model(attributes, values["attributes"])):
         attributes[Attr.MODEL] = json.dumps(model, ensure_ascii=False)
     if Attr.MODEL in attributes and Attr.TOKEN_USAGE in attributes and Attr.COST not in attributes and _may_price():
@@ -77,8 +77,8 @@ def _has_known_events(values: Mapping[str, Any]) -> bool:
 
 
 def _unquoted(text: str) -> str:
-    """Return an attribute's text; of a string that is JSON itself, as MLflow does, the string."""
-    if not (text.startswith('"') and text[1:].lstrip(" ").startswith(_MAY_NEST)):
+    """Return the text of an attribute that is a string; of one that is JSON itself, as MLflow does, the string."""
+    if not text[1:].lstrip(" ").startswith(_MAY_NEST):
         return text
     inner = json.loads(text)
     try:
