@@ -67,12 +67,14 @@ def _calm_hypothesis() -> None:
 def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep tests apart: folders, settings, and what the process remembers."""
     from langchain_autotrace.capture import scope
+    from langchain_autotrace.capture.guard import internal_errors
     from langchain_autotrace.control import shutdown
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LANGCHAIN_AUTOTRACE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LANGCHAIN_AUTOTRACE_LINGER", "0")
     monkeypatch.setattr(scope, "last_trace", scope.LastTrace())
+    monkeypatch.setattr(internal_errors, "count", 0)  # of errors on purpose: at its end, a process tells of them
     yield
     shutdown()
 

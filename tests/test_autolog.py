@@ -288,7 +288,6 @@ def test_silent(store: str, caplog: pytest.LogCaptureFixture, *, silent: bool) -
 def test_an_internal_error(store: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """An error of our own is counted and logged once; the program gets its result."""
     monkeypatch.delenv("LANGCHAIN_AUTOTRACE_STRICT")
-    monkeypatch.setattr(internal_errors, "count", 0)
     langchain_autotrace.autolog(tracking_uri=store, shipper="external")
 
     def fail(*_: Any, **__: Any) -> None:
