@@ -9,7 +9,8 @@ from langchain_autotrace.errors import AutotraceError
 
 if TYPE_CHECKING:
     from langchain_autotrace.capture.scope import context, suppress
-    from langchain_autotrace.control import AutotraceHandler, FlushResult, autolog, disable, flush, last_trace_id
+    from langchain_autotrace.control import AutotraceHandler, autolog, disable, flush, last_trace_id
+    from langchain_autotrace.flushing import FlushResult
     from langchain_autotrace.ids import trace_id
     from langchain_autotrace.loading import load_model
     from langchain_autotrace.settings import RedactContext
@@ -37,6 +38,7 @@ __all__ = [
 _MODULES: Final = {
     **dict.fromkeys(__all__, "langchain_autotrace.control"),
     **dict.fromkeys(("context", "suppress"), "langchain_autotrace.capture.scope"),
+    "FlushResult": "langchain_autotrace.flushing",
     "RedactContext": "langchain_autotrace.settings",
     **dict.fromkeys(("get_trace", "search_traces"), "langchain_autotrace.view.stored_traces"),
     "__version__": "langchain_autotrace.version",

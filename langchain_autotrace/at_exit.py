@@ -11,7 +11,7 @@ from langchain_autotrace.ship.status import is_lock_error
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_autotrace.control import FlushResult
+    from langchain_autotrace.flushing import FlushResult
     from langchain_autotrace.journal.writer import Journal
     from langchain_autotrace.launch import Launcher
 

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Unpack, cast
+from typing import Any, Final, Unpack, cast
 
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_autotrace import at_exit, destination, lifetime
+from langchain_autotrace import at_exit, destination, flushing, lifetime
 from langchain_autotrace import settings as settings_module
 from langchain_autotrace.bridge.install import Installation, check_provider
 from langchain_autotrace.capture import override, runs, scope
@@ -28,10 +28,9 @@ from langchain_autotrace.capture.handler import CallbackHandler
 from langchain_autotrace.capture.interfaces import Journal as JournalInterface
 from langchain_autotrace.capture.interfaces import ModelLogger
 from langchain_autotrace.capture.recorder import Recorder
-from langchain_autotrace.errors import JournalError
-from langchain_autotrace.journal import checkpoint, codec
+from langchain_autotrace.flushing import FlushResult
+from langchain_autotrace.journal import codec
 from langchain_autotrace.journal.folder import DestinationFolder, state_dir
-from langchain_autotrace.journal.rejections import last_reason
 from langchain_autotrace.journal.writer import Journal
 from langchain_autotrace.launch import Launcher
 from langchain_autotrace.notebook import cell_display
@@ -42,30 +41,10 @@ from langchain_autotrace.version import __version__
 
 _logger: Final = logging.getLogger("langchain_autotrace")
 
-_POLL_SECONDS: Final = 0.01
-_RELAUNCH_SECONDS: Final = 2.0
-_MODELS_LEFT: Final = "timed out; all traces are stored, the shipper is still logging models"
 _LAUNCH_SECONDS: Final = 10.0
 """How long to wait at exit for another thread that is starting the shipper."""
 _MODEL_SETTINGS: Final = ("log_input_examples", "registered_model_name", "model_code", "code_paths")
 """Settings that need ``log_models``."""
-
-
-class FlushResult(NamedTuple):
-    """The state of delivery of the traces that this process has finished so far."""
-
-    ok: bool
-    """Whether everything captured before the call can be read in the store: nothing is pending, rejected or dropped."""
-    delivered: int
-    """Number of traces stored since the process started."""
-    pending: int
-    """Number of traces that are only in the journal."""
-    rejected: int
-    """Number of traces that the store rejected; they are in the ``rejected`` folder, with the reason."""
-    dropped: int
-    """Number of records that never reached the journal: the disk was full, or too many runs were open."""
-    error: str | None
-    """Why delivery failed, or why the last rejected trace was rejected; None when neither happened."""
 
 
 class _Pipeline:
@@ -348,82 +327,22 @@ def flush(timeout: float = 30.0, *, models: bool = False) -> FlushResult:
         at exit say why.
     """
     deadline = time.monotonic() + timeout
-    served = _served()
-    requests = [(journal, launcher, number) for journal, launcher in served if (number := journal.request_flush())]
-    errors = [_wait(*request, deadline, models=False) for request in requests]
+    requests = flushing.request(_served())
+    errors = [flushing.wait(one, deadline, models=False) for one in requests]
     if models and not any(errors):
-        errors = [_wait(*request, deadline, models=True) for request in requests]
-    return _result([journal for journal, _ in served], next(filter(None, errors), None))
+        errors = [flushing.wait(one, deadline, models=True) for one in requests]
+    return _result(errors)
 
 
-def _served() -> list[tuple[Journal, Launcher]]:
+def _served() -> list[flushing.Served]:
     with _state.lock:
         return list(_state.journals.values())
 
 
-def _wait(journal: Journal, launcher: Launcher, flush_number: int, deadline: float, *, models: bool) -> str | None:
-    """Wait until the shipper has answered the flush request; return None, or the reason why it did not."""
-    launch_at, folder = 0.0, journal.folder
-    while True:
-        answer = _checkpoint(journal)
-        if (answer.models_flushed if models else answer.flushed) >= flush_number:
-            return None
-        now = time.monotonic()
-        if now >= deadline:
-            status = folder.read_status()
-            stored = models and folder.has_shipper()
-            error = status.get("error") or (models and status.get("models_error"))
-            return error or (_MODELS_LEFT if stored else _timeout_reason(folder, launcher))
-        if now >= launch_at:
-            launcher.ensure()
-            launch_at = now + _RELAUNCH_SECONDS
-        time.sleep(_POLL_SECONDS)
-
-
-def _timeout_reason(folder: DestinationFolder, launcher: Launcher) -> str:
-    if folder.has_shipper():
-        return "timed out; the shipper is still delivering"
-    if launcher.is_external:
-        return "no shipper is running; start one with: langchain-autotrace ship --follow"
-    return f"the shipper did not start; see {folder.log_file}"
-
-
-def _checkpoint(journal: Journal) -> checkpoint.Checkpoint:
-    try:
-        return checkpoint.glance(journal.folder, journal.process)
-    except (OSError, JournalError):
-        return checkpoint.Checkpoint()
-
-
-def _result(journals: list[Journal], error: str | None) -> FlushResult:
-    journals_used = [journal for journal in journals if journal.process]
-    checkpoints = [_checkpoint(journal) for journal in journals_used]
+def _result(errors: Sequence[str | None]) -> FlushResult:
+    """Return the state of delivery; ``errors`` has for each request for it why it failed, or None."""
     recorders = [pipeline.recorder for pipeline in _state.pipelines]
-    delivered = sum(one.delivered for one in checkpoints)
-    rejected = sum(one.rejected for one in checkpoints)
-    dropped = sum(journal.dropped for journal in journals) + sum(recorder.evicted for recorder in recorders)
-    finished = sum(recorder.finished for recorder in recorders)
-    pending = max(finished - delivered - rejected, 0) if error else 0
-    if error is None and rejected:
-        error = _rejection(journals_used, rejected)
-    return FlushResult(error is None and not dropped, delivered, pending, rejected, dropped, error)
-
-
-def _rejection(journals: list[Journal], rejected: int) -> str:
-    """Return that traces were rejected, and why the last one of them was."""
-    reasons = filter(None, (last_reason(journal.folder, journal.process) for journal in journals))
-    return f"{at_exit.traces(rejected)} rejected by the store: {next(reasons, 'see langchain-autotrace status')}"
-
-
-def _notes() -> list[str]:
-    """Return the shipper's notes since this process started: models that it could not log, or has not logged yet."""
-    served = _served()
-    statuses = [journal.folder.read_status() for journal, _ in served]
-    current = [status for status in statuses if status.get("time", 0.0) >= at_exit.IMPORTED]
-    notes = [note for status in current for note in status.get("notes", ())]
-    if any(launcher.ends_with_program() and _checkpoint(journal).pending_models for journal, launcher in served):
-        notes.append("models are not logged yet; they are kept in the journal for the next run")
-    return notes
+    return flushing.result([journal for journal, _ in _served()], recorders, next(filter(None, errors), None))
 
 
 def _pipeline_for(settings: Settings) -> _Pipeline:
@@ -502,7 +421,7 @@ def _after_fork() -> None:
 
 
 def _at_exit() -> None:
-    line = at_exit.summary(_flush_at_exit(), _notes())
+    line = at_exit.summary(_flush_at_exit(), flushing.notes(_served()))
     if line and not _is_silent() and not lifetime.is_worker():
         print(line, file=sys.stderr)  # noqa: T201 - logging may be shut down by now
     shutdown()
@@ -510,17 +429,16 @@ def _at_exit() -> None:
 
 def _flush_at_exit() -> FlushResult:
     """Request delivery of everything, and wait for it where the shipper ends with this process."""
-    served, errors, begun = _served(), [], time.monotonic()
-    requests = [(journal, launcher, number) for journal, launcher in served if (number := journal.request_flush())]
-    for journal, launcher, number in requests:
-        launcher.ensure(wait=_LAUNCH_SECONDS)
-        timeout = _exit_timeout(journal)
-        deadline = begun + at_exit.patience(journal, launcher, timeout)
-        if _wait(journal, launcher, number, deadline, models=False):
-            errors.append(at_exit.trouble(journal, launcher, timeout))
-        elif launcher.ends_with_program():
-            _wait(journal, launcher, number, deadline, models=True)
-    return _result([journal for journal, _ in served], next(filter(None, errors), None))
+    errors, begun = [], time.monotonic()
+    for one in flushing.request(_served()):
+        one.launcher.ensure(wait=_LAUNCH_SECONDS)
+        timeout = _exit_timeout(one.journal)
+        deadline = begun + at_exit.patience(one.journal, one.launcher, timeout)
+        if flushing.wait(one, deadline, models=False):
+            errors.append(at_exit.trouble(one.journal, one.launcher, timeout))
+        elif one.launcher.ends_with_program():
+            flushing.wait(one, deadline, models=True)
+    return _result(errors)
 
 
 def _exit_timeout(journal: Journal) -> float:
