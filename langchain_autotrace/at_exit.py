@@ -49,9 +49,9 @@ def trouble(journal: Journal, launcher: Launcher, exit_timeout: float) -> str | 
     if error and not is_lock_error(error):
         return error
     if launcher.is_external:
-        return None if has_shipper else "no shipper is running; start one with: langchain-autotrace ship --follow"
+        return None if has_shipper else launcher.absence
     if launcher.has_failed and not has_shipper:
-        return f"the shipper did not start; see {journal.folder.log_file}"
+        return launcher.absence
     if not launcher.ends_with_program():
         return None
     return error or f"the shipper ends with this program and needs more than its exit_timeout of {exit_timeout:g} s"

@@ -340,7 +340,7 @@ def _served() -> list[flushing.Served]:
 
 
 def _result(errors: Sequence[str | None]) -> FlushResult:
-    """Return the state of delivery; ``errors`` has for each request for it why it failed, or None."""
+    """Return the result of flush requests; ``errors`` has, for each of them, why delivery failed, or None."""
     recorders = [pipeline.recorder for pipeline in _state.pipelines]
     return flushing.result([journal for journal, _ in _served()], recorders, next(filter(None, errors), None))
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_autotrace.capture.recorder import Recorder
-    from langchain_autotrace.journal.folder import DestinationFolder
 
 _POLL_SECONDS: Final = 0.01
 _RELAUNCH_SECONDS: Final = 2.0
+_TRACES_LEFT: Final = "timed out; the shipper is still delivering"
 _MODELS_LEFT: Final = "timed out; all traces are stored, the shipper is still logging models"
 
 Served: TypeAlias = tuple[Journal, Launcher]
@@ -44,7 +44,7 @@ class FlushResult(NamedTuple):
 
 
 class FlushRequest(NamedTuple):
-    """A request for delivery that was written to a journal."""
+    """A flush request in a journal: the process asks for delivery of everything before it."""
 
     journal: Journal
     launcher: Launcher
@@ -53,13 +53,13 @@ class FlushRequest(NamedTuple):
 
 
 def request(served: Sequence[Served]) -> list[FlushRequest]:
-    """Request delivery of everything in the journals; return the requests, none for a journal without records."""
+    """Write a flush request to each journal that has records; return the requests."""
     made = [FlushRequest(journal, launcher, journal.request_flush()) for journal, launcher in served]
     return [one for one in made if one.number]
 
 
 def wait(requested: FlushRequest, deadline: float, *, models: bool) -> str | None:
-    """Wait until the shipper has answered a request; return None, or the reason why it did not.
+    """Wait until the shipper has answered a flush request; return None, or the reason why it did not.
 
     Args:
         requested: the request.
@@ -74,21 +74,15 @@ def wait(requested: FlushRequest, deadline: float, *, models: bool) -> str | Non
         now = time.monotonic()
         if now >= deadline:
             status = folder.read_status()
-            stored = models and folder.has_shipper()
-            error = status.get("error") or (models and status.get("models_error"))
-            return error or (_MODELS_LEFT if stored else _timeout_reason(folder, launcher))
+            if error := status.get("error") or (models and status.get("models_error")):
+                return str(error)
+            if folder.has_shipper():
+                return _MODELS_LEFT if models else _TRACES_LEFT
+            return launcher.absence
         if now >= launch_at:
             launcher.ensure()
             launch_at = now + _RELAUNCH_SECONDS
         time.sleep(_POLL_SECONDS)
-
-
-def _timeout_reason(folder: DestinationFolder, launcher: Launcher) -> str:
-    if folder.has_shipper():
-        return "timed out; the shipper is still delivering"
-    if launcher.is_external:
-        return "no shipper is running; start one with: langchain-autotrace ship --follow"
-    return f"the shipper did not start; see {folder.log_file}"
 
 
 def _checkpoint(journal: Journal) -> checkpoint.Checkpoint:
@@ -99,7 +93,7 @@ def _checkpoint(journal: Journal) -> checkpoint.Checkpoint:
 
 
 def result(journals: Sequence[Journal], recorders: Sequence[Recorder], error: str | None) -> FlushResult:
-    """Return the state of delivery.
+    """Return how many traces were delivered, are pending or were rejected, and how many records were lost.
 
     Args:
         journals: all journals of this process.

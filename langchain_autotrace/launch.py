@@ -53,6 +53,13 @@ class Launcher:
         self._forget_ended()
         return self._has_failed
 
+    @property
+    def absence(self) -> str:
+        """Why no shipper is running, where none is, and what to do about it."""
+        if self.is_external:
+            return "no shipper is running; start one with: langchain-autotrace ship --follow"
+        return f"the shipper did not start; see {self._folder.log_file}"
+
     def ends_with_program(self) -> bool:
         """Return whether the shipper is killed when this program ends."""
         return self._is_thread or (not self.is_external and lifetime.takes_all_along())

@@ -182,10 +182,8 @@ def span_name(kind: str, name: object, details: Mapping[str, Any]) -> str:
         name: the name that LangChain gave, if any.
         details: those of the run's :class:`~langchain_autotrace.records.SpanStart`.
     """
-    given = name or details.get("class")
-    if not given:
-        given = metadata_of(details).get("langgraph_node")  # where LangGraph's asynchronous Send has the name
-    return str(given or _UNNAMED.get(kind, kind))
+    # A node that LangGraph's asynchronous Send starts has its name in the metadata alone.
+    return str(name or details.get("class") or metadata_of(details).get("langgraph_node") or _UNNAMED.get(kind, kind))
 
 
 def span_type(kind: str, name: str, details: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     for item in items:
         if item.nodeid.removeprefix("tests/").startswith(KNOWN_TABLES):
-            item.add_marker(pytest.mark.skip(reason="the tables of the installed MLflow are written by its API alone"))
+            item.add_marker(pytest.mark.skip(reason="the installed MLflow has other tables: only its API writes them"))
 
 
 def _calm_hypothesis() -> None:
@@ -74,7 +74,7 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("LANGCHAIN_AUTOTRACE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LANGCHAIN_AUTOTRACE_LINGER", "0")
     monkeypatch.setattr(scope, "last_trace", scope.LastTrace())
-    monkeypatch.setattr(internal_errors, "count", 0)  # of errors on purpose: at its end, a process tells of them
+    monkeypatch.setattr(internal_errors, "count", 0)  # a process says at its end how many it had, also on purpose
     yield
     shutdown()
 

@@ -45,7 +45,7 @@ def write(  # noqa: PLR0913, PLR0917 - by position: called for each event
     journal: Journal,
     files: Files,
 ) -> str:
-    """Write the line of an event to the journal, unless it has to be written with care; return a :class:`WriteResult`.
+    """Write an event's line to the journal, unless it needs care; return a value of :class:`WriteResult`.
 
     Args:
         head: the kind of the record, the trace, and the next fields: what nobody else changes.

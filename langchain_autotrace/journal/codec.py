@@ -6,8 +6,7 @@ writing them and searching them for secrets, both on the program's thread, takes
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import orjson
@@ -108,8 +107,8 @@ def is_of_other_version(line: bytes) -> bool:
 
 
 def _trace_record(kind: str, *fields: Any) -> TraceRecord:  # noqa: ANN401 - JSON
-    record, allowed = _FORMS[kind]
-    _check_types(tuple(map(type, fields)), allowed)
+    record, types = _FORMS[kind]
+    _check_types(fields, types)
     trace_id, own_id, *others = fields
     if len(trace_id) == _UUID:
         trace_id = trace_digits(trace_id)
@@ -122,18 +121,17 @@ def _trace_record(kind: str, *fields: Any) -> TraceRecord:  # noqa: ANN401 - JSO
     return record(trace_id, span_digits(own_id), *others)
 
 
-@functools.lru_cache(maxsize=256)
-def _check_types(types: _Types, allowed: tuple[_Types, ...]) -> None:
-    for kind, others in zip(types, allowed, strict=True):
-        if kind not in others:
-            msg = f"a field has the wrong type {kind.__name__}"
+def _check_types(fields: Iterable[object], types: Iterable[_Types]) -> None:
+    for field, allowed in zip(fields, types, strict=True):
+        if type(field) not in allowed:
+            msg = f"a field has the wrong type {type(field).__name__}"
             raise TypeError(msg)
 
 
 def _process_record(data: dict[str, Any]) -> Record:
     kind = data.pop("kind")
     if kind == "flush":
-        _check_types(tuple(map(type, data.values())), (_NUMBER,))
+        _check_types(data.values(), (_NUMBER,))
         return Flush(**data)
     if kind != "process":
         msg = f"unknown kind {kind!r}"
@@ -143,5 +141,5 @@ def _process_record(data: dict[str, Any]) -> Record:
         msg = f"written in format {version!r}; this version reads format {FORMAT}. Use the version that wrote it."
         raise JournalFormatError(msg)
     info = ProcessInfo(**data)
-    _check_types(tuple(map(type, info)), (_NUMBER, _TEXT, _NUMBER, *4 * (_TEXT,)))
+    _check_types(info, (_NUMBER, _TEXT, _NUMBER, *4 * (_TEXT,)))
     return info

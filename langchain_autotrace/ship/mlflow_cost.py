@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from langchain_autotrace.trace.spans import Span
 
 _PRICED: Final = (Attr.COST, Attr.TOKEN_USAGE)
+"""Attributes without which a span has no cost."""
 _FREE: Final = dict.fromkeys(COST_KEYS, 0.0)
 """Cost of a local model, set where MLflow has prices: it would take those of any provider that has a model of the same
 name, such as DeepSeek's for Ollama's deepseek-r1."""

@@ -41,9 +41,9 @@ def _first(places: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> object:
 def thread_of(records: Sequence[SpanRecords]) -> str | None:
     """Return the id of LangGraph's thread that a trace is of; None when it has none."""
     for one in records:
-        for source in _sources(one.start.details)[:2]:
-            if source.get(THREAD_KEY):
-                return str(source[THREAD_KEY])[:_MAX_OWNER]
+        found = _first(_sources(one.start.details)[:2], (THREAD_KEY,))
+        if found is not None:
+            return str(found)[:_MAX_OWNER]
     return None
 
 

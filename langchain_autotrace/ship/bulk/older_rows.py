@@ -9,6 +9,7 @@ import orjson
 
 from langchain_autotrace.semconv import Attr, TraceKey
 from langchain_autotrace.ship.bulk.revisions import METADATA, SPAN_METRICS, SPANS, TAGS, TRACE_METRICS
+from langchain_autotrace.ship.bulk.stored_span import text_of
 from langchain_autotrace.ship.trace_values import TOKEN_KEYS
 
 if TYPE_CHECKING:
@@ -54,13 +55,5 @@ def _pairs(trace_id: str, pairs: Mapping[str, object]) -> list[dict[str, Any]]:
 
 def _span_row(row: dict[str, Any], span: dict[str, Any]) -> dict[str, Any]:
     texts = {key: span["attributes"][key] for key in _DIMENSIONS if span["attributes"].get(key)}
-    dimensions = {key: _text_of(text) for key, text in texts.items()}
+    dimensions = {key: text_of(text) for key, text in texts.items()}
     return {**row, "content": json.dumps(span), "dimension_attributes": json.dumps(dimensions or None)}
-
-
-def _text_of(text: str) -> str:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, str) else text

@@ -12,7 +12,7 @@ import orjson
 from langchain_autotrace.semconv import Attr, Status, TraceKey
 from langchain_autotrace.ship.bulk.older_rows import with_metrics
 from langchain_autotrace.ship.bulk.revisions import INFO, METADATA, SPANS, TAGS
-from langchain_autotrace.ship.bulk.stored_span import stored_span
+from langchain_autotrace.ship.bulk.stored_span import stored_span, text_of
 from langchain_autotrace.ship.trace_values import TOKEN_KEYS
 from langchain_autotrace.trace.totals import COST_KEYS
 
@@ -145,7 +145,7 @@ def _check_sums(spans: Sequence[Mapping[str, Any]], columns: Row, metadata: Mapp
 
 def _first_named(spans: Iterable[Mapping[str, Any]], key: str) -> str | None:
     text = next((text for span in spans if (text := span["attributes"].get(key))), None)
-    return None if text is None else _text_of(text)
+    return None if text is None else text_of(text)
 
 
 def _any_in(columns: Row, keys: Iterable[str]) -> bool:
@@ -203,7 +203,7 @@ def _pairs(trace_id: str, pairs: Mapping[str, str]) -> list[Row]:
 
 def _span_row(trace_id: str, experiment_id: int, was: Mapping[str, Any], span: Mapping[str, Any]) -> Row:
     attributes = span["attributes"]
-    costs = orjson.loads(attributes[Attr.COST]) if Attr.COST in attributes else {}
+    costs = json.loads(attributes[Attr.COST]) if Attr.COST in attributes else {}
     kind = orjson.loads(was["attributes"][Attr.SPAN_TYPE])
     return {
         "trace_id": trace_id,
@@ -223,9 +223,9 @@ def _span_row(trace_id: str, experiment_id: int, was: Mapping[str, Any], span: M
 
 
 def _content(span: Mapping[str, Any]) -> str:
-    """Return the span as MLflow writes it: as Python's ``json`` does, with spaces between the parts.
+    """Return the JSON text that MLflow stores of a span: that of Python's ``json``, with a space after each separator.
 
-    Texts are written by orjson, which escapes them in the same way: for long ones, it takes a tenth of the time.
+    Texts are escaped by orjson, which does it in the same way: for long ones, it takes a tenth of the time.
     """
     _checked(None, [*span] == _FIELDS)
     status, texts = span["status"], [f"{_plain(key)}: {_plain(text)}" for key, text in span["attributes"].items()]
@@ -240,6 +240,7 @@ def _content(span: Mapping[str, Any]) -> str:
 
 
 def _plain(value: str | int | None) -> str:
+    """Return a text, number or None as JSON."""
     return orjson.dumps(value).decode()
 
 
@@ -258,13 +259,4 @@ def _amount(value: object) -> float | None:
 
 def _named(text: str | None) -> str | None:
     """Return a model's or provider's name as MLflow shortens it for its column."""
-    return None if text is None else _text_of(text)[:_LONGEST_MODEL]
-
-
-def _text_of(text: str) -> str:
-    """Return the string that an attribute is, of one that is none its JSON."""
-    try:
-        value = orjson.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, str) else text
+    return None if text is None else text_of(text)[:_LONGEST_MODEL]

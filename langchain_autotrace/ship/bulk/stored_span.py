@@ -31,7 +31,10 @@ _UNREAD_EVENTS: Final = frozenset({"exception"})
 """Events in which MLflow does not look for inputs and outputs."""
 _SIZES: Final = [16, 8, 8]
 """Bytes of the ids of a trace, a span and its parent."""
-_MODEL_KEY: Final = '"model":'
+_OUR_MODEL_KEY: Final = ('"model":',)
+"""What an object contains that this package has written, where it has the key "model"."""
+_ANY_MODEL_KEY: Final = ('"model"', "\\u")
+"""What any JSON contains that has this key, or one whose letters may be escaped."""
 _NO_ID: Final = "AAAAAAAAAAA="
 _MAY_NEST: Final = ("{", "[", "\\")
 """Beginnings of a string within a string that may be JSON; quotes and line ends are escaped there."""
@@ -45,7 +48,7 @@ def stored_span(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not _is_known(values):
         return _translated(values)
-    attributes = {key: _unquoted(text) if text.startswith('"') else text for key, text in values["attributes"].items()}
+    attributes = {key: _unquoted(text) for key, text in values["attributes"].items()}
     if Attr.MODEL not in attributes and (model := _named_model(attributes, values["attributes"])):
         attributes[Attr.MODEL] = json.dumps(model, ensure_ascii=False)
     if Attr.MODEL in attributes and Attr.TOKEN_USAGE in attributes and Attr.COST not in attributes and _may_price():
@@ -77,14 +80,23 @@ def _has_known_events(values: Mapping[str, Any]) -> bool:
 
 
 def _unquoted(text: str) -> str:
-    """Return the text of an attribute that is a string; of one that is JSON itself, as MLflow does, the string."""
-    if not text[1:].lstrip(" ").startswith(_MAY_NEST):
+    """Return an attribute's text; of a string that is JSON itself, as MLflow does, the string."""
+    if not (text.startswith('"') and text[1:].lstrip(" ").startswith(_MAY_NEST)):
         return text
     inner = json.loads(text)
     try:
         return inner if isinstance(json.loads(inner), str | dict | list) else text
     except ValueError:
         return text
+
+
+def text_of(text: str) -> str:
+    """Return the string that an attribute is, of one that is none its JSON."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, str) else text
 
 
 def _named_model(attributes: Mapping[str, str], given: Mapping[str, str]) -> str | None:
@@ -96,8 +108,8 @@ def _named_model(attributes: Mapping[str, str], given: Mapping[str, str]) -> str
     """
     for key in (Attr.INPUTS, Attr.OUTPUTS):
         text = attributes.get(key, "")
-        # This package writes the key in one way; in a text of the program's, any letter may be an escape.
-        if not text.lstrip().startswith("{") or (text is given[key] and _MODEL_KEY not in text):
+        hints = _OUR_MODEL_KEY if text is given.get(key) else _ANY_MODEL_KEY
+        if not text.lstrip().startswith("{") or not any(hint in text for hint in hints):
             continue
         if model := orjson.loads(text).get("model"):
             return model if isinstance(model, str) else None

@@ -26,7 +26,7 @@ class Closable(Protocol):
     """A connection to a file, or what has one."""
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
 
 
 Identity = tuple[int, int, int]

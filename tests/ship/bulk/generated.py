@@ -102,11 +102,7 @@ def records(draw: st.DrawFn) -> list[Any]:
         st.none()
         | st.fixed_dictionaries(
             {"tags": _PAIRS, "metadata": _PAIRS},
-            optional={
-                "request_preview": _TEXTS,
-                "client_request_id": _TEXTS,
-                "state": _STATUSES,
-            },
+            optional={"request_preview": _TEXTS, "client_request_id": _TEXTS, "state": _STATUSES},
         )
     )
     updates = [] if update is None else [TraceUpdate(trace_id(1), update)]
